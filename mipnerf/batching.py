@@ -1,0 +1,92 @@
+"""Random batches of pixels and their rays, made on the device from uint8 images and cameras."""
+
+from dataclasses import dataclass
+from typing import Self
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from mipnerf.cameras import Cameras, Rays
+from mipnerf.datasets.scene import Scene
+
+
+@dataclass(frozen=True)
+class Batch:
+    """N rays and the colours [N, 3] in [0, 1] that they should have."""
+
+    rays: Rays
+    pixels: Tensor
+
+
+class RayBatcher:
+    """Draws batches from all pixels of all views; holds 4 bytes a pixel and never a ray.
+
+    `batching` is `all_images` (uniform over all pixels, with replacement, so most are of full resolution) or
+    `single_image` (a view first, then its pixels).
+    """
+
+    def __init__(
+        self,
+        scene: Scene,
+        batch_size: int,
+        batching: str = "all_images",
+        white_bkgd: bool = True,
+        device: torch.device | str = "cpu",
+        seed: int = 0,
+    ):
+        self.batch_size, self.batching, self.white_bkgd = batch_size, batching, white_bkgd
+        self.cameras = Cameras.from_scene(scene, device)
+        self.colors = _flatten(scene.images).to(device)  # uint8 [P, 3 or 4]
+        sizes = torch.tensor([h * w for h, w in zip(scene.heights, scene.widths, strict=True)])
+        self.ends = torch.cumsum(sizes, 0).to(device)
+        self.starts = self.ends - sizes.to(device)
+        self.widths = torch.as_tensor(np.asarray(scene.widths), device=device)
+        self.generator = torch.Generator(device).manual_seed(seed)
+
+    def __iter__(self) -> Self:
+        return self
+
+    def __next__(self) -> Batch:
+        index, view = self._draw()
+        offset = index - self.starts[view]
+        width = self.widths[view]
+        y = torch.div(offset, width, rounding_mode="floor")
+        rays = self.cameras.cast(view, offset - y * width, y)
+        return Batch(rays, to_rgb(self.colors[index], self.white_bkgd))
+
+    def _draw(self) -> tuple[Tensor, Tensor]:
+        """Indices of pixels and of their views, [batch_size] each."""
+        shape, device = (self.batch_size,), self.colors.device
+        if self.batching == "all_images":
+            index = torch.randint(len(self.colors), shape, generator=self.generator, device=device)
+            return index, torch.searchsorted(self.ends, index, right=True)
+        view = torch.randint(len(self.ends), (1,), generator=self.generator, device=device)
+        # A random fraction instead of an upper bound: the size of the view stays on the device.
+        fraction = torch.rand(shape, dtype=torch.float64, generator=self.generator, device=device)
+        size = self.ends[view] - self.starts[view]
+        offset = torch.minimum((fraction * size).long(), size - 1)
+        return self.starts[view] + offset, view.expand(shape)
+
+
+def _flatten(images: list[np.ndarray]) -> Tensor:
+    return torch.from_numpy(np.concatenate([image.reshape(-1, image.shape[-1]) for image in images]))
+
+
+def to_rgb(colors: Tensor, white_bkgd: bool) -> Tensor:
+    """uint8 colours [..., 3] or [..., 4] as float32 [..., 3] in [0, 1], composited on white or their alpha ignored.
+
+    Straight alpha is blended as google/mipnerf does; without `white_bkgd` it drops the alpha channel.
+    """
+    values = colors.to(torch.float32) / 255
+    if values.shape[-1] == 3 or not white_bkgd:
+        return values[..., :3]
+    alpha = values[..., 3:]
+    return values[..., :3] * alpha + (1 - alpha)
+
+
+def image_rays(cameras: Cameras, view: int, height: int, width: int) -> Rays:
+    """All rays of a view, row by row: [height * width]."""
+    device = cameras.origins.device
+    y, x = torch.meshgrid(torch.arange(height, device=device), torch.arange(width, device=device), indexing="ij")
+    return cameras.cast(torch.full((height * width,), view, device=device), x.flatten(), y.flatten())

@@ -1,0 +1,77 @@
+"""Training states on disk: written atomically, verified when read, the newest few kept.
+
+A file is called `step_00001000-<digest>.pt`; the digest is the beginning of the SHA-256 of its bytes, so a damaged
+file is known by its name and costs a warning, not the run.
+"""
+
+import hashlib
+import io
+import logging
+import re
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from mipnerf.errors import CheckpointError
+from mipnerf.files import atomic_path
+
+log = logging.getLogger(__name__)
+_NAME = re.compile(r"step_(\d{8,})-([0-9a-f]{16})\.pt")
+
+
+def save_state(folder: Path, step: int, state: dict[str, Any], keep: int) -> Path:
+    """Write `state` as the newest in `folder`, then remove all but the newest `keep`."""
+    buffer = io.BytesIO()
+    torch.save(state, buffer)
+    content = buffer.getbuffer()
+    path = folder / f"step_{step:08d}-{_digest(content)}.pt"
+    with atomic_path(path) as temporary:
+        temporary.write_bytes(content)
+    for old in list_states(folder)[keep:]:
+        old.unlink(missing_ok=True)
+    return path
+
+
+def list_states(folder: Path) -> list[Path]:
+    """The states in `folder`, the newest step first."""
+    found = [path for path in folder.glob("step_*.pt") if _NAME.fullmatch(path.name)]
+    return sorted(found, key=saved_step, reverse=True)
+
+
+def saved_step(path: Path) -> int:
+    """The step in the name of a state."""
+    return int(_NAME.fullmatch(path.name)[1])
+
+
+def load_newest_state(folder: Path, device: torch.device) -> dict[str, Any] | None:
+    """The newest state in `folder` that is intact, or None where there is none."""
+    for path in list_states(folder):
+        content = path.read_bytes()
+        if _digest(content) == _NAME.fullmatch(path.name)[2]:
+            return torch.load(io.BytesIO(content), map_location=device, weights_only=True)
+        log.warning("%s is damaged and is passed over; the one before it is taken", path)
+    return None
+
+
+def save_model(path: Path, content: dict[str, Any]) -> None:
+    """Atomically write a trained model."""
+    with atomic_path(path) as temporary:
+        torch.save(content, temporary)
+
+
+def load_model(path: Path, device: torch.device) -> dict[str, Any]:
+    """A trained model as `save_model` wrote it; no code in the file is run."""
+    try:
+        content = torch.load(path, map_location=device, weights_only=True)
+    except FileNotFoundError:
+        raise CheckpointError(f"{path} does not exist; train the run first") from None
+    except Exception as error:
+        raise CheckpointError(f"{path} cannot be read as a model: {error}; remove it and train again") from None
+    if not isinstance(content, dict) or {"run", "parameters"} - set(content):
+        raise CheckpointError(f"{path} is not a model of this suite: `run` and `parameters` are not in it")
+    return content
+
+
+def _digest(content: bytes | memoryview) -> str:
+    return hashlib.sha256(content).hexdigest()[:16]

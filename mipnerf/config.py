@@ -1,0 +1,333 @@
+"""Every hyper-parameter of the suite, typed and strict; the defaults are those of google/mipnerf.
+
+`SuiteConfig` is what the YAML files hold; `resolve_runs` turns it into one `RunConfig` a training. Free of torch, so
+that parsing the workflow costs nothing.
+"""
+
+import copy
+import difflib
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from typing import Annotated, Any, Literal, Self, TypeVar
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, create_model, model_validator
+
+from mipnerf.errors import ConfigError
+
+Model = TypeVar("Model", bound=BaseModel)
+Name = Annotated[str, Field(pattern=r"^[a-z0-9_]+$")]
+Activation = Literal["softplus", "relu", "sigmoid"]
+Positive = Annotated[int, Field(ge=1)]
+Fraction = Annotated[float, Field(ge=0)]
+
+
+class Section(BaseModel):
+    """Refuses unknown keys and values of another type; a whole number may stand for a real one."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False)
+
+
+class ModelConfig(Section):
+    """The network and its samples (`MipNerfModel` and `MLP` of google/mipnerf)."""
+
+    num_samples: Positive = Field(128, description="samples per level")
+    num_levels: Positive = Field(2, description="sampling levels; each is rendered with the same network")
+    resample_padding: Fraction = Field(0.01, description="added to the blurred weights before resampling")
+    stop_level_grad: bool = Field(True, description="no gradient from one level's samples to the previous weights")
+    use_viewdirs: bool = Field(True, description="colour depends on the viewing direction")
+    lindisp: bool = Field(False, description="sample linearly in disparity; near must be positive")
+    ray_shape: Literal["cone", "cylinder"] = Field("cone", description="shape of the sampled volume")
+    min_deg_point: Annotated[int, Field(ge=0)] = Field(0, description="lowest degree of the position's encoding")
+    max_deg_point: Positive = Field(16, description="degree above the highest of the position's encoding")
+    deg_view: Annotated[int, Field(ge=0)] = Field(4, description="degrees of the direction's encoding")
+    density_activation: Activation = Field("softplus", description="maps raw density to density")
+    density_noise: Fraction = Field(0.0, description="standard deviation of noise on raw density while training")
+    density_bias: float = Field(-1.0, description="added to raw density before its activation")
+    rgb_activation: Activation = Field("sigmoid", description="maps raw colour to colour")
+    rgb_padding: Fraction = Field(0.001, description="colours may leave [0, 1] by this much")
+    disable_integration: bool = Field(False, description="encode points, not volumes: the ablation w/o IPE")
+    net_depth: Positive = Field(8, description="layers before the density")
+    net_width: Positive = Field(256, description="width of those layers")
+    net_depth_condition: Annotated[int, Field(ge=0)] = Field(1, description="layers that see the direction")
+    net_width_condition: Positive = Field(128, description="width of those layers")
+    net_activation: Activation = Field("relu", description="activation of the hidden layers")
+    skip_layer: Positive = Field(4, description="the input joins again after every this many layers")
+    num_rgb_channels: Literal[3] = Field(3, description="channels of the colour")
+    num_density_channels: Literal[1] = Field(1, description="channels of the density")
+
+    @model_validator(mode="after")
+    def _degrees_are_ordered(self) -> Self:
+        if self.max_deg_point <= self.min_deg_point:
+            raise ValueError(f"max_deg_point {self.max_deg_point} must exceed min_deg_point {self.min_deg_point}")
+        return self
+
+
+class TrainConfig(Section):
+    """Optimisation (`Config` of google/mipnerf)."""
+
+    batch_size: Positive = Field(4096, description="rays per step")
+    max_steps: Positive = Field(1_000_000, description="optimisation steps")
+    lr_init: Annotated[float, Field(gt=0)] = Field(5e-4, description="learning rate at the first step")
+    lr_final: Annotated[float, Field(gt=0)] = Field(5e-6, description="learning rate at the last step")
+    lr_delay_steps: Annotated[int, Field(ge=0)] = Field(2500, description="steps of warm-up")
+    lr_delay_mult: Annotated[float, Field(gt=0, le=1)] = Field(0.01, description="the warm-up starts at this share")
+    coarse_loss_mult: Fraction = Field(0.1, description="weight of the losses of all levels but the last")
+    weight_decay_mult: Fraction = Field(0.0, description="weight of the mean square of all parameters")
+    grad_max_norm: Fraction = Field(0.0, description="clip the gradient's norm; 0 does not")
+    grad_max_val: Fraction = Field(0.0, description="clip each gradient, before the norm; 0 does not")
+    disable_multiscale_loss: bool = Field(False, description="weigh all pixels alike: the ablation w/o area loss")
+    randomized: bool = Field(True, description="jitter the samples along the rays")
+    precision: Literal["auto", "float32", "bfloat16"] = Field(
+        "auto", description="of the network's matrix products; auto takes bfloat16 where the hardware computes in it"
+    )
+    seed: Annotated[int, Field(ge=0)] = Field(0, description="of initial weights, batches and jitter")
+
+
+class DataConfig(Section):
+    """What is read from a dataset, and how."""
+
+    white_bkgd: bool = Field(True, description="composite images and renderings on white")
+    batching: Literal["all_images", "single_image"] = Field("all_images", description="where a batch is drawn from")
+    near: Annotated[float, Field(ge=0)] | None = Field(None, description="nearest sample; null keeps the dataset's")
+    far: Annotated[float, Field(gt=0)] | None = Field(None, description="farthest sample; null keeps the dataset's")
+    max_test_views: Positive | None = Field(None, description="evaluate this many views, evenly spread; null: all")
+
+
+class OperationConfig(Section):
+    """How a job runs. Nothing here changes a result, and changing it reruns nothing."""
+
+    print_every: Positive = Field(100, description="steps between lines of the log and rows of the history")
+    save_every: Positive = Field(5000, description="steps between checkpoints")
+    save_minutes: Annotated[float, Field(gt=0)] = Field(5.0, description="minutes between checkpoints")
+    keep_checkpoints: Positive = Field(3, description="newest checkpoints that are kept")
+    microbatch_rays: Annotated[int, Field(ge=0)] = Field(
+        0, description="rays computed at a time within a batch, whose gradients add up; 0 lets the suite choose"
+    )
+    render_rays: Annotated[int, Field(ge=0)] = Field(0, description="rays rendered at a time; 0 lets the suite choose")
+    device: Literal["auto", "cpu", "cuda"] = Field("auto", description="auto takes the first GPU, if any")
+
+
+def _partial(section: type[Section]) -> type[Section]:
+    """`section` with every key optional: any part of it may be given."""
+    fields = {}
+    for name, field in section.model_fields.items():
+        optional = copy.copy(field)
+        optional.default = None
+        fields[name] = (field.annotation, optional)
+    return create_model(f"{section.__name__}Overrides", __base__=Section, **fields)
+
+
+ModelOverrides, TrainOverrides, DataOverrides = map(_partial, (ModelConfig, TrainConfig, DataConfig))
+
+
+class Overrides(Section):
+    """Differences from the defaults, section by section."""
+
+    model: ModelOverrides = ModelOverrides()
+    train: TrainOverrides = TrainOverrides()
+    data: DataOverrides = DataOverrides()
+
+
+class BricksConfig(Section):
+    """The embedded scene: how large, and seen from where."""
+
+    size: Positive = Field(128, description="pixels along a side of an image")
+    num_train: Positive = Field(60, description="training views")
+    num_val: Positive = Field(4, description="validation views")
+    num_test: Positive = Field(12, description="test views")
+
+
+class DatasetConfig(Overrides):
+    """A dataset: where its scenes come from, and what is particular about it."""
+
+    source: Name = Field(description="the archive it is made from: a key of `sources`, or `bricks`")
+    scenes: Annotated[list[Name], Field(min_length=1)] = Field(description="all scenes it has")
+    levels: Annotated[int, Field(ge=1, le=8)] = Field(4, description="resolution levels; each halves the last")
+
+
+class RunsConfig(Overrides):
+    """Trainings to run: every scene with every variant."""
+
+    dataset: Name
+    variants: Annotated[list[Name], Field(min_length=1)]
+    scenes: Annotated[list[Name], Field(min_length=1)] | Literal["all"] = "all"
+
+
+class SuiteConfig(Overrides):
+    """The whole configuration: what to run, and every way in which it differs from the reference.
+
+    Later differences win: the dataset's, those of `runs`, those at the top level (where `--config` writes), and the
+    variant's, which are what it is.
+    """
+
+    data_root: str = Field("data", description="folder of the unpacked and converted datasets")
+    sources: dict[Name, str | None] = Field(default_factory=dict, description="archive or folder of each source")
+    bricks: BricksConfig = BricksConfig()
+    datasets: dict[Name, DatasetConfig]
+    variants: dict[Name, Overrides]
+    runs: Annotated[list[RunsConfig], Field(min_length=1)]
+    operation: OperationConfig = OperationConfig()
+    launcher: str = Field("", description="put before the command of a GPU job, such as `srun --overlap`")
+
+
+class RunConfig(Section):
+    """One training with all its values."""
+
+    dataset: Name
+    variant: Name
+    scene: Name
+    levels: int
+    model: ModelConfig = ModelConfig()
+    train: TrainConfig = TrainConfig()
+    data: DataConfig = DataConfig()
+
+    @model_validator(mode="after")
+    def _can_be_sampled(self) -> Self:
+        near, far = self.data.near, self.data.far
+        if near is not None and far is not None and near >= far:
+            raise ValueError(f"data.near {near} must be less than data.far {far}")
+        if self.model.lindisp and near == 0:
+            raise ValueError("model.lindisp divides by data.near: it must be positive")
+        return self
+
+    @property
+    def name(self) -> str:
+        """`dataset/variant/scene`, the folder of its results."""
+        return f"{self.dataset}/{self.variant}/{self.scene}"
+
+    def settings(self) -> list[str]:
+        """All differences from the defaults as `section.key=value`, the form that `--set` takes."""
+        return [
+            f"{section}.{key}={json.dumps(value)}"
+            for section in ("model", "train", "data")
+            for key, value in getattr(self, section).model_dump(exclude_defaults=True).items()
+        ]
+
+    def fingerprint(self, *parts: str) -> str:
+        """Sixteen hexadecimal digits that change with anything that changes the result of training."""
+        values = self.model_dump(exclude={"data": {"max_test_views"}, "levels": True})
+        return hashlib.sha256(json.dumps([values, *parts], sort_keys=True).encode()).hexdigest()[:16]
+
+
+def parse_config(values: Mapping[str, Any]) -> SuiteConfig:
+    """`values`, as YAML gave them, checked; raises ConfigError that names key, value and what is allowed."""
+    return _validated(SuiteConfig, values)
+
+
+def resolve_runs(suite: SuiteConfig) -> dict[str, RunConfig]:
+    """Every run that the configuration asks for, by its name, in its order."""
+    resolved: dict[str, RunConfig] = {}
+    for i, runs in enumerate(suite.runs):
+        dataset = _lookup(suite.datasets, runs.dataset, f"runs[{i}].dataset")
+        scenes = dataset.scenes if runs.scenes == "all" else runs.scenes
+        for scene in scenes:
+            _lookup(dict.fromkeys(dataset.scenes), scene, f"runs[{i}].scenes")
+            for variant in runs.variants:
+                overrides = [dataset, runs, suite, _lookup(suite.variants, variant, f"runs[{i}].variants")]
+                run = _resolve_run(runs.dataset, variant, scene, dataset.levels, overrides)
+                if run.name in resolved and resolved[run.name] != run:
+                    raise ConfigError(
+                        f"runs[{i}] asks for {run.name} with other values than an earlier entry; "
+                        "give one of the two a variant of its own name under `variants`"
+                    )
+                resolved[run.name] = run
+    return resolved
+
+
+def _resolve_run(dataset: str, variant: str, scene: str, levels: int, overrides: Sequence[Overrides]) -> RunConfig:
+    values: dict[str, Any] = {"dataset": dataset, "variant": variant, "scene": scene, "levels": levels}
+    for section in ("model", "train", "data"):
+        values[section] = {}
+        for layer in overrides:
+            values[section] |= getattr(layer, section).model_dump(exclude_unset=True)
+    return _validated(RunConfig, values, where=f"{dataset}/{variant}/{scene}")
+
+
+def run_from_settings(dataset: str, variant: str, scene: str, settings: Sequence[str]) -> RunConfig:
+    """The run whose differences from the defaults are `settings`, each `section.key=value`."""
+    values = {"dataset": dataset, "variant": variant, "scene": scene, "levels": 4}
+    return _validated(RunConfig, values | parse_settings(settings, ("model", "train", "data")))
+
+
+def operation_from_settings(settings: Sequence[str]) -> OperationConfig:
+    """The operation whose differences from the defaults are `settings`, each `operation.key=value`."""
+    return _validated(OperationConfig, parse_settings(settings, ("operation",)).get("operation", {}))
+
+
+def parse_settings(settings: Sequence[str], sections: Sequence[str]) -> dict[str, dict[str, Any]]:
+    """`section.key=value` strings as nested mappings; a value is read as YAML."""
+    values: dict[str, dict[str, Any]] = {}
+    for setting in settings:
+        path, equals, text = setting.partition("=")
+        section, dot, key = path.partition(".")
+        if not (equals and dot and section in sections):
+            raise ConfigError(f"{setting!r} is not of the form section.key=value with section {' or '.join(sections)}")
+        try:
+            values.setdefault(section, {})[key] = yaml.safe_load(text)
+        except yaml.YAMLError as error:
+            raise ConfigError(f"the value in {setting!r} is not YAML: {error}") from None
+    return values
+
+
+def json_schema() -> dict[str, Any]:
+    """The schema of the YAML files, for editors and for Snakemake's validation."""
+    return _without_defaults(SuiteConfig.model_json_schema())
+
+
+def _without_defaults(node: Any) -> Any:
+    """`node` without schema defaults: Snakemake would write them into the configuration."""
+    if isinstance(node, dict):
+        is_schema = "type" in node or "$ref" in node or "anyOf" in node or "allOf" in node
+        return {key: _without_defaults(value) for key, value in node.items() if not (is_schema and key == "default")}
+    return [_without_defaults(item) for item in node] if isinstance(node, list) else node
+
+
+def _lookup(known: Mapping[str, Any], name: str, where: str) -> Any:
+    if name not in known:
+        raise ConfigError(f"{where}: {name!r} is unknown{_suggestion(name, known)}; known are {', '.join(known)}")
+    return known[name]
+
+
+def _suggestion(name: str, known: Mapping[str, Any]) -> str:
+    matches = difflib.get_close_matches(name, known, n=1)
+    return f" (did you mean {matches[0]!r}?)" if matches else ""
+
+
+def _validated(model: type[Model], values: Mapping[str, Any], where: str = "") -> Model:
+    try:
+        return model.model_validate(values)
+    except ValidationError as error:
+        problems = [_describe(model, problem, where) for problem in error.errors()]
+        raise ConfigError("\n  ".join(["the configuration is not valid:", *problems])) from None
+
+
+def _describe(model: type[BaseModel], problem: Mapping[str, Any], where: str) -> str:
+    """One line for one mistake: where, which value, what is allowed."""
+    # Pydantic adds the branch of a union that it tried; only keys and positions are of use to a reader.
+    path = [str(part) for part in problem["loc"] if not str(part).startswith(("list[", "constrained-", "literal["))]
+    location = ": ".join(part for part in (where, ".".join(path)) if part)
+    if problem["type"] == "extra_forbidden":
+        known = _fields_at(model, path[:-1])
+        return f"{location} is an unknown key{_suggestion(path[-1], known)}; allowed are {', '.join(known)}"
+    if problem["type"] == "missing":
+        return f"{location} is missing"
+    message = problem["msg"].removeprefix("Value error, ").replace("Input should", "it should")
+    hint = ""
+    if isinstance(problem["input"], str) and "number" in message:
+        hint = " (YAML reads 5e-4 as a word: write 5.0e-4)"
+    if problem["type"] == "value_error":
+        return f"{location}: {message}" if location else message
+    return f"{location} is {problem['input']!r}: {message[0].lower()}{message[1:]}{hint}"
+
+
+def _fields_at(model: type[BaseModel], path: Sequence[str]) -> dict[str, Any]:
+    """The keys that are allowed at `path` below `model`."""
+    current: Any = model
+    for part in path:
+        fields = getattr(current, "model_fields", {})
+        annotation = fields[part].annotation if part in fields else current
+        candidates = [annotation, *getattr(annotation, "__args__", ())]
+        current = next((c for c in candidates if isinstance(c, type) and issubclass(c, BaseModel)), current)
+    return dict.fromkeys(getattr(current, "model_fields", {}))

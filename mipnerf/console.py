@@ -1,0 +1,39 @@
+"""What every command line of the suite shares: logging, signals' exit codes, and errors as one message."""
+
+import logging
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+from mipnerf.errors import Interrupted, MipNerfError
+
+TRACEBACK_VARIABLE = "MIPNERF_TRACEBACK"
+log = logging.getLogger("mipnerf")
+
+
+def setup_logging(log_file: Path | None = None) -> None:
+    """Log to standard error and, if given, to `log_file`, which is started anew."""
+    handlers: list[logging.Handler] = [logging.StreamHandler(sys.stderr)]
+    if log_file is not None:
+        log_file.parent.mkdir(parents=True, exist_ok=True)
+        handlers.append(logging.FileHandler(log_file, mode="w", encoding="utf-8"))
+    logging.basicConfig(level=logging.INFO, format="%(message)s", handlers=handlers, force=True)
+    logging.captureWarnings(True)
+
+
+def run(main: Callable[[], None]) -> None:
+    """Call `main` and exit: 0, or 1 and one message for a `MipNerfError`, or 128 + the signal that stopped it.
+
+    A traceback is shown for errors of ours only with MIPNERF_TRACEBACK=1, for all others always.
+    """
+    try:
+        main()
+    except MipNerfError as error:
+        if os.environ.get(TRACEBACK_VARIABLE):
+            log.exception("traceback asked for by %s:", TRACEBACK_VARIABLE)
+        log.error("%s: %s", type(error).__name__, error)
+        sys.exit(128 + error.signal_number if isinstance(error, Interrupted) else 1)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)

@@ -1,0 +1,50 @@
+"""Where and in which precision a job computes."""
+
+from contextlib import AbstractContextManager
+from pathlib import Path
+
+import torch
+
+from mipnerf.errors import ConfigError
+
+
+def resolve_device(name: str) -> torch.device:
+    """The device called `cpu`, `cuda`, or with `auto` the first GPU, if any."""
+    available = torch.cuda.is_available()
+    if name == "cuda" and not available:
+        raise ConfigError("operation.device is 'cuda', but PyTorch finds no GPU here; use 'auto' or 'cpu'")
+    return torch.device("cuda" if available and name != "cpu" else "cpu")
+
+
+def resolve_precision(name: str, device: torch.device) -> torch.dtype:
+    """The type of the network's matrix products; `auto` is bfloat16 where the hardware multiplies in it."""
+    if name == "auto":
+        name = "bfloat16" if has_bfloat16_products(device) else "float32"
+    return {"float32": torch.float32, "bfloat16": torch.bfloat16}[name]
+
+
+def has_bfloat16_products(device: torch.device) -> bool:
+    """Whether the device has bfloat16 matrix instructions, rather than an emulation that is slower than float32."""
+    if device.type == "cuda":
+        return torch.cuda.get_device_capability(device) >= (8, 0)
+    try:
+        flags = Path("/proc/cpuinfo").read_text(encoding="ascii", errors="replace")
+    except OSError:
+        return False
+    return "avx512_bf16" in flags or "amx_bf16" in flags
+
+
+def autocast(device: torch.device, precision: torch.dtype) -> AbstractContextManager:
+    """Matrix products in `precision`; everything else stays as it is."""
+    return torch.autocast(device.type, dtype=torch.bfloat16, enabled=precision is torch.bfloat16)
+
+
+def describe_device(device: torch.device) -> str:
+    """The name of the GPU, or the CPU's model."""
+    if device.type == "cuda":
+        return torch.cuda.get_device_name(device)
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="ascii", errors="replace").splitlines()
+    except OSError:
+        return "CPU"
+    return next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), "CPU")

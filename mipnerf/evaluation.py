@@ -1,0 +1,104 @@
+"""Scoring a trained model: every view of one resolution level."""
+
+import csv
+import logging
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+from typing import NamedTuple
+
+import imageio.v3 as iio
+import numpy as np
+import torch
+from torch import Tensor
+from tqdm import tqdm
+
+from mipnerf.batching import to_rgb
+from mipnerf.cameras import Cameras
+from mipnerf.checkpoint import load_model
+from mipnerf.config import OperationConfig, RunConfig
+from mipnerf.datasets.scene import Scene
+from mipnerf.devices import resolve_device, resolve_precision
+from mipnerf.errors import CheckpointError, DataError
+from mipnerf.files import atomic_folder, atomic_path
+from mipnerf.metrics import compute_ssim, mse_to_psnr
+from mipnerf.model import MipNerf
+from mipnerf.rendering import render_image
+
+log = logging.getLogger(__name__)
+SSIM_WINDOW = 11
+
+
+class Score(NamedTuple):
+    """One metric of one view."""
+
+    view: int
+    metric: str
+    value: float
+
+
+def load_trained(path: Path, device: torch.device) -> tuple[MipNerf, RunConfig]:
+    """The network in `model.pt` and the run that made it."""
+    content = load_model(path, device)
+    run = RunConfig.model_validate(content["run"])
+    model = MipNerf(run.model).to(device)
+    try:
+        model.load_state_dict(content["parameters"])
+    except RuntimeError as error:
+        raise CheckpointError(f"the parameters in {path} are not those of its network: {error}") from None
+    return model, run
+
+
+def evaluate_level(
+    model_file: Path, scene: Scene, level: int, operation: OperationConfig, folder: Path, threads: int = 0
+) -> None:
+    """Render all views of `level` of `scene`; write `metrics.csv` and `renderings/<view>.png` to `folder`.
+
+    The metrics are those of the float images; the PNG files are rounded to 8 bits.
+    """
+    if threads:
+        torch.set_num_threads(threads)
+    device = resolve_device(operation.device)
+    model, run = load_trained(model_file, device)
+    precision = resolve_precision(run.train.precision, device)
+    scene = scene.at_level(level)
+    if scene.num_views == 0:
+        raise DataError(f"the dataset has no view of level {level}; its levels are 0 to {run.levels - 1}")
+    cameras = Cameras.from_scene(scene, device)
+    scores: list[Score] = []
+    writes: list[Future] = []
+    with atomic_folder(folder / "renderings") as images, ThreadPoolExecutor(1) as writer:
+        for view in tqdm(range(scene.num_views), desc=f"{run.name} level {level}", unit="view", mininterval=5):
+            truth = to_rgb(torch.from_numpy(scene.images[view]).to(device), run.data.white_bkgd)
+            height, width = truth.shape[:2]
+            rendering = render_image(
+                model, cameras, view, height, width, run.data.white_bkgd, precision, operation.render_rays
+            )
+            scores += score_view(view, rendering.rgb, truth)
+            writes.append(writer.submit(iio.imwrite, images / f"{view:03d}.png", to_uint8(rendering.rgb)))
+        for write in writes:
+            write.result()
+    write_scores(folder / "metrics.csv", run, level, scores)
+    mean = np.mean([score.value for score in scores if score.metric == "psnr"])
+    log.info("%s level %d: %d views, mean PSNR %.2f dB", run.name, level, scene.num_views, mean)
+
+
+def score_view(view: int, rgb: Tensor, truth: Tensor) -> list[Score]:
+    """PSNR and SSIM of an image [H, W, 3]; SSIM is left out where its window does not fit."""
+    scores = [Score(view, "psnr", mse_to_psnr(((rgb - truth) ** 2).mean()).item())]
+    if min(rgb.shape[:2]) >= SSIM_WINDOW:
+        scores.append(Score(view, "ssim", compute_ssim(rgb, truth, max_val=1.0).item()))
+    return scores
+
+
+def to_uint8(rgb: Tensor) -> np.ndarray:
+    """[0, 1] to 0 ... 255, rounded (the reference truncates)."""
+    return (rgb.clamp(0, 1) * 255).round().to(torch.uint8).cpu().numpy()
+
+
+def write_scores(path: Path, run: RunConfig, level: int, scores: list[Score]) -> None:
+    """Atomically write scores in long form."""
+    with atomic_path(path) as temporary, open(temporary, "w", newline="", encoding="utf-8") as stream:
+        writer = csv.writer(stream, lineterminator="\n")
+        writer.writerow(["dataset", "variant", "scene", "level", "view", "metric", "value"])
+        for score in scores:
+            writer.writerow([run.dataset, run.variant, run.scene, level, score.view, score.metric, score.value])

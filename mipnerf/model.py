@@ -1,0 +1,177 @@
+"""The network of mip-NeRF: one MLP, evaluated at every level of samples."""
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from mipnerf import mip
+from mipnerf.cameras import Rays
+from mipnerf.config import ModelConfig
+
+_ACTIVATIONS = {"softplus": F.softplus, "relu": F.relu, "sigmoid": torch.sigmoid}
+
+
+class LevelOutput(NamedTuple):
+    """What one level of samples gives for N rays and S samples a ray."""
+
+    rgb: Tensor  # [N, 3]
+    distance: Tensor  # [N], along the ray in units of its direction
+    acc: Tensor  # [N], opacity in [0, 1]
+    weights: Tensor  # [N, S]
+    t_vals: Tensor  # [N, S+1]
+    density: Tensor  # [N, S, 1], after its activation
+    sample_rgb: Tensor  # [N, S, 3], after its activation and padding
+
+
+def _linear(num_inputs: int, num_outputs: int) -> nn.Linear:
+    """A dense layer initialised as the reference does: Glorot-uniform weights, zero biases."""
+    layer = nn.Linear(num_inputs, num_outputs)
+    nn.init.xavier_uniform_(layer.weight)
+    nn.init.zeros_(layer.bias)
+    return layer
+
+
+def _apply_to_pair(layer: nn.Linear, hidden: Tensor, extra: Tensor | None) -> Tensor:
+    """`layer` of the concatenation of `hidden` and `extra` [..., D], which is never made.
+
+    The two products are added instead. `extra` may have leading dimensions of size 1, which are computed once.
+    """
+    if extra is None:
+        return layer(hidden)
+    width = hidden.shape[-1]
+    return F.linear(hidden, layer.weight[:, :width]) + F.linear(extra, layer.weight[:, width:], layer.bias)
+
+
+class MLP(nn.Module):
+    """Encoded positions and directions to raw colour and density (`MLP` of google/mipnerf)."""
+
+    def __init__(self, config: ModelConfig, num_position_features: int, num_direction_features: int):
+        super().__init__()
+        self.skip_layer = config.skip_layer
+        self.activation = _ACTIVATIONS[config.net_activation]
+        width = num_position_features
+        self.layers = nn.ModuleList()
+        for i in range(config.net_depth):
+            self.layers.append(_linear(width, config.net_width))
+            width = config.net_width + (num_position_features if self._skips_after(i) else 0)
+        self.density_layer = _linear(width, config.num_density_channels)
+        self.bottleneck_layer = None
+        self.condition_layers = nn.ModuleList()
+        if num_direction_features:
+            self.bottleneck_layer = _linear(width, config.net_width)
+            width = config.net_width + num_direction_features
+            for _ in range(config.net_depth_condition):
+                self.condition_layers.append(_linear(width, config.net_width_condition))
+                width = config.net_width_condition
+        self.rgb_layer = _linear(width, config.num_rgb_channels)
+
+    def _skips_after(self, i: int) -> bool:
+        return i > 0 and i % self.skip_layer == 0
+
+    def forward(self, x: Tensor, condition: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """Raw rgb [N, S, 3] and raw density [N, S, 1] of features x [N, S, F] and condition [N, D]."""
+        hidden, extra = x, None
+        for i, layer in enumerate(self.layers):
+            hidden = self.activation(_apply_to_pair(layer, hidden, extra))
+            extra = x if self._skips_after(i) else None
+        raw_density = _apply_to_pair(self.density_layer, hidden, extra)
+        if condition is not None:
+            hidden = _apply_to_pair(self.bottleneck_layer, hidden, extra)
+            extra = condition[:, None, :]
+            for layer in self.condition_layers:
+                hidden = self.activation(_apply_to_pair(layer, hidden, extra))
+                extra = None
+        return _apply_to_pair(self.rgb_layer, hidden, extra), raw_density
+
+
+class MipNerf(nn.Module):
+    """mip-NeRF (`MipNerfModel` of google/mipnerf). Computes in the dtype of its parameters."""
+
+    def __init__(self, config: ModelConfig):
+        super().__init__()
+        self.config = config
+        num_position_features = 6 * (config.max_deg_point - config.min_deg_point)
+        num_direction_features = 3 + 6 * config.deg_view if config.use_viewdirs else 0
+        self.mlp = MLP(config, num_position_features, num_direction_features)
+
+    def forward(
+        self, rays: Rays, randomized: bool, white_bkgd: bool, generator: torch.Generator | None = None
+    ) -> list[tuple[Tensor, Tensor, Tensor]]:
+        """Render N rays: for each level, the coarsest first, rgb [N, 3], distance [N] and acc [N]."""
+        return [
+            (level.rgb, level.distance, level.acc)
+            for level in self.render_levels(rays, randomized, white_bkgd, generator)
+        ]
+
+    def render_levels(
+        self, rays: Rays, randomized: bool, white_bkgd: bool, generator: torch.Generator | None = None
+    ) -> list[LevelOutput]:
+        """As `forward`, with all that the levels are made of."""
+        config = self.config
+        condition = mip.pos_enc(rays.viewdirs, 0, config.deg_view) if config.use_viewdirs else None
+        outputs: list[LevelOutput] = []
+        for _ in range(config.num_levels):
+            t_vals, gaussians = self._sample(rays, outputs[-1] if outputs else None, randomized, generator)
+            rgb, density = self._evaluate(gaussians, condition, randomized, generator)
+            comp_rgb, distance, acc, weights = mip.volumetric_rendering(
+                rgb, density, t_vals, rays.directions, white_bkgd
+            )
+            outputs.append(LevelOutput(comp_rgb, distance, acc, weights, t_vals, density, rgb))
+        return outputs
+
+    def _sample(
+        self, rays: Rays, previous: LevelOutput | None, randomized: bool, generator: torch.Generator | None
+    ) -> tuple[Tensor, tuple[Tensor, Tensor]]:
+        config = self.config
+        if previous is None:
+            return mip.sample_along_rays(
+                rays.origins,
+                rays.directions,
+                rays.radii,
+                config.num_samples,
+                rays.near,
+                rays.far,
+                randomized,
+                config.lindisp,
+                config.ray_shape,
+                generator=generator,
+            )
+        return mip.resample_along_rays(
+            rays.origins,
+            rays.directions,
+            rays.radii,
+            previous.t_vals,
+            previous.weights,
+            randomized,
+            config.ray_shape,
+            config.stop_level_grad,
+            config.resample_padding,
+            generator=generator,
+        )
+
+    def _evaluate(
+        self,
+        gaussians: tuple[Tensor, Tensor],
+        condition: Tensor | None,
+        randomized: bool,
+        generator: torch.Generator | None,
+    ) -> tuple[Tensor, Tensor]:
+        """Colour [N, S, 3] and density [N, S, 1] of Gaussians."""
+        config = self.config
+        means, covs = gaussians
+        if config.disable_integration:
+            covs = torch.zeros_like(covs)
+        features = mip.integrated_pos_enc((means, covs), config.min_deg_point, config.max_deg_point)
+        raw_rgb, raw_density = self.mlp(features, condition)
+        # The network may have run in bfloat16; what follows never does.
+        raw_rgb, raw_density = raw_rgb.to(means.dtype), raw_density.to(means.dtype)
+        if randomized and config.density_noise > 0:
+            noise = torch.randn(
+                raw_density.shape, dtype=raw_density.dtype, device=raw_density.device, generator=generator
+            )
+            raw_density = raw_density + config.density_noise * noise
+        rgb = _ACTIVATIONS[config.rgb_activation](raw_rgb)
+        rgb = rgb * (1 + 2 * config.rgb_padding) - config.rgb_padding
+        return rgb, _ACTIVATIONS[config.density_activation](raw_density + config.density_bias)

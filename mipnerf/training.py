@@ -1,0 +1,285 @@
+"""Training one network on one scene: resumable, killable, readable from top to bottom."""
+
+import logging
+import os
+import shutil
+import socket
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import filelock
+import numpy as np
+import torch
+import yaml
+
+from mipnerf import __version__
+from mipnerf.batching import RayBatcher
+from mipnerf.checkpoint import list_states, load_newest_state, save_model, save_state, saved_step
+from mipnerf.config import DataConfig, OperationConfig, RunConfig
+from mipnerf.datasets.scene import Scene
+from mipnerf.devices import describe_device, resolve_device, resolve_precision
+from mipnerf.errors import CheckpointError, ConfigError, Interrupted, TrainingDiverged
+from mipnerf.files import write_text
+from mipnerf.history import HistoryRow, append_row, format_duration, format_row, read_rows, truncate, write_rows
+from mipnerf.model import MipNerf
+from mipnerf.optimization import make_optimizer, train_step
+from mipnerf.schedule import learning_rate_decay
+from mipnerf.signals import StopSignals
+
+log = logging.getLogger(__name__)
+
+# On a CPU, samples computed at a time: their features and activations should stay in the caches.
+CPU_MICROBATCH_SAMPLES = 1 << 13
+
+
+def train(
+    run: RunConfig, operation: OperationConfig, scene: Scene, folder: Path, fresh: bool = False, threads: int = 0
+) -> None:
+    """Train `run` on `scene` and write `model.pt`, `history.csv` and `config.yaml` to `folder`.
+
+    An unfinished training of the same configuration and data goes on where its last checkpoint was made; a finished
+    one is only written out again, unless `fresh` asks for a new one.
+
+    Raises:
+        Interrupted: a signal came; the state is saved.
+        TrainingDiverged: the loss is not finite.
+        CheckpointError: another process trains this run.
+    """
+    if threads:
+        torch.set_num_threads(threads)
+    scene = with_bounds(scene, run.data)
+    checkpoints = folder / "checkpoints" / run.fingerprint(scene.fingerprint())
+    checkpoints.mkdir(parents=True, exist_ok=True)
+    with StopSignals() as signals, _only_one(folder):
+        if fresh:
+            _put_finished_aside(checkpoints, run.train.max_steps)
+        trainer = Trainer.create(run, operation, scene)
+        trainer.restore(checkpoints)
+        trainer.run_to_end(checkpoints, signals)
+        trainer.export(folder, checkpoints, scene)
+
+
+def with_bounds(scene: Scene, data: DataConfig) -> Scene:
+    """`scene` with the near and far of the configuration, where they are given."""
+    nears = scene.nears if data.near is None else np.full_like(scene.nears, data.near)
+    fars = scene.fars if data.far is None else np.full_like(scene.fars, data.far)
+    if not (nears < fars).all():
+        raise ConfigError(f"near {nears.max()} must be less than far {fars.min()}: set data.near and data.far")
+    return replace(scene, nears=nears, fars=fars)
+
+
+@dataclass
+class Trainer:
+    """The state of a training and the loop over it."""
+
+    run: RunConfig
+    operation: OperationConfig
+    device: torch.device
+    precision: torch.dtype
+    model: MipNerf
+    optimizer: torch.optim.Optimizer
+    batcher: RayBatcher
+    generator: torch.Generator
+    step: int = 0
+    seconds: float = 0.0
+
+    @classmethod
+    def create(cls, run: RunConfig, operation: OperationConfig, scene: Scene) -> "Trainer":
+        """A training at its start."""
+        if run.model.lindisp and (scene.nears <= 0).any():
+            raise ConfigError("model.lindisp divides by near, which is 0 for this scene: set a positive data.near")
+        device = resolve_device(operation.device)
+        with torch.random.fork_rng():
+            torch.manual_seed(run.train.seed)
+            model = MipNerf(run.model).to(device)
+        return cls(
+            run=run,
+            operation=operation,
+            device=device,
+            precision=resolve_precision(run.train.precision, device),
+            model=model,
+            optimizer=make_optimizer(model),
+            batcher=RayBatcher(
+                scene, run.train.batch_size, run.data.batching, run.data.white_bkgd, device, seed=run.train.seed
+            ),
+            generator=torch.Generator(device).manual_seed(run.train.seed + 1),
+        )
+
+    @property
+    def microbatch_rays(self) -> int:
+        """Rays computed at a time: as configured, else the whole batch, on a CPU as many as its caches like."""
+        if self.operation.microbatch_rays:
+            return self.operation.microbatch_rays
+        if self.device.type == "cpu":
+            return max(1, CPU_MICROBATCH_SAMPLES // self.run.model.num_samples)
+        return self.run.train.batch_size
+
+    def state(self) -> dict[str, Any]:
+        """All that a continued training needs to go on as if never stopped."""
+        return {
+            "step": self.step,
+            "seconds": self.seconds,
+            "parameters": self.model.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "batch_generator": self.batcher.generator.get_state(),
+            "generator": self.generator.get_state(),
+            "package_version": __version__,
+        }
+
+    def restore(self, checkpoints: Path) -> None:
+        """Go back to the newest intact state, if there is one."""
+        state = load_newest_state(checkpoints, self.device)
+        if state is None:
+            (checkpoints / "history.csv").unlink(missing_ok=True)
+            return
+        self.model.load_state_dict(state["parameters"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        # Generators keep their states on the CPU, whatever their device.
+        self.batcher.generator.set_state(state["batch_generator"].cpu())
+        self.generator.set_state(state["generator"].cpu())
+        self.step, self.seconds = state["step"], state["seconds"]
+        truncate(checkpoints / "history.csv", self.step)
+        log.info("%s goes on after step %s of %s", self.run.name, f"{self.step:,}", f"{self.run.train.max_steps:,}")
+
+    def save(self, checkpoints: Path) -> None:
+        """Write the state as it is now."""
+        save_state(checkpoints, self.step, self.state(), self.operation.keep_checkpoints)
+
+    def run_to_end(self, checkpoints: Path, signals: StopSignals) -> None:
+        """Take all steps that are left, saving and reporting on the way."""
+        train, operation = self.run.train, self.operation
+        window = Window(self)
+        last_save = time.monotonic()
+        while self.step < train.max_steps:
+            self.step += 1
+            learning_rate = learning_rate_decay(
+                self.step, train.lr_init, train.lr_final, train.max_steps, train.lr_delay_steps, train.lr_delay_mult
+            )
+            losses = train_step(
+                self.model,
+                self.optimizer,
+                next(self.batcher),
+                learning_rate,
+                train,
+                self.run.data,
+                self.precision,
+                self.microbatch_rays,
+                self.generator,
+            )
+            window.add(losses)
+            is_last = self.step == train.max_steps
+            if self.step % operation.print_every == 0 or is_last:
+                row = window.close(learning_rate)
+                append_row(checkpoints / "history.csv", row)
+                log.info("%s | %s", self.run.name, format_row(row, train.max_steps))
+            is_due = self.step % operation.save_every == 0 or self.step == 1
+            is_late = time.monotonic() - last_save > 60 * operation.save_minutes
+            if is_due or is_late or is_last or signals.received:
+                window.check()
+                self.save(checkpoints)
+                last_save = time.monotonic()
+            if signals.received and not is_last:
+                raise Interrupted(
+                    f"{self.run.name} was stopped by signal {signals.received}; step {self.step:,} is saved, "
+                    "the same command goes on from there",
+                    signals.received,
+                )
+
+    def export(self, folder: Path, checkpoints: Path, scene: Scene) -> None:
+        """Write what later steps read: the model last, since it tells that all is there."""
+        record = {
+            "num_parameters": sum(p.numel() for p in self.model.parameters()),
+            "train_seconds": round(self.seconds, 1),
+            "device": describe_device(self.device),
+            "threads": torch.get_num_threads(),
+            "precision": str(self.precision).removeprefix("torch."),
+            "torch": str(torch.__version__),
+            "train_views": int((scene.levels == 0).sum()),
+            "width": int(scene.widths[0]),
+            "height": int(scene.heights[0]),
+        }
+        resolved = {"package_version": __version__, **self.run.model_dump(), "record": record}
+        write_rows(folder / "history.csv", read_rows(checkpoints / "history.csv"))
+        write_text(folder / "config.yaml", yaml.safe_dump(resolved, sort_keys=False))
+        parameters = {name: value.cpu() for name, value in self.model.state_dict().items()}
+        save_model(folder / "model.pt", {"run": self.run.model_dump(), "parameters": parameters})
+        for old in list_states(checkpoints)[1:]:
+            old.unlink()
+        log.info("%s is trained: %s steps in %s", self.run.name, f"{self.step:,}", format_duration(self.seconds))
+
+
+class Window:
+    """Losses and time since the last row of the history; sums stay on the device until the row is made."""
+
+    def __init__(self, trainer: Trainer):
+        self.trainer = trainer
+        self._restart()
+
+    def _restart(self) -> None:
+        self.total = torch.zeros(self.trainer.run.model.num_levels, device=self.trainer.device)
+        self.steps = 0
+        self.started = time.perf_counter()
+
+    def add(self, losses: torch.Tensor) -> None:
+        """Count a step."""
+        self.total += losses
+        self.steps += 1
+
+    def check(self) -> None:
+        """Raise TrainingDiverged unless all losses of the window are finite."""
+        if not torch.isfinite(self.total).all():
+            raise TrainingDiverged(
+                f"{self.trainer.run.name}: the loss is not finite at step {self.trainer.step:,}; the checkpoint before "
+                "it is kept. Lower train.lr_init, lengthen train.lr_delay_steps or set train.grad_max_norm"
+            )
+
+    def close(self, learning_rate: float) -> HistoryRow:
+        """The row of the steps since the last one."""
+        self.check()
+        losses = (self.total / self.steps).tolist()
+        elapsed = time.perf_counter() - self.started
+        self.trainer.seconds += elapsed
+        row = HistoryRow(
+            step=self.trainer.step,
+            loss=self.trainer.run.train.coarse_loss_mult * sum(losses[:-1]) + losses[-1],
+            # The reference's loss sums three channels; its PSNR is only right per channel.
+            psnr=-10 * float(np.log10(losses[-1] / 3)) if losses[-1] > 0 else float("inf"),
+            lr=learning_rate,
+            rays_per_s=self.steps * self.trainer.run.train.batch_size / elapsed,
+            seconds=self.trainer.seconds,
+        )
+        self._restart()
+        return row
+
+
+@contextmanager
+def _only_one(folder: Path) -> Iterator[None]:
+    """Hold the lock of a run's folder; the operating system frees it however the process ends."""
+    owner = folder / "checkpoints" / "owner.txt"
+    lock = filelock.FileLock(folder / "checkpoints" / ".lock", timeout=0)
+    try:
+        lock.acquire()
+    except filelock.Timeout:
+        holder = owner.read_text(encoding="utf-8") if owner.exists() else "another process"
+        raise CheckpointError(f"{folder} is being trained by {holder}; wait for it, or stop it first") from None
+    try:
+        job = os.environ.get("SLURM_JOB_ID")
+        write_text(owner, f"process {os.getpid()} on {socket.gethostname()}" + (f", Slurm job {job}" if job else ""))
+        yield
+    finally:
+        lock.release()
+
+
+def _put_finished_aside(checkpoints: Path, max_steps: int) -> None:
+    """Keep the end of a finished training as `<folder>.previous`; an unfinished one stays where it is."""
+    states = list_states(checkpoints)
+    if states and saved_step(states[0]) >= max_steps:
+        previous = checkpoints.with_suffix(".previous")
+        shutil.rmtree(previous, ignore_errors=True)
+        checkpoints.rename(previous)
+        checkpoints.mkdir()
+        log.info("training anew; the finished one is kept in %s", previous)

@@ -273,7 +273,8 @@ def parse_settings(settings: Sequence[str], sections: Sequence[str]) -> dict[str
 
 def json_schema() -> dict[str, Any]:
     """The schema of the YAML files, for editors and for Snakemake's validation."""
-    return _without_defaults(SuiteConfig.model_json_schema())
+    dialect = {"$schema": "https://json-schema.org/draft/2020-12/schema"}
+    return dialect | _without_defaults(SuiteConfig.model_json_schema())
 
 
 def _without_defaults(node: Any) -> Any:

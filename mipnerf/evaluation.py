@@ -68,7 +68,7 @@ def evaluate_level(
     writes: list[Future] = []
     with atomic_folder(folder / "renderings") as images, ThreadPoolExecutor(1) as writer:
         for view in tqdm(range(scene.num_views), desc=f"{run.name} level {level}", unit="view", mininterval=5):
-            truth = to_rgb(torch.from_numpy(scene.images[view]).to(device), run.data.white_bkgd)
+            truth = to_rgb(torch.tensor(scene.images[view], device=device), run.data.white_bkgd)
             height, width = truth.shape[:2]
             rendering = render_image(
                 model, cameras, view, height, width, run.data.white_bkgd, precision, operation.render_rays

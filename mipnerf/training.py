@@ -58,6 +58,7 @@ def train(
         if fresh:
             _put_finished_aside(checkpoints, run.train.max_steps)
         trainer = Trainer.create(run, operation, scene)
+        write_text(checkpoints / "run.yaml", yaml.safe_dump(run.model_dump(), sort_keys=False))
         trainer.restore(checkpoints)
         trainer.run_to_end(checkpoints, signals)
         trainer.export(folder, checkpoints, scene)
@@ -260,7 +261,8 @@ class Window:
 def _only_one(folder: Path) -> Iterator[None]:
     """Hold the lock of a run's folder; the operating system frees it however the process ends."""
     owner = folder / "checkpoints" / "owner.txt"
-    lock = filelock.FileLock(folder / "checkpoints" / ".lock", timeout=0)
+    # `status` holds the lock for the moment in which it asks who has it.
+    lock = filelock.FileLock(folder / "checkpoints" / ".lock", timeout=2)
     try:
         lock.acquire()
     except filelock.Timeout:

@@ -1,0 +1,40 @@
+"""The experiments of mip-NeRF: data, training, evaluation, tables. A table of contents; the rules are in rules/."""
+
+from snakemake.utils import min_version
+
+min_version("9.0")
+
+
+configfile: "config/datasets.yaml"
+configfile: "config/variants.yaml"
+configfile: "config/config.yaml"
+
+
+include: "rules/common.smk"
+
+
+# First, so that it is what `snakemake` alone makes.
+rule all:
+    input:
+        "results/table.md",
+
+
+include: "rules/data.smk"
+include: "rules/train.smk"
+include: "rules/evaluate.smk"
+include: "rules/report.smk"
+
+
+localrules:
+    all,
+    data,
+    models,
+    metrics,
+    collect_metrics,
+    aggregate,
+    plot,
+    strip,
+
+
+onstart:
+    remember_forced_training()

@@ -1,0 +1,160 @@
+"""The configuration as the rules see it, and the functions that give them inputs, parameters and resources."""
+
+import os
+import shlex
+import sys
+from pathlib import Path
+
+from snakemake.exceptions import WorkflowError
+from snakemake.utils import validate
+
+from mipnerf.config import parse_config, resolve_runs
+from mipnerf.errors import ConfigError
+
+# Rules say `python`; it is the one that runs Snakemake, also where its environment is not activated.
+os.environ.update(
+    PATH=os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)])
+)
+
+try:
+    SUITE = parse_config(config)
+    RUNS = resolve_runs(SUITE)
+except ConfigError as error:
+    raise WorkflowError(str(error)) from None
+validate(config, "../config/schemas/config.schema.json")
+
+DATA = SUITE.data_root
+DATASETS = list(dict.fromkeys(run.dataset for run in RUNS.values()))
+MAX_LEVELS = max(dataset.levels for dataset in SUITE.datasets.values())
+
+# Passed as resources, which are not tracked: these change no result, so a new value must not rerun a job.
+OPERATION = " ".join(
+    shlex.quote(f"operation.{key}={value}")
+    for key, value in SUITE.operation.model_dump(exclude_defaults=True).items()
+)
+LAUNCHER = SUITE.launcher
+
+
+wildcard_constraints:
+    dataset="|".join(SUITE.datasets),
+    variant="|".join(SUITE.variants),
+    scene="|".join(
+        sorted({scene for dataset in SUITE.datasets.values() for scene in dataset.scenes})
+    ),
+    source="|".join(sorted({dataset.source for dataset in SUITE.datasets.values()})),
+    level="|".join(map(str, range(MAX_LEVELS))),
+
+
+def run_of(wildcards):
+    """The configuration of the run that the wildcards name."""
+    name = f"{wildcards.dataset}/{wildcards.variant}/{wildcards.scene}"
+    if name not in RUNS:
+        known = "\n  ".join(RUNS)
+        raise WorkflowError(
+            f"{name} is not a run of this configuration; add it to `runs`. Its runs are:\n  {known}"
+        )
+    return RUNS[name]
+
+
+def settings_of(wildcards):
+    """What the run changes of the defaults that matter to training, as arguments of `--set`."""
+    return [
+        setting
+        for setting in run_of(wildcards).settings()
+        if not setting.startswith("data.max_test_views")
+    ]
+
+
+def max_views_of(wildcards):
+    """The argument that bounds the number of test views, or nothing."""
+    limit = run_of(wildcards).data.max_test_views
+    return "" if limit is None else f"--max-views {limit}"
+
+
+def runs_of(dataset=None, scene=None):
+    """The folders of the runs of a dataset and scene, or of all."""
+    return [
+        f"results/{name}"
+        for name, run in RUNS.items()
+        if dataset in (None, run.dataset) and scene in (None, run.scene)
+    ]
+
+
+def files_of_runs(name, **selection):
+    """The file called `name` in the folder of every selected run."""
+    return [f"{folder}/{name}" for folder in runs_of(**selection)]
+
+
+def total_cores():
+    """What `--cores` said; a job's threads are a share of it."""
+    return workflow.cores or 0
+
+
+def remember_forced_training():
+    """Tell the jobs that trainings were asked for by name: a finished one is else only written out again."""
+    forced = {str(target) for target in workflow.dag_settings.forcerun}
+    if (
+        workflow.dag_settings.forceall
+        or "train" in forced
+        or any(name.endswith("model.pt") for name in forced)
+    ):
+        os.environ.update(MIPNERF_FRESH="1")
+
+
+def archive_of(wildcards):
+    """The local archive or folder that a source is taken from."""
+    path = SUITE.sources.get(wildcards.source)
+    if path is None:
+        raise WorkflowError(missing_source(wildcards.source, "is not set"))
+    return os.path.expandvars(os.path.expanduser(path))
+
+
+def missing_source(source, problem):
+    """What to do about a source that is not there."""
+    return (
+        f"sources.{source} {problem}: give the archive or folder that holds the scenes, in a configuration file or "
+        f"by --config 'sources={{{source}: /path/to/{source}.zip}}'"
+    )
+
+
+def check_sources():
+    """Refuse a run whose data is neither there nor to be had, before any job starts."""
+    for dataset in DATASETS:
+        source = SUITE.datasets[dataset].source
+        scenes = {run.scene for run in RUNS.values() if run.dataset == dataset}
+        if source == "bricks" or all(
+            Path(f"{DATA}/{dataset}/{scene}/metadata.json").exists() for scene in scenes
+        ):
+            continue
+        path = SUITE.sources.get(source)
+        if path is None:
+            raise WorkflowError(missing_source(source, "is not set"))
+        if not Path(os.path.expandvars(os.path.expanduser(path))).exists():
+            raise WorkflowError(missing_source(source, f"is {path}, which does not exist"))
+
+
+def source_of(wildcards):
+    """The unpacked or rendered scene that a dataset is converted from."""
+    return (
+        f"{DATA}/sources/{SUITE.datasets[wildcards.dataset].source}/{wildcards.scene}/manifest.json"
+    )
+
+
+def levels_of(wildcards):
+    """The metrics of all levels of a run."""
+    folder = f"results/{wildcards.dataset}/{wildcards.variant}/{wildcards.scene}"
+    return [f"{folder}/level_{level}/metrics.csv" for level in range(run_of(wildcards).levels)]
+
+
+def figures():
+    """Every picture that goes with the tables."""
+    plots = [
+        f"results/plots/{dataset}_{kind}.png"
+        for dataset in DATASETS
+        for kind in ("levels", "history")
+    ]
+    scenes = dict.fromkeys((run.dataset, run.scene) for run in RUNS.values())
+    return plots + [f"results/plots/{dataset}_{scene}_strip.png" for dataset, scene in scenes]
+
+
+check_sources()

@@ -1,0 +1,80 @@
+"""From an archive, a folder or nothing at all to a scene in the multiscale layout."""
+
+
+rule data:
+    input:
+        sorted({f"{DATA}/{run.dataset}/{run.scene}/metadata.json" for run in RUNS.values()}),
+
+
+rule render_bricks:
+    output:
+        f"{DATA}/sources/bricks/bricks/manifest.json",
+    log:
+        f"{DATA}/logs/render_bricks.log",
+    conda:
+        "../config/envs/mipnerf.yaml"
+    threads: 8
+    resources:
+        total_cores=lambda wildcards: total_cores(),
+        mem_mb=2000,
+        runtime=30,
+    params:
+        folder=subpath(output[0], parent=True),
+        size=SUITE.bricks.size,
+        train=SUITE.bricks.num_train,
+        val=SUITE.bricks.num_val,
+        test=SUITE.bricks.num_test,
+    message:
+        "Rendering the bricks"
+    shell:
+        "exec python workflow_scripts/bricks.py --output {params.folder:q} --size {params.size} "
+        "--train {params.train} --val {params.val} --test {params.test} "
+        "--threads {threads}/{resources.total_cores} --log {log:q}"
+
+
+rule fetch_scene:
+    input:
+        ancient(archive_of),
+    output:
+        f"{DATA}/sources/{{source}}/{{scene}}/manifest.json",
+    log:
+        f"{DATA}/logs/fetch_scene/{{source}}_{{scene}}.log",
+    wildcard_constraints:
+        source="(?!bricks/)[a-z0-9_]+",
+    conda:
+        "../config/envs/mipnerf.yaml"
+    resources:
+        mem_mb=1000,
+        runtime=60,
+    params:
+        folder=subpath(output[0], parent=True),
+    message:
+        "Unpacking {wildcards.scene} of {wildcards.source}"
+    shell:
+        "exec python workflow_scripts/fetch.py --source {input:q} --scene {wildcards.scene} "
+        "--output {params.folder:q} --log {log:q}"
+
+
+rule convert_scene:
+    input:
+        source_of,
+    output:
+        f"{DATA}/{{dataset}}/{{scene}}/metadata.json",
+    log:
+        f"{DATA}/logs/convert_scene/{{dataset}}_{{scene}}.log",
+    conda:
+        "../config/envs/mipnerf.yaml"
+    threads: 8
+    resources:
+        total_cores=lambda wildcards: total_cores(),
+        mem_mb=2000,
+        runtime=60,
+    params:
+        source=subpath(input[0], parent=True),
+        folder=subpath(output[0], parent=True),
+        levels=lambda wildcards: SUITE.datasets[wildcards.dataset].levels,
+    message:
+        "Converting {wildcards.scene} to {params.levels} resolution levels"
+    shell:
+        "exec python workflow_scripts/convert.py --input {params.source:q} --output {params.folder:q} "
+        "--levels {params.levels} --threads {threads}/{resources.total_cores} --log {log:q}"

@@ -1,0 +1,54 @@
+"""Every resolution level of a run is rendered and scored by a job of its own."""
+
+
+rule metrics:
+    input:
+        files_of_runs("metrics.csv"),
+
+
+rule evaluate:
+    input:
+        model="results/{dataset}/{variant}/{scene}/model.pt",
+        metadata=ancient(f"{DATA}/{{dataset}}/{{scene}}/metadata.json"),
+    output:
+        metrics="results/{dataset}/{variant}/{scene}/level_{level}/metrics.csv",
+        renderings=directory("results/{dataset}/{variant}/{scene}/level_{level}/renderings"),
+    log:
+        "results/{dataset}/{variant}/{scene}/logs/evaluate_{level}.log",
+    benchmark:
+        "results/{dataset}/{variant}/{scene}/benchmarks/evaluate_{level}.tsv"
+    conda:
+        "../config/envs/mipnerf.yaml"
+    threads: 4
+    resources:
+        total_cores=lambda wildcards: total_cores(),
+        launcher=LAUNCHER,
+        operation=OPERATION,
+        gpu=1,
+        mem_mb=4000,
+        runtime="4h",
+    params:
+        data=subpath(input.metadata, parent=True),
+        folder=subpath(output.metrics, parent=True),
+        max_views=max_views_of,
+    message:
+        "Evaluating level {wildcards.level} of {wildcards.dataset}/{wildcards.variant}/{wildcards.scene}"
+    shell:
+        "exec {resources.launcher} python workflow_scripts/evaluate.py --model {input.model:q} --data {params.data:q} "
+        "--level {wildcards.level} --output {params.folder:q} {params.max_views} "
+        "--threads {threads}/{resources.total_cores} --log {log:q} --set {resources.operation}"
+
+
+rule collect_metrics:
+    input:
+        levels_of,
+    output:
+        "results/{dataset}/{variant}/{scene}/metrics.csv",
+    log:
+        "results/{dataset}/{variant}/{scene}/logs/collect_metrics.log",
+    conda:
+        "../config/envs/mipnerf.yaml"
+    message:
+        "Collecting the metrics of {wildcards.dataset}/{wildcards.variant}/{wildcards.scene}"
+    shell:
+        "exec python workflow_scripts/collect.py --inputs {input:q} --output {output:q} --log {log:q}"

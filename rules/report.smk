@@ -1,0 +1,70 @@
+"""Tables and pictures, from the metrics of all runs."""
+
+
+rule aggregate:
+    input:
+        metrics=files_of_runs("metrics.csv"),
+        configs=files_of_runs("config.yaml"),
+        reference="config/reference/per_scene.csv",
+        figures=figures(),
+    output:
+        markdown="results/table.md",
+        csv="results/table.csv",
+    log:
+        "results/logs/aggregate.log",
+    conda:
+        "../config/envs/mipnerf.yaml"
+    params:
+        runs=runs_of(),
+        reference=subpath(input.reference, parent=True),
+    message:
+        "Making the tables"
+    shell:
+        "exec python workflow_scripts/aggregate.py --runs {params.runs:q} --reference {params.reference:q} "
+        "--figures {input.figures:q} --markdown {output.markdown:q} --csv {output.csv:q} --log {log:q}"
+
+
+rule plot:
+    input:
+        metrics=lambda wildcards: files_of_runs("metrics.csv", dataset=wildcards.dataset),
+        histories=lambda wildcards: files_of_runs("history.csv", dataset=wildcards.dataset),
+        reference="config/reference/per_scene.csv",
+    output:
+        svg="results/plots/{dataset}_{kind}.svg",
+        png="results/plots/{dataset}_{kind}.png",
+    log:
+        "results/logs/plot_{dataset}_{kind}.log",
+    wildcard_constraints:
+        kind="levels|history",
+    conda:
+        "../config/envs/mipnerf.yaml"
+    params:
+        runs=lambda wildcards: runs_of(dataset=wildcards.dataset),
+        reference=subpath(input.reference, parent=True),
+    message:
+        "Plotting the {wildcards.kind} of {wildcards.dataset}"
+    shell:
+        "exec python workflow_scripts/plot.py --kind {wildcards.kind} --runs {params.runs:q} "
+        "--reference {params.reference:q} --svg {output.svg:q} --png {output.png:q} --log {log:q}"
+
+
+rule strip:
+    input:
+        metrics=lambda wildcards: files_of_runs(
+            "metrics.csv", dataset=wildcards.dataset, scene=wildcards.scene
+        ),
+        metadata=ancient(f"{DATA}/{{dataset}}/{{scene}}/metadata.json"),
+    output:
+        "results/plots/{dataset}_{scene}_strip.png",
+    log:
+        "results/logs/strip_{dataset}_{scene}.log",
+    conda:
+        "../config/envs/mipnerf.yaml"
+    params:
+        runs=lambda wildcards: runs_of(dataset=wildcards.dataset, scene=wildcards.scene),
+        data=subpath(input.metadata, parent=True),
+    message:
+        "Drawing truth, renderings and errors of {wildcards.dataset}/{wildcards.scene}"
+    shell:
+        "exec python workflow_scripts/strip.py --data {params.data:q} --runs {params.runs:q} "
+        "--output {output:q} --log {log:q}"

@@ -1,0 +1,184 @@
+import contextlib
+import copy
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mipnerf.config import (
+    DataConfig,
+    ModelConfig,
+    OperationConfig,
+    TrainConfig,
+    json_schema,
+    operation_from_settings,
+    parse_config,
+    resolve_runs,
+    run_from_settings,
+)
+from mipnerf.errors import ConfigError
+
+CONFIG = Path(__file__).parents[2] / "config"
+BASE = {
+    "datasets": {
+        "bricks": {"source": "bricks", "scenes": ["bricks"]},
+        "blender": {"source": "archive", "scenes": ["lego", "ship"], "levels": 2, "data": {"near": 2.0}},
+    },
+    "variants": {"mipnerf": {}, "wo_ipe": {"model": {"disable_integration": True}}},
+    "runs": [{"dataset": "bricks", "variants": ["mipnerf", "wo_ipe"], "model": {"net_width": 64}}],
+}
+
+
+def changed(*path_and_value) -> dict:
+    """BASE with one value put at a path."""
+    values = copy.deepcopy(BASE)
+    *path, key, value = path_and_value
+    node = values
+    for part in path:
+        node = node[part] if isinstance(part, int) else node.setdefault(part, {})
+    node[key] = value
+    return values
+
+
+def resolved(values: dict) -> dict:
+    return resolve_runs(parse_config(values))
+
+
+def test_defaults_are_those_of_the_reference():
+    model, train = ModelConfig(), TrainConfig()
+    assert (model.num_samples, model.num_levels, model.resample_padding) == (128, 2, 0.01)
+    assert (model.min_deg_point, model.max_deg_point, model.deg_view) == (0, 16, 4)
+    assert (model.net_depth, model.net_width, model.skip_layer) == (8, 256, 4)
+    assert (model.net_depth_condition, model.net_width_condition) == (1, 128)
+    assert (model.density_activation, model.density_bias, model.density_noise) == ("softplus", -1.0, 0.0)
+    assert (model.rgb_activation, model.rgb_padding, model.net_activation) == ("sigmoid", 0.001, "relu")
+    assert (model.ray_shape, model.lindisp, model.stop_level_grad) == ("cone", False, True)
+    assert (train.batch_size, train.max_steps, train.coarse_loss_mult) == (4096, 1_000_000, 0.1)
+    assert (train.lr_init, train.lr_final, train.lr_delay_steps, train.lr_delay_mult) == (5e-4, 5e-6, 2500, 0.01)
+    assert (train.grad_max_norm, train.grad_max_val, train.weight_decay_mult) == (0, 0, 0)
+    assert DataConfig().white_bkgd is True
+    assert DataConfig().batching == "all_images"
+
+
+def test_every_variant_runs_on_every_scene():
+    assert list(resolved(BASE)) == ["bricks/mipnerf/bricks", "bricks/wo_ipe/bricks"]
+    runs = resolved(changed("runs", [{"dataset": "blender", "variants": ["mipnerf"]}]))
+    assert list(runs) == ["blender/mipnerf/lego", "blender/mipnerf/ship"]
+    assert all(run.levels == 2 and run.data.near == 2.0 for run in runs.values())
+
+
+def test_later_differences_win():
+    values = changed("model", {"net_width": 32, "disable_integration": False})
+    runs = resolved(values)
+    assert runs["bricks/mipnerf/bricks"].model.net_width == 32
+    assert runs["bricks/wo_ipe/bricks"].model.disable_integration is True
+
+
+@pytest.mark.parametrize(
+    ("values", "parts"),
+    [
+        (changed("runs", 0, "model", {"net_widht": 3}), ["runs.0.model.net_widht", "'net_width'", "allowed are"]),
+        (changed("runs", 0, "model", {"net_width": "3"}), ["net_width is '3'", "integer"]),
+        (changed("runs", 0, "model", {"net_width": 0}), ["net_width is 0", "greater than"]),
+        (changed("runs", 0, "model", {"net_width": 1.5}), ["net_width is 1.5", "integer"]),
+        (changed("train", {"lr_init": "5e-4"}), ["train.lr_init is '5e-4'", "number", "5.0e-4"]),
+        (changed("train", {"lr_init": -1}), ["train.lr_init is -1"]),
+        (changed("train", {"lr_init": float("nan")}), ["train.lr_init", "finite"]),
+        (changed("train", {"randomized": "yes"}), ["train.randomized is 'yes'", "boolean"]),
+        (changed("model", {"ray_shape": "cube"}), ["model.ray_shape is 'cube'", "'cone' or 'cylinder'"]),
+        (changed("model", {"max_deg_point": 2, "min_deg_point": 3}), ["max_deg_point 2 must exceed min_deg_point 3"]),
+        (changed("data", {"near": 3.0, "far": 1.0}), ["data.near 3.0 must be less than data.far 1.0"]),
+        (
+            changed(
+                "runs",
+                [{"dataset": "bricks", "variants": ["mipnerf"], "model": {"lindisp": True}, "data": {"near": 0}}],
+            ),
+            ["lindisp", "data.near"],
+        ),
+        (changed("opration", {}), ["opration is an unknown key", "'operation'"]),
+        (changed("operation", {"device": "tpu"}), ["operation.device is 'tpu'", "'cuda'"]),
+        (changed("runs", 0, "scenes", ["brick"]), ["runs[0].scenes", "'brick' is unknown", "'bricks'"]),
+        (changed("runs", 0, "variants", ["mipnrf"]), ["runs[0].variants", "did you mean 'mipnerf'?"]),
+        (changed("runs", 0, "dataset", "lego"), ["runs[0].dataset", "known are bricks, blender"]),
+        (changed("runs", []), ["runs is []", "at least 1"]),
+        (changed("variants", {"Bad-Name": {}}), ["variants"]),
+        (changed("model", 3), ["model is 3"]),
+        (changed("datasets", {"bricks": {"scenes": ["bricks"]}}), ["datasets.bricks.source is missing"]),
+        (
+            changed("runs", [BASE["runs"][0], {"dataset": "bricks", "variants": ["mipnerf"]}]),
+            ["bricks/mipnerf/bricks with other values"],
+        ),
+    ],
+)
+def test_mistakes_are_named(values, parts):
+    with pytest.raises(ConfigError) as error:
+        resolved(values)
+    for part in parts:
+        assert part in str(error.value)
+
+
+@given(
+    st.recursive(
+        st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5),
+        lambda node: (
+            st.lists(node, max_size=3) | st.dictionaries(st.sampled_from([*sorted(BASE), "x"]), node, max_size=4)
+        ),
+        max_leaves=12,
+    )
+)
+def test_any_yaml_is_accepted_or_a_config_error(node):
+    values = {**BASE, **node} if isinstance(node, dict) else {**BASE, "runs": node}
+    with contextlib.suppress(ConfigError):
+        resolved(values)
+
+
+def test_settings_round_trip():
+    run = resolved(changed("train", {"lr_init": 2e-3, "randomized": False}))["bricks/wo_ipe/bricks"]
+    again = run_from_settings("bricks", "wo_ipe", "bricks", run.settings())
+    assert again == run
+    assert "model.disable_integration=true" in run.settings()
+
+
+@pytest.mark.parametrize("setting", ["net_width=3", "model.net_width", "modell.net_width=3", "operation.device=cpu"])
+def test_settings_of_another_form_are_refused(setting):
+    with pytest.raises(ConfigError, match=r"section\.key=value"):
+        run_from_settings("a", "b", "c", [setting])
+
+
+def test_operation_settings():
+    assert operation_from_settings([]) == OperationConfig()
+    assert operation_from_settings(["operation.device=cpu", "operation.save_minutes=2"]).save_minutes == 2
+    with pytest.raises(ConfigError, match="save_mintes"):
+        operation_from_settings(["operation.save_mintes=2"])
+
+
+def test_fingerprint_covers_what_changes_training_and_nothing_else(run_with):
+    base = run_with()
+    assert base.fingerprint("data") == run_with().fingerprint("data")
+    assert base.fingerprint("data") != base.fingerprint("other data")
+    assert base.fingerprint() != run_with(train={"lr_init": 1e-3}).fingerprint()
+    assert base.fingerprint() != run_with(model={"net_width": 17}).fingerprint()
+    assert base.fingerprint() == run_with(data={"max_test_views": 3}).fingerprint()
+
+
+def test_committed_schema_is_the_generated_one():
+    committed = json.loads((CONFIG / "schemas" / "config.schema.json").read_text())
+    hint = "run: python -m mipnerf schema > config/schemas/config.schema.json"
+    assert committed == json_schema(), f"the schema has drifted from mipnerf/config.py; {hint}"
+
+
+def test_default_configuration_shows_every_operation_and_bricks_key():
+    default = yaml.safe_load((CONFIG / "config.yaml").read_text())
+    assert default["operation"].keys() == OperationConfig.model_fields.keys()
+    assert default["operation"] == OperationConfig().model_dump()
+    assert default["bricks"].keys() == {"size", "num_train", "num_val", "num_test"}
+
+
+def test_importing_the_configuration_leaves_torch_out():
+    code = "import sys, mipnerf.config, mipnerf.errors; sys.exit('torch' in sys.modules or 'numpy' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -1,0 +1,87 @@
+"""A whole training, step by step, against the one that the JAX reference made from the same batches."""
+
+import numpy as np
+import pytest
+import torch
+
+from mipnerf.batching import Batch
+from mipnerf.cameras import Rays
+from mipnerf.config import DataConfig, TrainConfig
+from mipnerf.metrics import mse_to_psnr
+from mipnerf.optimization import make_optimizer, train_step
+from mipnerf.schedule import learning_rate_decay
+
+pytestmark = pytest.mark.golden
+
+TRAIN = TrainConfig(
+    batch_size=256,
+    max_steps=200,
+    lr_init=5e-4,
+    lr_final=5e-6,
+    lr_delay_steps=50,
+    lr_delay_mult=0.01,
+    randomized=False,
+)
+# Twice what the reference's own float32 differs from its float64, and 50 steps before a quarter of that.
+LOSS_TOLERANCE = {50: 1.5e-5, 200: 6e-5}
+
+
+def batch_of_step(batches: dict[str, np.ndarray], step: int) -> Batch:
+    arrays = {key: torch.from_numpy(value[step - 1]) for key, value in batches.items()}
+    if "rays.viewdirs" not in arrays:
+        directions = arrays["rays.directions"].double()
+        arrays["rays.viewdirs"] = (directions / torch.linalg.norm(directions, dim=-1, keepdim=True)).float()
+    rays = {key.removeprefix("rays."): value for key, value in arrays.items() if key.startswith("rays.")}
+    return Batch(Rays(**rays), arrays["pixels"])
+
+
+def follow(file: str, expected: dict, batches: dict, steps: int, golden_network, compare) -> None:
+    """Train for as many steps as the reference did and compare all that it recorded."""
+    initial, model = golden_network(expected, "param"), golden_network(expected, "param")
+    optimizer = make_optimizer(model)
+    actual = {key: [] for key in ("lr", "loss", "losses", "psnrs", "grad_norm", "grad_abs_max")}
+    snapshots = {1: "param1", 2: "param2", 10: "param10", 50: "param50", 200: "final"}
+    for step in range(1, steps + 1):
+        rate = learning_rate_decay(
+            step, TRAIN.lr_init, TRAIN.lr_final, TRAIN.max_steps, TRAIN.lr_delay_steps, TRAIN.lr_delay_mult
+        )
+        losses = train_step(model, optimizer, batch_of_step(batches, step), rate, TRAIN, DataConfig())
+        gradient = torch.cat([p.grad.flatten() for p in model.parameters()])
+        actual["lr"].append(rate)
+        actual["loss"].append((losses[-1] + TRAIN.coarse_loss_mult * losses[:-1].sum()).item())
+        actual["losses"].append(losses.tolist())
+        actual["psnrs"].append(mse_to_psnr(losses).tolist())
+        actual["grad_norm"].append(torch.linalg.norm(gradient).item())
+        actual["grad_abs_max"].append(gradient.abs().max().item())
+        if step in snapshots:
+            reference = golden_network(expected, snapshots[step])
+            for (name, p), q, start in zip(
+                model.named_parameters(), reference.parameters(), initial.parameters(), strict=True
+            ):
+                # Measured by the way that the parameter has come: by its size, a wrong step would hardly show.
+                deviation = torch.linalg.norm((p - q).double()) / torch.linalg.norm((q - start).double())
+                compare(f"{file}/{snapshots[step]} {name}", deviation, np.float64(0), atol=5e-3)
+
+    compare(f"{file}/lr", actual["lr"], expected["lr"], rtol=2e-6)
+    for key in ("loss", "losses"):
+        compare(f"{file}/{key}", actual[key], expected[key], rtol=LOSS_TOLERANCE[steps])
+    compare(f"{file}/psnrs", actual["psnrs"], expected["psnrs"], atol=10 / np.log(10) * LOSS_TOLERANCE[steps])
+    for key in ("grad_norm", "grad_abs_max"):
+        compare(f"{file}/{key}", actual[key], expected[key], rtol=2e-4)
+    if steps == 200:
+        for prefix, key, tolerance in (("adam_m", "exp_avg", 3e-3), ("adam_v", "exp_avg_sq", 1e-3)):
+            reference = golden_network(expected, prefix)
+            for (name, p), q in zip(model.named_parameters(), reference.parameters(), strict=True):
+                deviation = torch.linalg.norm((optimizer.state[p][key] - q).double()) / torch.linalg.norm(q.double())
+                compare(f"{file}/{prefix} {name}", deviation, np.float64(0), atol=tolerance)
+
+
+def test_first_50_steps(golden, golden_network, compare):
+    expected, batches = golden("traj_small_50"), golden("traj_batches_50")
+    follow("traj_small_50", expected, batches, 50, golden_network, compare)
+
+
+@pytest.mark.slow
+def test_all_200_steps_and_the_moments_of_adam(golden_dir, golden_network, compare):
+    expected, batches = (dict(np.load(golden_dir / f"{name}.npz")) for name in ("traj_small_200", "traj_batches"))
+    follow("traj_small_200", expected, batches, 200, golden_network, compare)

@@ -1,0 +1,240 @@
+import multiprocessing
+import signal
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+import yaml
+
+from mipnerf import training
+from mipnerf.checkpoint import list_states
+from mipnerf.config import OperationConfig
+from mipnerf.errors import CheckpointError, ConfigError, Interrupted, TrainingDiverged
+from mipnerf.evaluation import load_trained
+from mipnerf.history import read_rows
+from mipnerf.training import train
+
+OPERATION = OperationConfig(print_every=3, save_every=5, device="cpu")
+
+
+def weights(folder):
+    return torch.load(folder / "model.pt", weights_only=True)["parameters"]
+
+
+def same(first, second):
+    return first.keys() == second.keys() and all(torch.equal(first[name], second[name]) for name in first)
+
+
+class StopAt:
+    """Raises a signal when the training has taken `step` steps."""
+
+    def __init__(self, monkeypatch, step, number=signal.SIGTERM):
+        self.count, self.step, self.number = 0, step, number
+        self.original = training.train_step
+        monkeypatch.setattr(training, "train_step", self)
+
+    def __call__(self, *args, **kwargs):
+        self.count += 1
+        if self.count == self.step:
+            signal.raise_signal(self.number)
+        return self.original(*args, **kwargs)
+
+
+def test_a_training_writes_model_history_and_configuration(tmp_path, small_run, small_scene):
+    train(small_run, OPERATION, small_scene, tmp_path, threads=1)
+    model, run = load_trained(tmp_path / "model.pt", torch.device("cpu"))
+    assert run == small_run
+    assert [row.step for row in read_rows(tmp_path / "history.csv")] == [3, 6, 9, 12]
+    resolved = yaml.safe_load((tmp_path / "config.yaml").read_text())
+    assert resolved["train"]["batch_size"] == 32
+    assert resolved["record"]["num_parameters"] == sum(p.numel() for p in model.parameters())
+    assert resolved["record"]["train_views"] == 3
+    assert (resolved["record"]["width"], resolved["record"]["height"]) == (8, 8)
+    assert resolved["record"]["train_seconds"] > 0
+
+
+def test_the_history_tells_the_psnr_of_the_pixels_not_of_the_loss(tmp_path, run_with, small_scene):
+    run = run_with(train={"disable_multiscale_loss": True, "coarse_loss_mult": 0.0})
+    train(run, OPERATION, small_scene, tmp_path, threads=1)
+    for row in read_rows(tmp_path / "history.csv"):
+        assert row.psnr == pytest.approx(-10 * np.log10(row.loss / 3))
+
+
+def test_training_learns(tmp_path, run_with, small_scene):
+    scene = small_scene.select([0])
+    train(run_with(train={"max_steps": 150, "batch_size": 64}), OPERATION, scene, tmp_path, threads=1)
+    rows = read_rows(tmp_path / "history.csv")
+    assert rows[-1].psnr > rows[0].psnr + 1
+
+
+@pytest.mark.parametrize("stops", [[1], [2], [5], [7], [11], [2, 3, 1]], ids=str)
+@pytest.mark.parametrize("batching", ["all_images", "single_image"])
+def test_stopped_and_continued_is_never_stopped(tmp_path, monkeypatch, run_with, small_scene, stops, batching):
+    run = run_with(data={"batching": batching}, model={"density_noise": 0.5})
+    train(run, OPERATION, small_scene, tmp_path / "whole", threads=1)
+    for count in stops:
+        with monkeypatch.context() as patch:
+            StopAt(patch, count)
+            with pytest.raises(Interrupted, match="is saved"):
+                train(run, OPERATION, small_scene, tmp_path / "parts", threads=1)
+        assert not (tmp_path / "parts" / "model.pt").exists()
+    train(run, OPERATION, small_scene, tmp_path / "parts", threads=1)
+    assert same(weights(tmp_path / "whole"), weights(tmp_path / "parts"))
+    steps = [[row.step for row in read_rows(tmp_path / name / "history.csv")] for name in ("whole", "parts")]
+    assert steps[1][-1] == steps[0][-1] == 12
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGUSR1])
+def test_every_stop_signal_saves_and_says_so(tmp_path, monkeypatch, small_run, small_scene, number):
+    StopAt(monkeypatch, 4, number)
+    with pytest.raises(Interrupted) as error:
+        train(small_run, OPERATION, small_scene, tmp_path, threads=1)
+    assert error.value.signal_number == number
+    assert [int(path.name[5:13]) for path in list_states(next((tmp_path / "checkpoints").glob("*/")))] == [4, 1]
+    assert signal.getsignal(number) != training.StopSignals
+
+
+def test_a_signal_at_the_last_step_is_too_late_to_matter(tmp_path, monkeypatch, small_run, small_scene):
+    StopAt(monkeypatch, 12)
+    train(small_run, OPERATION, small_scene, tmp_path, threads=1)
+    assert (tmp_path / "model.pt").exists()
+
+
+def test_a_finished_run_is_only_written_out_again(tmp_path, monkeypatch, small_run, small_scene):
+    train(small_run, OPERATION, small_scene, tmp_path, threads=1)
+    before = weights(tmp_path)
+    for name in ("model.pt", "history.csv", "config.yaml"):
+        (tmp_path / name).unlink()
+    with monkeypatch.context() as patch:
+        counter = StopAt(patch, 0)
+        train(small_run, OPERATION, small_scene, tmp_path, threads=1)
+    assert counter.count == 0
+    assert same(weights(tmp_path), before)
+    assert read_rows(tmp_path / "history.csv")[-1].step == 12
+
+
+def test_fresh_trains_a_finished_run_anew_and_keeps_the_old_end(tmp_path, monkeypatch, small_run, small_scene):
+    train(small_run, OPERATION, small_scene, tmp_path, threads=1)
+    before = weights(tmp_path)
+    counter = StopAt(monkeypatch, 0)
+    train(small_run, OPERATION, small_scene, tmp_path, fresh=True, threads=1)
+    assert counter.count == 12
+    assert same(weights(tmp_path), before)
+    assert len(list((tmp_path / "checkpoints").glob("*.previous/step_00000012*.pt"))) == 1
+
+
+def test_fresh_continues_what_is_not_finished(tmp_path, monkeypatch, small_run, small_scene):
+    with monkeypatch.context() as patch:
+        StopAt(patch, 7)
+        with pytest.raises(Interrupted):
+            train(small_run, OPERATION, small_scene, tmp_path, threads=1)
+    counter = StopAt(monkeypatch, 0)
+    train(small_run, OPERATION, small_scene, tmp_path, fresh=True, threads=1)
+    assert counter.count == 5
+
+
+def test_another_configuration_or_other_data_start_from_scratch(
+    tmp_path, monkeypatch, run_with, small_run, small_scene
+):
+    train(small_run, OPERATION, small_scene, tmp_path, threads=1)
+    counter = StopAt(monkeypatch, 0)
+    train(run_with(train={"lr_init": 1e-3}), OPERATION, small_scene, tmp_path, threads=1)
+    assert counter.count == 12
+    images = [255 - image for image in small_scene.images]
+    train(small_run, OPERATION, replace(small_scene, images=images), tmp_path, threads=1)
+    assert counter.count == 24
+
+
+def test_how_a_job_is_run_does_not_start_it_from_scratch(tmp_path, monkeypatch, small_run, small_scene):
+    train(small_run, OPERATION, small_scene, tmp_path, threads=1)
+    counter = StopAt(monkeypatch, 0)
+    train(small_run, OperationConfig(print_every=1, save_every=1, device="cpu"), small_scene, tmp_path, threads=1)
+    assert counter.count == 0
+
+
+def test_a_damaged_checkpoint_costs_steps_not_the_run(tmp_path, monkeypatch, small_run, small_scene):
+    train(small_run, OPERATION, small_scene, tmp_path / "whole", threads=1)
+    with monkeypatch.context() as patch:
+        StopAt(patch, 8)
+        with pytest.raises(Interrupted):
+            train(small_run, OPERATION, small_scene, tmp_path / "parts", threads=1)
+    newest = list_states(next((tmp_path / "parts" / "checkpoints").glob("*/")))[0]
+    newest.write_bytes(newest.read_bytes()[:-100])
+    counter = StopAt(monkeypatch, 0)
+    train(small_run, OPERATION, small_scene, tmp_path / "parts", threads=1)
+    assert counter.count == 12 - 5
+    assert same(weights(tmp_path / "whole"), weights(tmp_path / "parts"))
+
+
+def test_checkpoints_are_made_at_once_then_by_steps_and_by_time(tmp_path, monkeypatch, small_run, small_scene):
+    saved = []
+    original = training.save_state
+
+    def note(folder, step, *rest):
+        saved.append(step)
+        return original(folder, step, *rest)
+
+    monkeypatch.setattr(training, "save_state", note)
+    train(small_run, OPERATION, small_scene, tmp_path / "steps", threads=1)
+    assert saved == [1, 5, 10, 12]
+    saved.clear()
+    hurried = OperationConfig(save_minutes=1e-9, device="cpu")
+    train(small_run, hurried, small_scene, tmp_path / "time", threads=1)
+    assert saved == list(range(1, 13))
+
+
+def test_a_diverging_training_stops_and_keeps_what_was_good(tmp_path, run_with, small_scene):
+    run = run_with(train={"lr_init": 1e30, "lr_final": 1e30, "max_steps": 40, "lr_delay_steps": 0})
+    with pytest.raises(TrainingDiverged, match=r"lr_init"):
+        train(run, OPERATION, small_scene, tmp_path, threads=1)
+    assert not (tmp_path / "model.pt").exists()
+    state = torch.load(list_states(next((tmp_path / "checkpoints").glob("*/")))[0], weights_only=True)
+    assert state["step"] < 40
+
+
+def hold_lock(folder, ready, done):
+    with training._only_one(folder):
+        ready.set()
+        done.wait(30)
+
+
+def test_two_processes_never_train_the_same_run(tmp_path, small_run, small_scene):
+    (tmp_path / "checkpoints").mkdir()
+    context = multiprocessing.get_context("spawn")
+    ready, done = context.Event(), context.Event()
+    holder = context.Process(target=hold_lock, args=(tmp_path, ready, done))
+    holder.start()
+    try:
+        assert ready.wait(60)
+        with pytest.raises(CheckpointError, match=f"being trained by process {holder.pid} on "):
+            train(small_run, OPERATION, small_scene, tmp_path, threads=1)
+    finally:
+        done.set()
+        holder.join()
+    train(small_run, OPERATION, small_scene, tmp_path, threads=1)
+
+
+@pytest.mark.parametrize("data", [{"near": 6.0}, {"far": 2.0}, {"near": 3.0, "far": 2.5}])
+def test_impossible_bounds_are_refused(tmp_path, run_with, small_scene, data):
+    with pytest.raises((ConfigError, ValueError), match="must be less than"):
+        train(run_with(data=data), OPERATION, small_scene, tmp_path, threads=1)
+
+
+def test_disparity_sampling_needs_a_positive_near(tmp_path, run_with, small_scene):
+    scene = replace(small_scene, nears=np.zeros(small_scene.num_views))
+    with pytest.raises(ConfigError, match="lindisp"):
+        train(run_with(model={"lindisp": True}), OPERATION, scene, tmp_path, threads=1)
+
+
+def test_the_configured_bounds_are_used(run_with, small_scene):
+    scene = training.with_bounds(small_scene, run_with(data={"near": 1.0, "far": 9.0}).data)
+    assert set(scene.nears) == {1.0}
+    assert set(scene.fars) == {9.0}
+
+
+def test_a_gpu_that_is_not_there_is_named(tmp_path, small_run, small_scene):
+    if torch.cuda.is_available():
+        pytest.skip("this machine has a GPU, so asking for it is no mistake")
+    with pytest.raises(ConfigError, match=r"operation\.device is 'cuda'"):
+        train(small_run, OperationConfig(device="cuda"), small_scene, tmp_path, threads=1)

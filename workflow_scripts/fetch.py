@@ -1,0 +1,29 @@
+"""Take one Blender scene out of a local archive or folder."""
+
+import argparse
+from pathlib import Path
+
+from mipnerf.console import run, setup_logging
+from mipnerf.datasets.fetch import fetch_scene
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument(
+        "--source", type=Path, required=True, metavar="PATH", help="archive (.zip, .tar, .tar.gz, ...) or folder"
+    )
+    parser.add_argument(
+        "--scene", required=True, metavar="NAME", help="folder of the scene, at any depth in the source"
+    )
+    parser.add_argument(
+        "--output", type=Path, required=True, metavar="FOLDER", help="replaced as a whole; manifest.json comes last"
+    )
+    parser.add_argument("--log", type=Path, metavar="FILE", help="also write messages here")
+    arguments = parser.parse_args()
+
+    setup_logging(arguments.log)
+    fetch_scene(arguments.source, arguments.scene, arguments.output)
+
+
+if __name__ == "__main__":
+    run(main)

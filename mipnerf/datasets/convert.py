@@ -1,0 +1,119 @@
+"""The multiscale Blender dataset of mip-NeRF: every image at full, 1/2, 1/4 and 1/8 resolution, and metadata.json.
+
+Pixels and metadata equal those of google/mipnerf (scripts/convert_blender_data.py): 2x2 means of straight-alpha RGBA,
+chained in float32, each level truncated (not rounded) to 8 bits.
+"""
+
+import json
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from mipnerf.datasets.blender import FAR, NEAR, SPLITS, BlenderSplit, read_transforms
+from mipnerf.datasets.scene import check_size, decode_png, parallel, pinhole_pix2cam, read_bytes
+from mipnerf.errors import ConfigError, DataError
+from mipnerf.files import atomic_folder, write_text
+
+PNG_LEVEL = 1  # zlib's fastest: half the time of the default for a tenth more bytes
+
+
+def convert_to_multiscale(source: Path, target: Path, num_levels: int = 4, workers: int | None = None) -> None:
+    """Write the multiscale form of the Blender scene `source` to the folder `target`, which is replaced as a whole.
+
+    All images need to be 8-bit RGBA of one size, divisible by 2**(num_levels - 1). Raises `DataError` for a bad scene,
+    and `ConfigError` for `num_levels` below 1; `target` is then as it was before. At most `workers` images (default:
+    one a CPU) are in memory.
+    """
+    if num_levels < 1:
+        raise ConfigError(f"levels must be at least 1, found {num_levels}")
+    splits = {split: read_transforms(source, split) for split in SPLITS}
+    width, height = scene_size(splits["train"].paths[0], num_levels)
+    refuse_foreign_files(target)
+    try:
+        write_levels(splits, target, width, height, num_levels, workers)
+    except OSError as error:
+        raise DataError(f"{target}: cannot be written ({error.strerror or error})") from None
+
+
+def write_levels(
+    splits: dict[str, BlenderSplit], target: Path, width: int, height: int, num_levels: int, workers: int | None
+) -> None:
+    """Write all levels of all images and then metadata.json, as a whole."""
+    with atomic_folder(target) as temporary:
+        views = []
+        for split, data in splits.items():
+            (temporary / f"images_{split}").mkdir()
+            views += [(path, split, i) for i, path in enumerate(data.paths)]
+
+        def convert(view: tuple[Path, str, int]) -> None:
+            path, split, i = view
+            data = read_bytes(path)
+            pixels = decode_png(data, path, modes=["RGBA"])
+            check_size(pixels, path, width, height)
+            # Full resolution stays the very file: x / 255 * 255 gives back every byte.
+            (temporary / level_name(split, i, 0)).write_bytes(data)
+            for level, image in enumerate(coarser_levels(pixels, num_levels), start=1):
+                Image.fromarray(image).save(temporary / level_name(split, i, level), compress_level=PNG_LEVEL)
+
+        parallel(convert, views, workers, progress="convert")
+        metadata = {split: split_metadata(data, split, width, height, num_levels) for split, data in splits.items()}
+        write_text(temporary / "metadata.json", json.dumps(metadata, indent=4))
+
+
+def coarser_levels(pixels: np.ndarray, num_levels: int) -> list[np.ndarray]:
+    """Levels 1 .. num_levels - 1 of the uint8 image [H, W, C]: uint8, each half as wide and high as the one before."""
+    image = np.divide(pixels, 255, dtype=np.float32)
+    levels = []
+    for _ in range(1, num_levels):
+        # In this order the float32 sums round as those of a mean over both axes, in a fifth of the time.
+        image = (image[::2, ::2] + image[::2, 1::2] + image[1::2, ::2] + image[1::2, 1::2]) / 4
+        levels.append((image * 255).astype(np.uint8))
+    return levels
+
+
+def split_metadata(data: BlenderSplit, split: str, width: int, height: int, num_levels: int) -> dict[str, list]:
+    """One split of metadata.json: a list a key, with the levels of a view one after the other."""
+    entries = [
+        {
+            "file_path": level_name(split, i, level),
+            "cam2world": camtoworld.tolist(),
+            "width": width >> level,
+            "height": height >> level,
+            "focal": data.focal(width) / 2**level,
+            "label": level,
+            "near": NEAR,
+            "far": FAR,
+            "lossmult": 4.0**level,
+        }
+        for i, camtoworld in enumerate(data.camtoworlds)
+        for level in range(num_levels)
+    ]
+    for entry in entries:
+        entry["pix2cam"] = pinhole_pix2cam(entry["focal"], entry["width"], entry["height"]).tolist()
+    return {key: [entry[key] for entry in entries] for key in entries[0]}
+
+
+def level_name(split: str, view: int, level: int) -> str:
+    return f"images_{split}/{view:03d}_d{level}.png"
+
+
+def scene_size(path: Path, num_levels: int) -> tuple[int, int]:
+    """Width and height of the first image, which all others have to share."""
+    height, width = decode_png(read_bytes(path), path, modes=["RGBA"]).shape[:2]
+    factor = 2 ** (num_levels - 1)
+    if width % factor or height % factor:
+        raise DataError(
+            f"{path}: image is {width} x {height} pixels; for {num_levels} levels both must be divisible by {factor}"
+        )
+    return width, height
+
+
+def refuse_foreign_files(target: Path) -> None:
+    """`DataError` if replacing the folder `target` would delete what no conversion has written."""
+    known = {"metadata.json", *(f"images_{split}" for split in SPLITS)}
+    foreign = sorted(entry.name for entry in target.iterdir() if entry.name not in known) if target.is_dir() else []
+    if foreign or target.is_file():
+        raise DataError(
+            f"{target} would be replaced, but holds {foreign[:3] or 'a file'}; name a folder for this alone"
+        )

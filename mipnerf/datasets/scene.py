@@ -1,0 +1,210 @@
+"""A scene as plain arrays, and the checked reading that every loader shares."""
+
+import hashlib
+import io
+import json
+import struct
+import zlib
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+
+import numpy as np
+from PIL import Image
+from tqdm import tqdm
+
+from mipnerf.errors import DataError
+from mipnerf.threads import available_cpus
+
+# What Pillow raises for a damaged file depends on where the damage is.
+DECODE_ERRORS = (OSError, SyntaxError, ValueError, EOFError, struct.error, zlib.error, Image.DecompressionBombError)
+PNG_END = b"\0\0\0\0IEND\xaeB`\x82"
+SHOWN_BYTES = 40
+
+
+@dataclass(frozen=True, eq=False)
+class Scene:
+    """Posed images of one split; V views, of which a multiscale dataset has one per level.
+
+    A pixel (x, y) of view i is seen along `camtoworlds[i, :, :3] @ pix2cams[i] @ (x + .5, y + .5, 1)`, not normalised.
+    """
+
+    images: list[np.ndarray]  # per view uint8 [H, W, 4] (RGBA, straight alpha) or [H, W, 3]
+    camtoworlds: np.ndarray  # [V, 3, 4] float64
+    pix2cams: np.ndarray  # [V, 3, 3] float64
+    nears: np.ndarray  # [V] float64, along the unnormalised direction
+    fars: np.ndarray  # [V] float64
+    lossmults: np.ndarray  # [V] float64, weight of a pixel in the loss
+    levels: np.ndarray  # [V] int64, 0 = full resolution
+    names: list[str]  # file names relative to the scene folder
+
+    def __post_init__(self):
+        views = len(self.images)
+        shapes = {"camtoworlds": (views, 3, 4), "pix2cams": (views, 3, 3), "names": (views,)}
+        shapes |= dict.fromkeys(("nears", "fars", "lossmults", "levels"), (views,))
+        for name, shape in shapes.items():
+            if np.shape(getattr(self, name)) != shape:
+                raise ValueError(f"{name} of {views} views has shape {np.shape(getattr(self, name))}, expected {shape}")
+        for name, image in zip(self.names, self.images, strict=True):
+            if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] not in (3, 4):
+                raise ValueError(f"{name}: {image.dtype} {image.shape} is not uint8 [H, W, 3 or 4]")
+
+    @property
+    def num_views(self) -> int:
+        return len(self.images)
+
+    @property
+    def widths(self) -> np.ndarray:
+        """[V] int64, pixels."""
+        return np.array([image.shape[1] for image in self.images], dtype=np.int64)
+
+    @property
+    def heights(self) -> np.ndarray:
+        """[V] int64, pixels."""
+        return np.array([image.shape[0] for image in self.images], dtype=np.int64)
+
+    @property
+    def num_pixels(self) -> int:
+        """Pixels of all views together, the number of rays."""
+        return int((self.widths * self.heights).sum())
+
+    def select(self, indices: Sequence[int] | np.ndarray) -> "Scene":
+        """The views `indices` (or those where a boolean mask is true), in that order; pixels are shared, not copied."""
+        chosen = np.arange(self.num_views)[np.asarray(indices)]
+        return Scene(
+            images=[self.images[i] for i in chosen],
+            camtoworlds=self.camtoworlds[chosen],
+            pix2cams=self.pix2cams[chosen],
+            nears=self.nears[chosen],
+            fars=self.fars[chosen],
+            lossmults=self.lossmults[chosen],
+            levels=self.levels[chosen],
+            names=[self.names[i] for i in chosen],
+        )
+
+    def at_level(self, level: int) -> "Scene":
+        """The views of one resolution level; empty if there is none."""
+        return self.select(self.levels == level)
+
+    def fingerprint(self) -> str:
+        """SHA-256 (hex) of everything that changes a training: pixels, cameras, bounds, weights, levels, their order.
+
+        File names are left out: a renamed file is the same data.
+        """
+        digest = hashlib.sha256()
+        for image in self.images:
+            digest.update(repr(image.shape).encode())
+            digest.update(np.ascontiguousarray(image))
+        for values in (self.camtoworlds, self.pix2cams, self.nears, self.fars, self.lossmults, self.levels):
+            digest.update(np.ascontiguousarray(values, dtype="<f8"))
+        return digest.hexdigest()
+
+
+def pinhole_pix2cam(focal: float, width: int, height: int) -> np.ndarray:
+    """[3, 3] float64: pixel (x, y, 1) to camera direction; x right, y up, looking along -z (OpenGL)."""
+    return np.array([[1 / focal, 0.0, -0.5 * width / focal], [0.0, -1 / focal, 0.5 * height / focal], [0.0, 0.0, -1.0]])
+
+
+def parallel(function: Callable, items: Iterable, workers: int | None = None, progress: str | None = None) -> list:
+    """`[function(item) for item in items]` in threads; the first error cancels what has not begun.
+
+    `progress` labels a bar on standard error, which appears only in a terminal.
+    """
+    items = list(items)
+    bar = {"desc": progress, "total": len(items), "disable": None if progress else True}
+    with ThreadPoolExecutor(workers or available_cpus()) as pool:
+        return list(tqdm(pool.map(function, items), **bar))
+
+
+def read_bytes(path: Path) -> bytes:
+    """Content of `path`; `DataError` if it cannot be read."""
+    try:
+        return path.read_bytes()
+    except (OSError, ValueError) as error:  # ValueError: no possible name
+        raise DataError(
+            f"{path}: cannot be read ({getattr(error, 'strerror', error)}); fetch or convert the scene anew"
+        ) from None
+
+
+def decode_png(data: bytes, path: Path, modes: Sequence[str] = ("RGBA", "RGB")) -> np.ndarray:
+    """uint8 [H, W, C] of the PNG `data`, straight alpha if any; `path` only names it in a `DataError`."""
+    try:
+        if PNG_END not in data:  # Pillow does without
+            raise EOFError("the end is missing")
+        with Image.open(io.BytesIO(data), formats=["PNG"]) as image:
+            image.verify()  # the checksums, which decoding alone ignores
+        with Image.open(io.BytesIO(data), formats=["PNG"]) as image:
+            mode, pixels = image.mode, np.asarray(image)
+    except DECODE_ERRORS as error:
+        raise DataError(
+            f"{path}: not a whole, undamaged PNG image ({len(data)} bytes; {error}); fetch or convert the scene anew"
+        ) from None
+    if mode not in modes:
+        raise DataError(f"{path}: pixels are {mode}, allowed is {' or '.join(modes)} with 8 bits a channel")
+    return pixels
+
+
+def check_size(pixels: np.ndarray, path: Path, width: int, height: int) -> None:
+    """`DataError` unless the image [H, W, C] read from `path` has the size that the scene needs."""
+    if pixels.shape[:2] != (height, width):
+        found = f"{pixels.shape[1]} x {pixels.shape[0]}"
+        raise DataError(f"{path}: image is {found} pixels, expected {width} x {height} as in the rest of the scene")
+
+
+def read_json(path: Path) -> dict:
+    """The JSON object in `path`; `DataError` if it is missing, malformed or another kind of value."""
+    try:
+        content = json.loads(read_bytes(path))
+    except (ValueError, RecursionError) as error:
+        raise DataError(f"{path}: not valid JSON ({error})") from None
+    if not isinstance(content, dict):
+        raise DataError(f"{path}: holds a {type(content).__name__}, expected a JSON object {{...}}")
+    return content
+
+
+def require(mapping: object, key: str, kind: type, where: str):
+    """`mapping[key]`, which has to be of `kind`; `where` begins the message of the `DataError`."""
+    if not isinstance(mapping, dict) or key not in mapping:
+        found = ", ".join(mapping) if isinstance(mapping, dict) else abbreviate(mapping)
+        raise DataError(f"{where}: key {key!r} is missing; found: {found or 'nothing'}")
+    if not isinstance(mapping[key], kind):
+        raise DataError(f"{where}: {key!r} must be a {kind.__name__}, found {abbreviate(mapping[key])}")
+    return mapping[key]
+
+
+def finite_array(value: object, shape: tuple[int, ...], where: str) -> np.ndarray:
+    """`value` (nested lists of numbers) as finite float64 of exactly `shape`; else a `DataError` begun by `where`."""
+    try:
+        array = np.array(value)
+    except ValueError:  # ragged
+        array = np.array(None)
+    # Strings, booleans, nulls and integers beyond 64 bits give other kinds.
+    if array.dtype.kind not in "if" or array.shape != shape:
+        wanted = f"numbers of shape {list(shape)}" if shape else "a number"
+        raise DataError(f"{where} must be {wanted}, found {abbreviate(value)}")
+    if not np.isfinite(array).all():
+        raise DataError(f"{where} must be finite, found {abbreviate(value)}")
+    return array.astype(np.float64)
+
+
+def check_poses(matrices: np.ndarray, where: Callable[[int], str]) -> None:
+    """`DataError` for the first of [V, 4, 4] that is no camera-to-world transform; `where(i)` begins its message."""
+    affine = np.isclose(matrices[:, 3], [0, 0, 0, 1], atol=1e-6).all(axis=1)
+    invertible = np.abs(np.linalg.det(matrices[:, :3, :3])) > 1e-9
+    for i in np.flatnonzero(~(affine & invertible)):
+        raise DataError(f"{where(i)} must be an invertible transform with the last row 0 0 0 1")
+
+
+def safe_path(folder: Path, name: str, where: str) -> Path:
+    """`folder / name` for a relative POSIX `name` that stays inside; else a `DataError` begun by `where`."""
+    parts = PurePosixPath(name).parts
+    if not parts or name.startswith("/") or ".." in parts or "\0" in name:
+        raise DataError(f"{where}: {name!r} must be a path inside the scene folder, without '..'")
+    return folder.joinpath(*parts)
+
+
+def abbreviate(value: object) -> str:
+    """`value` as it stands in the file, cut to fit into a message."""
+    text = json.dumps(value)
+    return text if len(text) <= SHOWN_BYTES else text[:SHOWN_BYTES] + "..."

@@ -1,0 +1,78 @@
+"""Tiny Blender scenes on disk, and snapshots of folders, for tests of the data layer."""
+
+import json
+import math
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from mipnerf.datasets.scene import Scene
+
+ANGLE = 0.6911112070083618
+
+
+def write_scene(folder: Path, views: dict[str, int] | None = None, width: int = 16, height: int = 16) -> Path:
+    """A Blender scene of noise; `views` per split (default 3, 1, 2)."""
+    rng = np.random.default_rng(7)
+    for split, count in (views or {"train": 3, "val": 1, "test": 2}).items():
+        (folder / split).mkdir(parents=True, exist_ok=True)
+        frames = []
+        for i in range(count):
+            pixels = rng.integers(0, 256, (height, width, 4), dtype=np.uint8)
+            Image.fromarray(pixels).save(folder / split / f"r_{i}.png", compress_level=1)
+            frames.append({"file_path": f"./{split}/r_{i}", "transform_matrix": look_at_centre(rng).tolist()})
+        write_transforms(folder, split, {"camera_angle_x": ANGLE, "frames": frames})
+    return folder
+
+
+def look_at_centre(rng: np.random.Generator) -> np.ndarray:
+    """[4, 4] camera to world, 4 away from the origin and looking at it along -z."""
+    azimuth, elevation = rng.uniform(0, 2 * math.pi), rng.uniform(0.1, 1.2)
+    across = math.cos(elevation)
+    back = np.array([math.cos(azimuth) * across, math.sin(azimuth) * across, math.sin(elevation)])
+    right = np.cross([0, 0, 1], back)
+    right /= np.linalg.norm(right)
+    pose = np.eye(4)
+    pose[:3] = np.stack([right, np.cross(back, right), back, 4 * back], axis=1)
+    return pose
+
+
+def read_transforms_file(folder: Path, split: str) -> dict:
+    return json.loads((folder / f"transforms_{split}.json").read_text())
+
+
+def write_transforms(folder: Path, split: str, content: object) -> None:
+    (folder / f"transforms_{split}.json").write_text(content if isinstance(content, str) else json.dumps(content))
+
+
+def tree(folder: Path) -> dict[str, bytes | str | None]:
+    """Everything below `folder`: path -> content of a file, destination of a link, None for the rest."""
+
+    def content(path: Path) -> bytes | str | None:
+        if path.is_symlink():
+            return str(path.readlink())
+        return path.read_bytes() if path.is_file() else None
+
+    return {str(path.relative_to(folder)): content(path) for path in sorted(folder.rglob("*"))}
+
+
+def rays(scene: Scene, view: int, yx: np.ndarray) -> dict[str, np.ndarray]:
+    """Rays and white-composited colours of the pixels `yx` [N, 2] (row, column), from the definition of `Scene`."""
+    y, x = yx[:, 0], yx[:, 1]
+    rotation, origin = scene.camtoworlds[view, :, :3], scene.camtoworlds[view, :, 3]
+    pixels = np.stack([x + 0.5, y + 0.5, np.ones(len(yx))])
+    directions = (rotation @ scene.pix2cams[view] @ pixels).T
+    rgba = scene.images[view][y, x] / 255.0
+    ones = np.ones((len(yx), 1))
+    return {
+        "origins": np.broadcast_to(origin, directions.shape),
+        "directions": directions,
+        "viewdirs": directions / np.linalg.norm(directions, axis=1, keepdims=True),
+        # The distance to the same pixel of the next row.
+        "radii": np.linalg.norm(rotation @ scene.pix2cams[view][:, 1]) * 2 / math.sqrt(12) * ones,
+        "lossmult": scene.lossmults[view] * ones,
+        "near": scene.nears[view] * ones,
+        "far": scene.fars[view] * ones,
+        "pixels": rgba[:, :3] * rgba[:, 3:] + 1 - rgba[:, 3:],
+    }

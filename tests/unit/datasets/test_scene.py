@@ -1,0 +1,209 @@
+import subprocess
+import sys
+import threading
+from dataclasses import replace
+from io import BytesIO
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from mipnerf.datasets.scene import Scene, decode_png, finite_array, parallel, pinhole_pix2cam, read_json, safe_path
+from mipnerf.errors import DataError
+
+PATH = Path("scene/train/r_0.png")
+
+
+@pytest.fixture
+def scene() -> Scene:
+    rng = np.random.default_rng(0)
+    sizes = [(4, 8), (2, 4), (4, 8), (2, 4), (4, 8)]
+    return Scene(
+        images=[rng.integers(0, 256, (*size, 4), dtype=np.uint8) for size in sizes],
+        camtoworlds=rng.normal(size=(5, 3, 4)),
+        pix2cams=rng.normal(size=(5, 3, 3)),
+        nears=np.full(5, 2.0),
+        fars=np.full(5, 6.0),
+        lossmults=np.array([1.0, 4, 1, 4, 1]),
+        levels=np.array([0, 1, 0, 1, 0]),
+        names=[f"{i}.png" for i in range(5)],
+    )
+
+
+def png(mode: str = "RGBA", size: tuple[int, int] = (12, 9)) -> bytes:
+    noise = np.random.default_rng(3).integers(0, 256, (size[1], size[0], 4), dtype=np.uint8)
+    stream = BytesIO()
+    Image.fromarray(noise).convert(mode).save(stream, "PNG")
+    return stream.getvalue()
+
+
+def test_sizes_and_counts(scene):
+    assert scene.num_views == 5
+    assert scene.widths.tolist() == [8, 4, 8, 4, 8]
+    assert scene.heights.tolist() == [4, 2, 4, 2, 4]
+    assert scene.num_pixels == 3 * 32 + 2 * 8
+
+
+def test_select_keeps_the_given_order_and_shares_pixels(scene):
+    chosen = scene.select([3, 0])
+    assert chosen.names == ["3.png", "0.png"]
+    assert chosen.images[0] is scene.images[3]
+    for name in ("camtoworlds", "pix2cams", "nears", "fars", "lossmults", "levels"):
+        np.testing.assert_array_equal(getattr(chosen, name), getattr(scene, name)[[3, 0]])
+
+
+def test_at_level_takes_the_views_of_that_level(scene):
+    assert scene.at_level(0).names == ["0.png", "2.png", "4.png"]
+    assert scene.at_level(1).lossmults.tolist() == [4, 4]
+    assert scene.at_level(2).num_pixels == 0
+
+
+@pytest.mark.parametrize("name", ["camtoworlds", "pix2cams", "nears", "fars", "lossmults", "levels"])
+def test_fingerprint_changes_with_any_camera_value(scene, name):
+    values = getattr(scene, name).copy()
+    values.flat[-1] = np.nextafter(values.flat[-1], 99) if values.dtype == float else values.flat[-1] + 1
+    assert replace(scene, **{name: values}).fingerprint() != scene.fingerprint()
+
+
+def test_fingerprint_changes_with_pixels_their_shape_and_the_order_of_views(scene):
+    brighter = [image.copy() for image in scene.images]
+    brighter[4][3, 7, 3] ^= 1
+    reshaped = [image.reshape(image.shape[1], image.shape[0], 4) for image in scene.images]
+    variants = [replace(scene, images=brighter), replace(scene, images=reshaped), scene.select([2, 1, 0, 3, 4])]
+    assert len({scene.fingerprint(), *(variant.fingerprint() for variant in variants)}) == 4
+
+
+def test_fingerprint_ignores_names_and_memory_layout(scene):
+    same = replace(
+        scene,
+        names=list("abcde"),
+        images=[np.asfortranarray(image) for image in scene.images],
+        camtoworlds=np.asfortranarray(scene.camtoworlds),
+    )
+    assert same.fingerprint() == scene.fingerprint()
+
+
+def test_scene_rejects_arrays_that_do_not_fit_together(scene):
+    with pytest.raises(ValueError, match="nears of 5 views"):
+        replace(scene, nears=np.ones(4))
+    with pytest.raises(ValueError, match=r"camtoworlds .*\(5, 3, 4\)"):
+        replace(scene, camtoworlds=np.zeros((5, 4, 4)))
+    with pytest.raises(ValueError, match=r"2\.png: float64"):
+        replace(scene, images=[*scene.images[:2], scene.images[2] / 255, *scene.images[3:]])
+
+
+def test_pix2cam_inverts_the_pinhole_projection():
+    width, height, focal = 20, 10, 7.0
+    x, y, depth = 3.5, 8.5, 2.5
+    camera = depth * pinhole_pix2cam(focal, width, height) @ [x, y, 1]
+    assert camera[2] == -depth
+    assert width / 2 + focal * camera[0] / depth == pytest.approx(x)
+    assert height / 2 - focal * camera[1] / depth == pytest.approx(y)
+
+
+def test_parallel_keeps_the_order():
+    assert parallel(lambda i: i * i, range(50), workers=4) == [i * i for i in range(50)]
+
+
+def test_parallel_really_runs_side_by_side():
+    meeting = threading.Barrier(3, timeout=20)
+    assert sorted(parallel(lambda _: meeting.wait(), range(3), workers=3)) == [0, 1, 2]
+
+
+def test_parallel_gives_up_after_the_first_error():
+    begun, failed = [], threading.Event()
+
+    def work(i: int) -> None:
+        begun.append(i)
+        if i == 0:
+            failed.set()
+            raise DataError("first")
+        failed.wait(20)
+
+    with pytest.raises(DataError, match="first"):
+        parallel(work, range(20_000), workers=2)
+    assert len(begun) < 20_000
+
+
+@pytest.mark.parametrize("mode", ["RGBA", "RGB"])
+def test_decode_png_returns_the_pixels(mode):
+    pixels = decode_png(png(mode), PATH)
+    np.testing.assert_array_equal(pixels, np.asarray(Image.open(BytesIO(png(mode)))))
+    assert pixels.shape == (9, 12, len(mode))
+    assert pixels.dtype == np.uint8
+
+
+@pytest.mark.parametrize("mode", ["L", "LA", "P", "1", "I;16"])
+def test_decode_png_refuses_other_pixels_naming_what_is_allowed(mode):
+    with pytest.raises(DataError, match=rf"r_0\.png: pixels are {mode}, allowed is RGBA or RGB"):
+        decode_png(png(mode), PATH)
+
+
+def test_decode_png_notices_every_truncation():
+    data = png()
+    for length in range(len(data)):
+        with pytest.raises(DataError, match=r"r_0\.png: not a whole, undamaged PNG"):
+            decode_png(data[:length], PATH)
+
+
+def test_decode_png_notices_every_flipped_bit():
+    data = png(size=(5, 4))
+    for position in range(len(data)):
+        damaged = bytearray(data)
+        damaged[position] ^= 1 << position % 8
+        with pytest.raises(DataError, match=r"r_0\.png"):
+            decode_png(bytes(damaged), PATH)
+
+
+def test_decode_png_refuses_another_format_under_that_name():
+    stream = BytesIO()
+    Image.new("RGB", (4, 4)).save(stream, "JPEG")
+    with pytest.raises(DataError, match="PNG"):
+        decode_png(stream.getvalue(), PATH)
+
+
+@pytest.mark.parametrize(
+    "value",
+    ["1", None, True, {}, [[1, 2]], [[1, 2], [3]], [[1, 2], [3, None]], [[1, 2], [3, "4"]], [[1, 2], [3, 10**400]]],
+    ids=repr,
+)
+def test_finite_array_refuses_what_is_no_matrix_of_numbers(value):
+    with pytest.raises(DataError, match=r"^here must be numbers of shape \[2, 2\], found"):
+        finite_array(value, (2, 2), "here")
+
+
+@pytest.mark.parametrize("bad", [float("nan"), float("inf"), float("-inf")])
+def test_finite_array_refuses_nan_and_infinity(bad):
+    with pytest.raises(DataError, match=r"^here must be finite"):
+        finite_array([[1, 2], [3, bad]], (2, 2), "here")
+
+
+def test_finite_array_takes_integers_as_float64():
+    array = finite_array([[1, 2], [3, 4]], (2, 2), "here")
+    assert array.dtype == np.float64
+    assert array.tolist() == [[1, 2], [3, 4]]
+
+
+@pytest.mark.parametrize("content", [b"", b"{", b"[1]", b"\xff\xfe", b'{"a": 1} x', b"[" * 100_000])
+def test_read_json_refuses_malformed_files_naming_them(tmp_path, content):
+    path = tmp_path / "metadata.json"
+    path.write_bytes(content)
+    with pytest.raises(DataError, match=r"metadata\.json"):
+        read_json(path)
+
+
+@pytest.mark.parametrize("name", ["../a.png", "a/../../b.png", "/etc/passwd", "", ".", "a\0b"])
+def test_safe_path_refuses_names_that_lead_outside(name):
+    with pytest.raises(DataError, match="inside the scene folder"):
+        safe_path(Path("scene"), name, "frame 0")
+
+
+def test_safe_path_drops_the_leading_dot():
+    assert safe_path(Path("scene"), "./train/r_0.png", "frame 0") == Path("scene/train/r_0.png")
+
+
+def test_the_data_layer_never_imports_torch():
+    modules = "scene blender multiscale convert fetch"
+    code = "import sys\n" + "".join(f"import mipnerf.datasets.{name}\n" for name in modules.split())
+    subprocess.run([sys.executable, "-c", code + "assert 'torch' not in sys.modules"], check=True)

@@ -23,17 +23,18 @@ def setup_logging(log_file: Path | None = None) -> None:
 
 
 def run(main: Callable[[], None]) -> None:
-    """Call `main` and exit: 0, or 1 and one message for a `MipNerfError`, or 128 + the signal that stopped it.
+    """Call `main` and exit: 0, or 1 and one message for what a user can mend, or 128 + the signal that stopped it.
 
-    A traceback is shown for errors of ours only with MIPNERF_TRACEBACK=1, for all others always.
+    That is a `MipNerfError`, or a refusal of the operating system (disk full, no permission), whose traceback is shown
+    only with MIPNERF_TRACEBACK=1. All other errors are bugs and show theirs.
     """
     try:
         main()
-    except MipNerfError as error:
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)
+    except (MipNerfError, OSError) as error:
         if os.environ.get(TRACEBACK_VARIABLE):
             log.exception("traceback asked for by %s:", TRACEBACK_VARIABLE)
         log.error("%s: %s", type(error).__name__, error)
         sys.exit(128 + error.signal_number if isinstance(error, Interrupted) else 1)
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(1)

@@ -1,0 +1,135 @@
+"""A training that is killed, however and whenever, ends with the very weights of one that was not."""
+
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+
+from mipnerf.datasets.bricks import render_bricks
+from mipnerf.datasets.convert import convert_to_multiscale
+
+SCRIPT = Path(__file__).parents[2] / "workflow_scripts" / "train.py"
+STEPS = 150
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("data")
+    render_bricks(folder / "source", size=32, num_train=4, num_val=1, num_test=1, samples=1, workers=1)
+    convert_to_multiscale(folder / "source", folder / "scene", num_levels=2)
+    return folder / "scene"
+
+
+def command(data: Path, output: Path) -> list[str]:
+    settings = (
+        "model.net_depth=2 model.net_width=16 model.num_samples=8 model.max_deg_point=6 train.batch_size=128 "
+        f"train.max_steps={STEPS} train.lr_init=5.0e-3 train.lr_final=5.0e-4 train.lr_delay_steps=2 "
+        "operation.save_every=7 operation.print_every=10 operation.device=cpu"
+    )
+    arguments = ["--data", str(data), "--output", str(output), "--threads", "1", "--set", *settings.split()]
+    return [sys.executable, str(SCRIPT), *arguments]
+
+
+def saved_step(output: Path) -> int:
+    states = output.glob("checkpoints/*/step_*.pt")
+    return max((int(path.name.split("-")[0].removeprefix("step_")) for path in states), default=0)
+
+
+def run_until(data: Path, output: Path, step: int, number: int) -> subprocess.Popen:
+    """Start training and send a signal as soon as a checkpoint of `step` or later is there."""
+    process = subprocess.Popen(command(data, output), stderr=subprocess.PIPE, text=True)
+    deadline = time.monotonic() + 120
+    while saved_step(output) < step:
+        assert process.poll() is None, process.stderr.read()
+        assert time.monotonic() < deadline
+        time.sleep(0.002)
+    process.send_signal(number)
+    process.wait(60)
+    return process
+
+
+def finish(data: Path, output: Path) -> tuple[dict, str]:
+    """Train to the end; the weights and what was logged."""
+    result = subprocess.run(command(data, output), capture_output=True, text=True, check=False)
+    assert result.returncode == 0, result.stderr
+    return torch.load(output / "model.pt", weights_only=True)["parameters"], result.stderr
+
+
+@pytest.fixture(scope="module")
+def undisturbed(data, tmp_path_factory) -> dict:
+    return finish(data, tmp_path_factory.mktemp("undisturbed") / "bricks" / "mipnerf" / "scene")[0]
+
+
+def assert_same(weights: dict, expected: dict) -> None:
+    assert weights.keys() == expected.keys()
+    assert all(torch.equal(weights[name], expected[name]) for name in expected)
+
+
+def test_killed_at_three_random_moments(data, tmp_path, undisturbed):
+    output = tmp_path / "bricks" / "mipnerf" / "scene"
+    moments = sorted(random.SystemRandom().sample(range(2, STEPS - 20), 3))
+    print("killed at the first checkpoints from the steps", moments)
+    for moment in moments:
+        # A later moment may have passed before the last kill took effect.
+        process = run_until(data, output, max(moment, saved_step(output) + 1), signal.SIGKILL)
+        assert process.returncode == -signal.SIGKILL
+        assert not (output / "model.pt").exists()
+    weights, log = finish(data, output)
+    assert "goes on after step" in log
+    assert_same(weights, undisturbed)
+
+
+def test_killed_before_the_first_checkpoint_starts_again(data, tmp_path, undisturbed):
+    output = tmp_path / "bricks" / "mipnerf" / "scene"
+    process = subprocess.Popen(command(data, output), stderr=subprocess.DEVNULL)
+    time.sleep(random.SystemRandom().uniform(0, 1.5))
+    process.kill()
+    process.wait(60)
+    assert_same(finish(data, output)[0], undisturbed)
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGUSR1], ids=lambda n: n.name)
+def test_a_signal_saves_says_so_and_loses_nothing(data, tmp_path, undisturbed, number):
+    output = tmp_path / "bricks" / "mipnerf" / "scene"
+    process = run_until(data, output, 30, number)
+    message = process.stderr.read()
+    assert process.returncode == 128 + number
+    assert f"was stopped by signal {int(number)}" in message
+    assert "Traceback" not in message
+    weights, log = finish(data, output)
+    assert "goes on after step" in log
+    assert_same(weights, undisturbed)
+
+
+def test_a_full_disk_stops_with_a_message_and_keeps_the_last_state(data, tmp_path, undisturbed):
+    if os.geteuid() != 0 or subprocess.run(["which", "mount"], capture_output=True, check=False).returncode:
+        pytest.skip("needs root and mount to make a small file system")
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(disk)], check=False).returncode:
+        pytest.skip("this machine does not let us mount a small file system")
+    try:
+        output = disk / "bricks" / "mipnerf" / "scene"
+        output.mkdir(parents=True)
+        process = run_until(data, output, 10, signal.SIGTERM)
+        step = saved_step(output)
+        filler = disk / "filler"
+        with open(filler, "wb") as stream, pytest.raises(OSError, match="No space"):
+            while True:
+                stream.write(bytes(1024))
+                stream.flush()
+        process = subprocess.run(command(data, output), capture_output=True, text=True, check=False)
+        assert process.returncode == 1
+        assert "No space left on device" in process.stderr
+        assert saved_step(output) == step
+        assert not list(output.rglob("*.part*"))
+        filler.unlink()
+        assert_same(finish(data, output)[0], undisturbed)
+    finally:
+        subprocess.run(["umount", str(disk)], check=True)

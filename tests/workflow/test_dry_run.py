@@ -1,0 +1,103 @@
+import re
+import subprocess
+import time
+
+import pytest
+import yaml
+
+from .conftest import ROOT, jobs
+
+DEFAULT = {
+    "render_bricks": 1,
+    "convert_scene": 1,
+    "train": 2,
+    "evaluate": 8,
+    "collect_metrics": 2,
+    "plot": 2,
+    "strip": 1,
+    "aggregate": 1,
+}
+
+
+def test_the_default_configuration_asks_for_exactly_these_jobs(project):
+    assert jobs(project.snakemake("-n").stdout) == DEFAULT | {"all": 1}
+    assert jobs(project.snakemake("-n", "results/table.md").stdout) == DEFAULT
+
+
+def test_named_targets_are_sentences(project):
+    assert jobs(project.snakemake("-n", "data").stdout) == {"render_bricks": 1, "convert_scene": 1, "data": 1}
+    assert jobs(project.snakemake("-n", "models").stdout)["train"] == 2
+    assert "aggregate" not in jobs(project.snakemake("-n", "metrics").stdout)
+
+
+def test_one_scene_is_one_training_and_its_evaluations(project):
+    counts = jobs(project.snakemake("-n", "results/bricks/mipnerf/bricks/metrics.csv").stdout)
+    assert counts == {"render_bricks": 1, "convert_scene": 1, "train": 1, "evaluate": 4, "collect_metrics": 1}
+
+
+def test_a_configuration_file_replaces_the_runs(project, tmp_path):
+    archive = tmp_path / "archive.zip"
+    archive.touch()
+    counts = jobs(
+        project.snakemake(
+            "-n", "--configfile", "config/lego.yaml", "--config", f"sources={{nerf_synthetic: {archive}}}"
+        ).stdout
+    )
+    assert counts["train"] == 1
+    assert counts["fetch_scene"] == 1
+    assert "render_bricks" not in counts
+
+
+def test_parsing_never_imports_torch_and_is_quick(project):
+    (project.folder / "torch.py").write_text("raise SystemExit('torch was imported')")
+    started = time.monotonic()
+    project.snakemake("-n")
+    # Three seconds on a quiet machine; the bound only catches a heavy import.
+    assert time.monotonic() - started < 15
+
+
+def test_a_dry_run_writes_nothing(project):
+    project.snakemake("-n")
+    assert not (project.folder / "results").exists()
+    assert not (project.folder / "data").exists()
+
+
+@pytest.mark.parametrize("profile", ["local", "slurm"])
+def test_profiles_load(project, profile):
+    path = f"config/profiles/{profile}"
+    if profile == "slurm":
+        pytest.importorskip(
+            "snakemake_executor_plugin_slurm", reason="the extra `slurm` is not installed: pip install -e '.[slurm]'"
+        )
+    result = project.snakemake("-n", "--workflow-profile", path)
+    assert re.search(r"Using workflow specific profile .*" + path, result.stdout)
+    assert jobs(result.stdout) == DEFAULT | {"all": 1}
+
+
+@pytest.mark.parametrize("profile", ["local", "slurm"])
+def test_profiles_do_not_retrain_for_an_edited_rule(profile):
+    path = ROOT / "config" / "profiles" / profile / "profile.v9+.yaml"
+    values = yaml.safe_load(path.read_text())
+    assert "code" not in values["rerun-triggers"]
+    assert values["keep-going"] is True
+    assert values["rerun-incomplete"] is True
+
+
+def test_lint_is_clean(project):
+    assert "Congratulations" in project.snakemake("--lint").stdout
+
+
+def test_the_rulegraph_of_the_readme_is_the_workflows(project):
+    readme = (ROOT / "README.md").read_text()
+    drawn = re.search(r"```mermaid\n(.*?)```", readme, re.DOTALL)[1]
+    command = project.command("--rulegraph", "mermaid-js", "--quiet", "all")
+    output = subprocess.run(
+        command, cwd=project.folder, env=project.environment, capture_output=True, text=True, check=True
+    ).stdout
+
+    def edges(text):
+        names = dict(re.findall(r"(id\d+)\[(\w+)\]", text))
+        return {(names[a], names[b]) for a, b in re.findall(r"(id\d+) --> (id\d+)", text)}
+
+    assert edges(output)
+    assert edges(drawn) == edges(output), f"replace the graph in README.md by:\n{output}"

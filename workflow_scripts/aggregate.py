@@ -2,6 +2,7 @@
 
 import argparse
 import logging
+import os
 from pathlib import Path
 
 from mipnerf.console import run, setup_logging
@@ -15,12 +16,16 @@ def main() -> None:
     parser.add_argument(
         "--reference", type=Path, required=True, metavar="FOLDER", help="folder of the published numbers"
     )
+    parser.add_argument(
+        "--figures", type=Path, nargs="*", default=[], metavar="FILE", help="pictures {dataset}_*.png to show"
+    )
     parser.add_argument("--markdown", type=Path, required=True, metavar="FILE", help="table to write")
     parser.add_argument("--csv", type=Path, required=True, metavar="FILE", help="the same numbers, tidy and unrounded")
     parser.add_argument("--log", type=Path, metavar="FILE", help="also log to this file")
     args = parser.parse_args()
     setup_logging(args.log)
-    markdown, tidy = build_tables(args.runs, args.reference)
+    links = [Path(os.path.relpath(figure, args.markdown.parent)).as_posix() for figure in args.figures]
+    markdown, tidy = build_tables(args.runs, args.reference, links)
     write_text(args.csv, tidy.to_csv(index=False, lineterminator="\n"))
     write_text(args.markdown, markdown)
     logging.info("wrote %s and %s from %d runs", args.markdown, args.csv, len(args.runs))

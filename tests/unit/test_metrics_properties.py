@@ -84,6 +84,23 @@ def test_ssim_against_a_loop(options, shape):
     np.testing.assert_allclose(metrics.compute_ssim(img0, img1, **options), expected.mean(), atol=1e-10)
 
 
+def test_ssim_of_an_image_and_its_negative_against_a_loop():
+    img0 = images(5, 12, 13, 3)[0]
+    expected = ssim_by_loop(img0.numpy(), 1 - img0.numpy(), 1.0, 11, 1.5, 0.01, 0.03)
+    assert expected.max() < 0
+    np.testing.assert_allclose(metrics.compute_ssim(img0, 1 - img0, 1.0, return_map=True), expected, atol=1e-10)
+
+
+def test_ssim_of_flat_images_survives_the_rounding_of_their_variance():
+    # In float32 the mean of squares minus the square of the mean comes out on either side of zero.
+    value0, value1 = torch.linspace(0, 1, 50), torch.linspace(1, 0.2, 50)
+    ssim = metrics.compute_ssim(
+        value0[:, None, None, None].expand(50, 11, 11, 1), value1[:, None, None, None].expand(50, 11, 11, 1), 1.0
+    )
+    expected = (2 * value0 * value1 + 1e-4) / (value0**2 + value1**2 + 1e-4)
+    torch.testing.assert_close(ssim, expected, rtol=1e-3, atol=1e-4)
+
+
 @given(seed=st.integers(0, 2**32 - 1))
 def test_ssim_is_symmetric_at_most_one_and_one_of_an_image_with_itself(seed):
     img0, img1 = images(seed, 12, 13, 3)

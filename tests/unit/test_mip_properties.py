@@ -264,3 +264,12 @@ def test_all_randomness_comes_from_the_generator(name):
     assert torch.equal(torch.get_rng_state(), before)
     assert all(map(torch.equal, first, again))
     assert all(map(torch.equal, first, other)) == ("randomized" not in name)
+
+
+@every_function
+def test_mixed_precision_leaves_the_results_alone(name):
+    function, tensors = calls(torch.float32)[name]
+    expected = flat(function(torch.Generator().manual_seed(0), *tensors))
+    with torch.autocast("cpu", torch.bfloat16):
+        actual = flat(function(torch.Generator().manual_seed(0), *tensors))
+    assert all(map(torch.equal, actual, expected))

@@ -1,0 +1,219 @@
+"""What evaluation and training leave behind, as strict frames: `metrics.csv`, `history.csv`, and a whole run folder.
+
+`metrics.csv` is long form, one number a row: dataset, variant, scene, level (0 = full resolution, each further one half
+of the last), view (index in the test split), metric, value. All tables and figures are functions of it.
+"""
+
+import csv
+import io
+import math
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+import yaml
+
+from mipnerf.errors import DataError
+from mipnerf.files import write_text
+
+COLUMNS = ["dataset", "variant", "scene", "level", "view", "metric", "value"]
+HISTORY_COLUMNS = ["step", "loss", "psnr", "lr", "rays_per_s", "seconds"]
+MAX_LEVELS = 8
+
+
+@dataclass(frozen=True)
+class Metric:
+    """How a metric is titled, rounded and compared."""
+
+    title: str
+    decimals: int
+    higher_is_better: bool
+
+
+METRICS = {
+    "psnr": Metric("PSNR", 2, True),
+    "ssim": Metric("SSIM", 4, True),
+    "lpips": Metric("LPIPS", 4, False),
+    "seconds_per_megapixel": Metric("Seconds per megapixel", 2, False),
+}
+
+
+def level_name(level: int) -> str:
+    """`Full`, `1/2`, `1/4`, ..."""
+    return f"1/{2**level}" if level else "Full"
+
+
+def format_value(metric: str, value: float | None) -> str:
+    """`value` with the metric's decimals, or an em dash for a missing one: the only place that rounds."""
+    return "—" if value is None or math.isnan(value) else f"{value:.{METRICS[metric].decimals}f}"
+
+
+def read_metrics(paths: Iterable[Path]) -> pd.DataFrame:
+    """The rows of all `paths` in one frame with `COLUMNS`.
+
+    Raises `DataError`, naming file and line, for another header, a mistyped, missing or non-finite cell, an unknown
+    metric, or a second value of the same thing.
+    """
+    return _parse_metrics((path, _read_text(path)) for path in map(Path, paths))
+
+
+def write_metrics(path: Path, frame: pd.DataFrame) -> None:
+    """Atomically write a frame that `read_metrics` would accept; values are written so that they round-trip."""
+    text = frame.assign(value=frame["value"].astype("float64")).to_csv(index=False, lineterminator="\n")
+    _parse_metrics([(path, text)])
+    write_text(path, text)
+
+
+def read_history(path: Path) -> pd.DataFrame:
+    """The training log with `HISTORY_COLUMNS`: numbers, `step` increasing, `seconds` since the start of training.
+
+    Raises `DataError`, naming file and line.
+    """
+    records: list[list[float]] = []
+    for where, cells in _rows(path, _read_text(path), HISTORY_COLUMNS):
+        step = _integer(where, "step", cells[0])
+        if records and step <= records[-1][0]:
+            raise DataError(f"{where}: step {step} does not come after step {records[-1][0]}; steps must increase")
+        records.append([step, *map(_finite, [where] * 5, HISTORY_COLUMNS[1:], cells[1:])])
+    return pd.DataFrame(records, columns=HISTORY_COLUMNS)
+
+
+@dataclass(frozen=True)
+class Run:
+    """One trained and evaluated network: its folder, resolved configuration and metrics."""
+
+    folder: Path
+    dataset: str
+    variant: str
+    scene: str
+    config: dict
+    metrics: pd.DataFrame
+
+    @property
+    def views(self) -> list[int]:
+        """The test views with at least one value."""
+        return sorted(map(int, self.metrics["view"].unique()))
+
+    def setting(self, *keys: str):
+        """The entry of `config.yaml` at `keys`; `DataError` where there is none."""
+        return _lookup(self.folder / "config.yaml", self.config, keys)
+
+
+def read_run(folder: Path) -> Run:
+    """Read `config.yaml` and `metrics.csv` of a run and check that they belong together."""
+    path = Path(folder) / "config.yaml"
+    try:
+        config = yaml.safe_load(_read_text(path))
+    except yaml.YAMLError as error:
+        raise DataError(f"{path}: is no valid YAML ({error}); train this run again") from error
+    identity = {key: _lookup(path, config, [key]) for key in ("dataset", "variant", "scene")}
+    metrics = read_metrics([path.with_name("metrics.csv")])
+    for key, name in identity.items():
+        if foreign := set(metrics[key]) - {name}:
+            raise DataError(
+                f"{path.with_name('metrics.csv')}: holds {key} {foreign.pop()!r}, but config.yaml beside it says "
+                f"{name!r}; one folder holds one run: evaluate this run again"
+            )
+    return Run(folder=Path(folder), config=config, metrics=metrics, **identity)
+
+
+def read_runs(folders: Iterable[Path]) -> list[Run]:
+    """Read several runs in the order given; `DataError` for none, or for two of the same dataset, variant and scene."""
+    seen: dict[tuple, Path] = {}
+    runs = [read_run(folder) for folder in folders]
+    if not runs:
+        raise DataError("no run was given; name at least one folder with config.yaml and metrics.csv")
+    for run in runs:
+        key = (run.dataset, run.variant, run.scene)
+        if key in seen:
+            raise DataError(f"{run.folder}: is the same run {key} as {seen[key]}; name only one of the two")
+        seen[key] = run.folder
+    return runs
+
+
+def ordered_names(runs: Iterable[Run], key: str) -> list[str]:
+    """The distinct names of `key` (dataset, variant or scene) in the order of first appearance."""
+    return list(dict.fromkeys(getattr(run, key) for run in runs))
+
+
+def only_name(runs: Iterable[Run], key: str) -> str:
+    """The one name of `key` that all runs share, or a `DataError`."""
+    names = ordered_names(runs, key)
+    if len(names) != 1:
+        raise DataError(
+            f"the runs of one picture must share their {key}; got {', '.join(names)}: make one call for each"
+        )
+    return names[0]
+
+
+def _lookup(path: Path, config: object, keys: Iterable[str]):
+    for key in keys:
+        if not isinstance(config, dict) or key not in config:
+            raise DataError(f"{path}: lacks {'.'.join(keys)}; train this run again with the present version")
+        config = config[key]
+    return config
+
+
+def _parse_metrics(sources: Iterable[tuple[Path, str]]) -> pd.DataFrame:
+    records: dict[tuple, tuple[str, float]] = {}
+    for path, text in sources:
+        for where, cells in _rows(path, text, COLUMNS):
+            key, value = _metric_key(where, cells), _finite(where, "value", cells[-1])
+            if key in records:
+                raise DataError(
+                    f"{where}: repeats {', '.join(map(str, key))} of {records[key][0]}; keep one of the two"
+                )
+            records[key] = (where, value)
+    return pd.DataFrame([(*key, value) for key, (_, value) in records.items()], columns=COLUMNS)
+
+
+def _metric_key(where: str, cells: list[str]) -> tuple:
+    for column, name in zip(COLUMNS[:3], cells, strict=False):
+        if not name.strip():
+            raise DataError(f"{where}: the {column} is empty; every row must name its dataset, variant and scene")
+    level, view = _integer(where, "level", cells[3]), _integer(where, "view", cells[4])
+    if level >= MAX_LEVELS:
+        raise DataError(f"{where}: level {level} is unknown; allowed are 0 (full resolution) to {MAX_LEVELS - 1}")
+    if cells[5] not in METRICS:
+        raise DataError(f"{where}: metric {cells[5]!r} is unknown; allowed are {', '.join(METRICS)}")
+    return (*cells[:3], level, view, cells[5])
+
+
+def _read_text(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise DataError(f"{path}: cannot be read ({error}); run the step that writes it") from error
+
+
+def _rows(path: Path, text: str, columns: list[str]) -> Iterator[tuple[str, list[str]]]:
+    """Yield (file:line, cells) below a header that must be `columns`."""
+    reader = csv.reader(io.StringIO(text, newline=""))
+    header = next(reader, [])
+    if header != columns:
+        raise DataError(f"{path}:1: the header is {','.join(header)!r}, but must be {','.join(columns)!r}")
+    cells = None
+    for cells in reader:
+        where = f"{path}:{reader.line_num}"
+        if len(cells) != len(columns):
+            raise DataError(f"{where}: has {len(cells)} cells instead of {len(columns)}; is the file cut off?")
+        yield where, cells
+    if cells is None:
+        raise DataError(f"{path}:1: holds a header and no rows; run the step that writes it again")
+
+
+def _integer(where: str, column: str, text: str) -> int:
+    if not (text.isascii() and text.isdigit()):
+        raise DataError(f"{where}: {column} is {text!r}, but must be an integer of at least 0")
+    return int(text)
+
+
+def _finite(where: str, column: str, text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not math.isfinite(value):
+        raise DataError(f"{where}: {column} is {text!r}, but must be a finite number")
+    return value

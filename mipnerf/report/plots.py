@@ -1,0 +1,163 @@
+"""Figures of one dataset: metrics against resolution level, and training curves. The same runs give the same bytes."""
+
+from pathlib import Path
+
+import matplotlib as mpl
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.ticker import EngFormatter
+
+from mipnerf.files import atomic_path
+from mipnerf.report.frame import METRICS, Run, level_name, only_name, ordered_names, read_history
+from mipnerf.report.reference import MEAN, Reference
+from mipnerf.report.tables import ordered_metrics, summarise
+
+STYLE = {
+    "font.size": 9,
+    "axes.titlesize": 9,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.grid": True,
+    "axes.axisbelow": True,
+    "grid.color": "0.9",
+    "grid.linewidth": 0.6,
+    "legend.frameon": False,
+    "lines.linewidth": 1.6,
+    "lines.markersize": 5,
+    "savefig.dpi": 200,
+    "savefig.facecolor": "white",
+    "svg.hashsalt": "mipnerf",  # else identifiers in the SVG are random
+}
+SIZE = (7, 3.2)  # inches
+SMOOTHED_SHARE = 0.05
+# Okabe and Ito's colours tell apart for all eyes, markers and dashes in grey. Dots are for what is published.
+COLORS = ["#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#8C564B", "#7F7F7F"]
+MARKERS = ["o", "s", "^", "D", "v", "P", "X", "<", ">"]
+DASHES = ["-", (0, (5, 1.5)), (0, (6, 1.5, 1.5, 1.5)), (0, (9, 2)), (0, (6, 1.5, 1.5, 1.5, 1.5, 1.5)), (0, (3, 1))]
+PUBLISHED = {"linestyle": ":", "linewidth": 1.6, "marker": ""}
+PUBLISHED_BAR = {"linestyle": "", "marker": "_", "markersize": 14, "markeredgewidth": 1.6}
+
+
+def plot_levels(runs: list[Run], reference: Reference) -> Figure:
+    """PSNR and SSIM of each variant against the level: thick the mean over the scenes, thin each scene.
+
+    With a single level, against the scene instead. Dotted (or bars) is what was published for the same.
+    """
+    dataset, styles = only_name(runs, "dataset"), _styles(runs)
+    results = summarise(runs, reference)
+    results = results[results["level"] != MEAN].astype({"level": int})
+    is_multiscale = results["level"].max() > 0
+    draw = _draw_against_level if is_multiscale else _draw_against_scene
+    with mpl.rc_context(STYLE):
+        figure = Figure(figsize=SIZE, layout="constrained")
+        metrics = [metric for metric in ordered_metrics(results) if metric in ("psnr", "ssim")]
+        for axes, metric in zip(figure.subplots(1, len(metrics), squeeze=False)[0], metrics, strict=True):
+            for variant, style in styles.items():
+                draw(axes, results[(results["metric"] == metric) & (results["variant"] == variant)], style)
+            axes.set_ylabel(METRICS[metric].title + (" (dB)" if metric == "psnr" else ""))
+        line = {} if is_multiscale else {"linestyle": ""}
+        handles = [Line2D([], [], label=variant, **(style | line)) for variant, style in styles.items()]
+        if results["jax"].notna().any():
+            published = PUBLISHED if is_multiscale else PUBLISHED_BAR
+            handles.append(Line2D([], [], label="Jax, as published", color="0.3", **published))
+        _finish(figure, handles, dataset, _scenes_note(runs) if is_multiscale else "")
+    return figure
+
+
+def plot_history(runs: list[Run]) -> Figure:
+    """Training PSNR of each variant against step and time, smoothed by a centred running mean over 5 % of the log.
+
+    One scene: faint what was logged. Several: thin each scene, thick their mean at the steps that all of them logged.
+    """
+    dataset, styles = only_name(runs, "dataset"), _styles(runs, marker="")
+    has_scenes = len(_scenes(runs)) > 1
+    with mpl.rc_context(STYLE):
+        figure = Figure(figsize=SIZE, layout="constrained")
+        by_step, by_time = figure.subplots(1, 2, sharey=True)
+        for variant, style in styles.items():
+            logs = [_smoothed_log(run) for run in runs if run.variant == variant]
+            for axes, x in ((by_step, "step"), (by_time, "minutes")):
+                for log in logs:
+                    _draw_faint(axes, log[x], log["smoothed" if has_scenes else "psnr"], style)
+                mean = _mean_log(logs)
+                axes.plot(mean[x], mean["smoothed"], **style)
+        by_step.set(xlabel="step", ylabel="training PSNR (dB)")
+        by_step.xaxis.set_major_formatter(EngFormatter(sep=""))
+        by_time.set(xlabel="training time (minutes)")
+        handles = [Line2D([], [], label=variant, **style) for variant, style in styles.items()]
+        note = _scenes_note(runs) if has_scenes else "faint: as logged"
+        _finish(figure, handles, dataset, f"running mean over {SMOOTHED_SHARE:.0%} of the log; {note}")
+    return figure
+
+
+def save_figure(figure: Figure, *paths: Path) -> None:
+    """Atomically write `figure` to each path, in the format that its ending names, without date and version."""
+    for path in paths:
+        metadata = {"Date": None, "Creator": None} if path.suffix == ".svg" else {"Software": None}
+        with mpl.rc_context(STYLE), atomic_path(path) as temporary:
+            figure.savefig(temporary, metadata=metadata)
+
+
+def _styles(runs: list[Run], **fixed) -> dict[str, dict]:
+    """Colour, marker and dashes of each variant."""
+    return {
+        variant: {
+            "color": COLORS[i % len(COLORS)],
+            "marker": MARKERS[i % len(MARKERS)],
+            "linestyle": DASHES[i % len(DASHES)],
+        }
+        | fixed
+        for i, variant in enumerate(ordered_names(runs, "variant"))
+    }
+
+
+def _draw_against_level(axes: Axes, rows: pd.DataFrame, style: dict) -> None:
+    scenes = list(rows.groupby("scene", sort=False))
+    for scene, values in scenes:
+        if scene == MEAN or len(scenes) == 1:
+            axes.plot(values["level"], values["value"], **style)
+        else:
+            _draw_faint(axes, values["level"], values["value"], style)
+        axes.plot(values["level"], values["jax"], color=style["color"], **PUBLISHED)
+    levels = range(rows["level"].max() + 1)
+    axes.set_xticks(levels, map(level_name, levels))
+    axes.set_xlabel("resolution")
+
+
+def _draw_against_scene(axes: Axes, rows: pd.DataFrame, style: dict) -> None:
+    axes.plot(rows["scene"], rows["value"], **(style | {"linestyle": ""}))
+    axes.plot(rows["scene"], rows["jax"], color=style["color"], **PUBLISHED_BAR)
+    axes.set_xticks(range(rows["scene"].nunique()), rows["scene"], rotation=45, ha="right", rotation_mode="anchor")
+
+
+def _draw_faint(axes: Axes, x: pd.Series, y: pd.Series, style: dict) -> None:
+    axes.plot(x, y, color=style["color"], alpha=0.35, linewidth=0.7)
+
+
+def _smoothed_log(run: Run) -> pd.DataFrame:
+    log = read_history(run.folder / "history.csv")
+    window = max(1, round(SMOOTHED_SHARE * len(log)))
+    smoothed = log["psnr"].rolling(window, center=True, min_periods=1).mean()
+    return log.assign(minutes=log["seconds"] / 60, smoothed=smoothed)
+
+
+def _mean_log(logs: list[pd.DataFrame]) -> pd.DataFrame:
+    rows = pd.concat(logs)
+    is_common = rows.groupby("step")["step"].transform("size") == len(logs)
+    return rows[is_common].groupby("step", as_index=False).mean()
+
+
+def _scenes(runs: list[Run]) -> list[str]:
+    return ordered_names(runs, "scene")
+
+
+def _scenes_note(runs: list[Run]) -> str:
+    count = len(_scenes(runs))
+    return f"thick: mean over {count} scenes, thin: each scene" if count > 1 else ""
+
+
+def _finish(figure: Figure, handles: list[Line2D], dataset: str, note: str) -> None:
+    figure.suptitle(f"{dataset} ({note})" if note else dataset, fontsize=9)
+    figure.legend(handles=handles, loc="outside lower center", ncols=min(4, len(handles)), handlelength=3.2)

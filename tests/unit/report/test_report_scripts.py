@@ -1,0 +1,45 @@
+"""The command lines of the report, as the workflow calls them."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+from mipnerf.report.frame import read_metrics
+
+ROOT = Path(__file__).parents[3]
+
+
+def call(script, *arguments, code=0):
+    command = [sys.executable, f"workflow_scripts/{script}.py", *map(str, arguments)]
+    result = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    assert result.returncode == code, result.stderr
+    return result.stderr
+
+
+def test_collect_joins_levels_and_refuses_a_repeated_one(make_run, tmp_path):
+    run = make_run()
+    lines = (run / "metrics.csv").read_text().splitlines(keepends=True)
+    parts = [tmp_path / f"level_{level}.csv" for level in range(4)]
+    for level, part in enumerate(parts):
+        part.write_text(lines[0] + "".join(line for line in lines[1:] if f",wall,{level}," in line))
+    call("collect", "--inputs", *parts, "--output", tmp_path / "metrics.csv", "--log", tmp_path / "log")
+    assert read_metrics([tmp_path / "metrics.csv"]).equals(read_metrics([run / "metrics.csv"]))
+    assert "16 values of 4 files" in (tmp_path / "log").read_text()
+    message = call("collect", "--inputs", parts[0], parts[0], "--output", tmp_path / "again.csv", code=1)
+    assert message.startswith("DataError: ")
+    assert not (tmp_path / "again.csv").exists()
+
+
+def test_aggregate_plot_and_strip_write_their_files(make_run, make_images, reference_folder, tmp_path):
+    run = make_run()
+    data, out = make_images([run]), tmp_path / "out"
+    common = ["--runs", run, "--reference", reference_folder]
+    call("plot", "--kind", "history", *common, "--svg", out / "plots/h.svg", "--png", out / "plots/bricks_h.png")
+    call("strip", "--data", data, "--runs", run, "--view", 1, "--output", out / "plots/bricks_strip.png")
+    figures = [out / "plots/bricks_h.png", out / "plots/bricks_strip.png"]
+    call("aggregate", *common, "--figures", *figures, "--markdown", out / "table.md", "--csv", out / "table.csv")
+    assert all(path.stat().st_size > 1000 for path in [*figures, out / "plots/h.svg"])
+    text = (out / "table.md").read_text()
+    assert "![bricks_h](plots/bricks_h.png)" in text
+    assert "![bricks_strip](plots/bricks_strip.png)" in text
+    assert (out / "table.csv").read_text().startswith("dataset,scene,variant,metric,level,value,jax,delta\n")

@@ -29,7 +29,7 @@ SSIM_WINDOW = 11
 
 
 class Score(NamedTuple):
-    """One metric of one view."""
+    """One metric of one view, counted as in the whole split."""
 
     view: int
     metric: str
@@ -67,11 +67,12 @@ def evaluate_level(
     scores: list[Score] = []
     writes: list[Future] = []
     with atomic_folder(folder / "renderings") as images, ThreadPoolExecutor(1) as writer:
-        for view in tqdm(range(scene.num_views), desc=f"{run.name} level {level}", unit="view", mininterval=5):
-            truth = to_rgb(torch.tensor(scene.images[view], device=device), run.data.white_bkgd)
+        for i in tqdm(range(scene.num_views), desc=f"{run.name} level {level}", unit="view", mininterval=5):
+            view = int(scene.views[i])
+            truth = to_rgb(torch.tensor(scene.images[i], device=device), run.data.white_bkgd)
             height, width = truth.shape[:2]
             rendering = render_image(
-                model, cameras, view, height, width, run.data.white_bkgd, precision, operation.render_rays
+                model, cameras, i, height, width, run.data.white_bkgd, precision, operation.render_rays
             )
             scores += score_view(view, rendering.rgb, truth)
             writes.append(writer.submit(iio.imwrite, images / f"{view:03d}.png", to_uint8(rendering.rgb)))

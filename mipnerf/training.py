@@ -52,6 +52,7 @@ def train(
     if threads:
         torch.set_num_threads(threads)
     scene = with_bounds(scene, run.data)
+    run = run.model_copy(update={"levels": int(scene.levels.max()) + 1})
     checkpoints = folder / "checkpoints" / run.fingerprint(scene.fingerprint())
     checkpoints.mkdir(parents=True, exist_ok=True)
     with StopSignals() as signals, _only_one(folder):

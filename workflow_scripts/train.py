@@ -14,7 +14,11 @@ def main() -> None:
     parser.add_argument("--data", type=Path, required=True, help="the converted scene, a folder with metadata.json")
     parser.add_argument("--output", type=Path, required=True, help="folder DATASET/VARIANT/SCENE for the results")
     parser.add_argument(
-        "--set", nargs="*", default=[], metavar="KEY=VALUE", help="differences from the defaults: model.net_width=64 ..."
+        "--set",
+        nargs="*",
+        default=[],
+        metavar="KEY=VALUE",
+        help="differences from the defaults: model.net_width=64 ...",
     )
     parser.add_argument("--threads", type=parse_threads, default="1024", help="CPU threads: N, or N/M of M cores")
     parser.add_argument(

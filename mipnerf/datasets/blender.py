@@ -90,5 +90,6 @@ def load_scene(folder: Path, split: str, near: float = NEAR, far: float = FAR, w
         fars=np.full(views, far),
         lossmults=np.ones(views),
         levels=np.zeros(views, dtype=np.int64),
+        views=np.arange(views),
         names=data.names,
     )

@@ -46,6 +46,7 @@ def load_scene(folder: Path, split: str, max_views: int | None = None, workers: 
         chosen,
         workers,
     )
+    num_levels = int(arrays["label"].max()) + 1
     arrays = {key: values[chosen] for key, values in arrays.items()}
     return Scene(
         images=images,
@@ -55,6 +56,7 @@ def load_scene(folder: Path, split: str, max_views: int | None = None, workers: 
         fars=arrays["far"],
         lossmults=arrays["lossmult"],
         levels=arrays["label"].astype(np.int64),
+        views=chosen // num_levels,
         names=[names[i] for i in chosen],
     )
 

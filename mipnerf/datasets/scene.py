@@ -37,12 +37,13 @@ class Scene:
     fars: np.ndarray  # [V] float64
     lossmults: np.ndarray  # [V] float64, weight of a pixel in the loss
     levels: np.ndarray  # [V] int64, 0 = full resolution
+    views: np.ndarray  # [V] int64, which picture of the split this is, whatever its level
     names: list[str]  # file names relative to the scene folder
 
     def __post_init__(self):
         views = len(self.images)
         shapes = {"camtoworlds": (views, 3, 4), "pix2cams": (views, 3, 3), "names": (views,)}
-        shapes |= dict.fromkeys(("nears", "fars", "lossmults", "levels"), (views,))
+        shapes |= dict.fromkeys(("nears", "fars", "lossmults", "levels", "views"), (views,))
         for name, shape in shapes.items():
             if np.shape(getattr(self, name)) != shape:
                 raise ValueError(f"{name} of {views} views has shape {np.shape(getattr(self, name))}, expected {shape}")
@@ -80,6 +81,7 @@ class Scene:
             fars=self.fars[chosen],
             lossmults=self.lossmults[chosen],
             levels=self.levels[chosen],
+            views=self.views[chosen],
             names=[self.names[i] for i in chosen],
         )
 

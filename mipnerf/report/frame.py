@@ -16,9 +16,9 @@ import yaml
 
 from mipnerf.errors import DataError
 from mipnerf.files import write_text
+from mipnerf.history import COLUMNS as HISTORY_COLUMNS
 
 COLUMNS = ["dataset", "variant", "scene", "level", "view", "metric", "value"]
-HISTORY_COLUMNS = ["step", "loss", "psnr", "lr", "rays_per_s", "seconds"]
 MAX_LEVELS = 8
 
 

@@ -27,6 +27,7 @@ def small_scene() -> Scene:
         fars=np.full(count, 6.0),
         lossmults=4.0 ** np.array(levels),
         levels=np.array(levels),
+        views=np.arange(count) // 2,
         names=[f"{i}.png" for i in range(count)],
     )
 

@@ -57,6 +57,13 @@ def test_a_level_is_scored_view_by_view(tmp_path, model_file, small_scene):
         assert np.abs(picture / 255 - rgb.clamp(0, 1).numpy()).max() <= 0.5 / 255 + 1e-3
 
 
+def test_a_view_keeps_its_number_when_only_some_are_evaluated(tmp_path, model_file, small_scene):
+    evaluate_level(model_file, small_scene.select([0, 1, 4, 5]), 1, OPERATION, tmp_path / "level_1", threads=1)
+    with open(tmp_path / "level_1" / "metrics.csv", newline="") as stream:
+        assert [row["view"] for row in csv.DictReader(stream)] == ["0", "2"]
+    assert sorted(path.name for path in (tmp_path / "level_1" / "renderings").iterdir()) == ["000.png", "002.png"]
+
+
 def test_ssim_is_scored_where_its_window_fits():
     image = torch.rand(12, 13, 3)
     assert [score.metric for score in score_view(0, image, image + 0.01)] == ["psnr", "ssim"]

@@ -48,6 +48,7 @@ def test_a_training_writes_model_history_and_configuration(tmp_path, small_run, 
     assert [row.step for row in read_rows(tmp_path / "history.csv")] == [3, 6, 9, 12]
     resolved = yaml.safe_load((tmp_path / "config.yaml").read_text())
     assert resolved["train"]["batch_size"] == 32
+    assert resolved["levels"] == 2
     assert resolved["record"]["num_parameters"] == sum(p.numel() for p in model.parameters())
     assert resolved["record"]["train_views"] == 3
     assert (resolved["record"]["width"], resolved["record"]["height"]) == (8, 8)

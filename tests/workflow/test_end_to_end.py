@@ -106,7 +106,8 @@ def test_a_lost_model_of_a_finished_run_is_not_trained_again(copy_of_finished):
 
 
 def test_a_broken_run_leaves_the_others(copy_of_finished):
-    settings = "variants={mipnerf: {train: {lr_init: 1.0e+30, lr_final: 1.0e+30, lr_delay_steps: 0}}, mipnerf_wo_ipe: {train: {seed: 2}}}"
+    diverging = "{lr_init: 1.0e+30, lr_final: 1.0e+30, lr_delay_steps: 0}"
+    settings = f"variants={{mipnerf: {{train: {diverging}}}, mipnerf_wo_ipe: {{train: {{seed: 2}}}}}}"
     result = copy_of_finished.toy("--keep-going", "--config", settings, check=False)
     assert result.returncode != 0
     assert "TrainingDiverged: bricks/mipnerf/bricks: the loss is not finite" in result.stdout

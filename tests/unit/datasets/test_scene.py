@@ -27,6 +27,7 @@ def scene() -> Scene:
         fars=np.full(5, 6.0),
         lossmults=np.array([1.0, 4, 1, 4, 1]),
         levels=np.array([0, 1, 0, 1, 0]),
+        views=np.array([0, 0, 1, 1, 2]),
         names=[f"{i}.png" for i in range(5)],
     )
 
@@ -49,7 +50,7 @@ def test_select_keeps_the_given_order_and_shares_pixels(scene):
     chosen = scene.select([3, 0])
     assert chosen.names == ["3.png", "0.png"]
     assert chosen.images[0] is scene.images[3]
-    for name in ("camtoworlds", "pix2cams", "nears", "fars", "lossmults", "levels"):
+    for name in ("camtoworlds", "pix2cams", "nears", "fars", "lossmults", "levels", "views"):
         np.testing.assert_array_equal(getattr(chosen, name), getattr(scene, name)[[3, 0]])
 
 

@@ -257,7 +257,7 @@ def operation_from_settings(settings: Sequence[str]) -> OperationConfig:
 
 
 def parse_settings(settings: Sequence[str], sections: Sequence[str]) -> dict[str, dict[str, Any]]:
-    """`section.key=value` strings as nested mappings; a value is read as YAML."""
+    """`section.key=value` strings as nested mappings; a value is read as JSON, else as a word."""
     values: dict[str, dict[str, Any]] = {}
     for setting in settings:
         path, equals, text = setting.partition("=")
@@ -265,10 +265,26 @@ def parse_settings(settings: Sequence[str], sections: Sequence[str]) -> dict[str
         if not (equals and dot and section in sections):
             raise ConfigError(f"{setting!r} is not of the form section.key=value with section {' or '.join(sections)}")
         try:
-            values.setdefault(section, {})[key] = yaml.safe_load(text)
-        except yaml.YAMLError as error:
-            raise ConfigError(f"the value in {setting!r} is not YAML: {error}") from None
+            value = json.loads(text)
+        except json.JSONDecodeError:
+            value = text
+        values.setdefault(section, {})[key] = value
     return values
+
+
+def retyped(node: Any) -> Any:
+    """`node` with the numbers, truth values and nulls that Snakemake leaves as words within `--config key={...}`."""
+    if isinstance(node, Mapping):
+        return {key: retyped(value) for key, value in node.items()}
+    if isinstance(node, list):
+        return [retyped(item) for item in node]
+    if not isinstance(node, str):
+        return node
+    try:
+        value = yaml.safe_load(node)
+    except yaml.YAMLError:
+        return node
+    return value if isinstance(value, int | float | None) else node
 
 
 def json_schema() -> dict[str, Any]:

@@ -6,15 +6,18 @@ import sys
 from pathlib import Path
 
 from snakemake.exceptions import WorkflowError
-from snakemake.utils import validate
+from snakemake.utils import update_config, validate
 
-from mipnerf.config import parse_config, resolve_runs
+from mipnerf.config import parse_config, resolve_runs, retyped
 from mipnerf.errors import ConfigError
 
 # Rules say `python`; it is the one that runs Snakemake, also where its environment is not activated.
 os.environ.update(
     PATH=os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)])
 )
+
+# Snakemake leaves numbers within `--config key={...}` as words.
+update_config(config, retyped(workflow.config_settings.config))
 
 try:
     SUITE = parse_config(config)

@@ -19,6 +19,7 @@ from mipnerf.config import (
     operation_from_settings,
     parse_config,
     resolve_runs,
+    retyped,
     run_from_settings,
 )
 from mipnerf.errors import ConfigError
@@ -138,7 +139,8 @@ def test_any_yaml_is_accepted_or_a_config_error(node):
 
 
 def test_settings_round_trip():
-    run = resolved(changed("train", {"lr_init": 2e-3, "randomized": False}))["bricks/wo_ipe/bricks"]
+    train = {"lr_init": 2e-3, "lr_final": 2e-5, "randomized": False, "precision": "float32"}
+    run = resolved(changed("train", train))["bricks/wo_ipe/bricks"]
     again = run_from_settings("bricks", "wo_ipe", "bricks", run.settings())
     assert again == run
     assert "model.disable_integration=true" in run.settings()
@@ -164,6 +166,12 @@ def test_fingerprint_covers_what_changes_training_and_nothing_else(run_with):
     assert base.fingerprint() != run_with(train={"lr_init": 1e-3}).fingerprint()
     assert base.fingerprint() != run_with(model={"net_width": 17}).fingerprint()
     assert base.fingerprint() == run_with(data={"max_test_views": 3}).fingerprint()
+
+
+def test_words_of_the_command_line_become_what_they_stand_for():
+    words = {"a": {"b": ["1", "2.5", "true", "null"], "c": "lego", "d": "5e-4"}, "e": "/a/path: x", "f": 3, "g": "[1]"}
+    values = {"a": {"b": [1, 2.5, True, None], "c": "lego", "d": "5e-4"}, "e": "/a/path: x", "f": 3, "g": "[1]"}
+    assert retyped(words) == values
 
 
 def test_committed_schema_is_the_generated_one():

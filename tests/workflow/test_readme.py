@@ -1,0 +1,98 @@
+"""Every command of the README is run, with the toy configuration so that it ends in seconds."""
+
+import re
+import shlex
+import subprocess
+import zipfile
+from pathlib import Path
+
+import pytest
+
+from mipnerf.datasets.bricks import render_bricks
+
+from .conftest import ROOT
+
+README = (ROOT / "README.md").read_text()
+ARCHIVE = "/path/to/nerf_synthetic.zip"
+TOY_STEPS = "'train={max_steps: 10, batch_size: 32}' 'model={net_width: 16, num_samples: 8}' 'data={max_test_views: 1}'"
+
+
+def blocks() -> dict[str, list[str]]:
+    """The lines of each shell block, by its marker; unmarked ones are `by hand N`."""
+    found = re.findall(r"(?:<!-- (\w+) -->\n)?```sh\n(.*?)```", README, re.DOTALL)
+    return {name or f"by hand {i}": text.strip().splitlines() for i, (name, text) in enumerate(found)}
+
+
+def inline_commands() -> list[str]:
+    """Commands in the table of what one can ask for."""
+    return re.findall(r"`((?:snakemake|python) [^`]+)`", README.split("## What you can ask for")[1].split("\n\n")[1])
+
+
+def test_set_up_is_one_line_each():
+    marked = blocks()
+    (run,), (tests,) = marked["run"], marked["tests"]
+    set_up = "python3 -m venv .venv && . .venv/bin/activate && pip install -e "
+    assert run.startswith(set_up + ". && ")
+    assert run.endswith("snakemake --cores 8 results/table.md")
+    assert tests.startswith(set_up + "'.[dev]' && ")
+    assert tests.endswith("pytest")
+
+
+def test_the_checks_pass():
+    """`pytest` and the set-up are what is running now; the other checks are run here as they are printed."""
+    for line in blocks()["checks"]:
+        result = subprocess.run(line, shell=True, cwd=ROOT, capture_output=True, text=True, check=False)
+        assert result.returncode == 0, f"{line}\n{result.stdout}{result.stderr}"
+
+
+@pytest.mark.parametrize("command", inline_commands())
+def test_a_command_of_the_table_works(copy_of_finished, command):
+    if "slurm" in command:
+        pytest.importorskip(
+            "snakemake_executor_plugin_slurm", reason="the extra `slurm` is not installed: pip install -e '.[slurm]'"
+        )
+        command += " -n"
+    if command.startswith("snakemake"):
+        command = command.replace("snakemake", "snakemake --configfile config/test/toy.yaml", 1)
+        command = command.replace("max_steps: 500", "max_steps: 5")
+    run(copy_of_finished, command)
+
+
+def test_the_commands_by_hand_work_in_their_order(project):
+    (lines,) = [lines for name, lines in blocks().items() if name.startswith("by hand") and "python" in lines[0]]
+    assert [Path(shlex.split(line)[1]).stem for line in lines] == ["bricks", "convert", "train", "evaluate"]
+    for line in lines:
+        line = line.replace("--threads 2", "--threads 1")
+        if "bricks.py" in line:
+            line += " --size 96 --train 3 --val 1 --test 1 --samples 1"
+        run(project, line.replace("max_steps=2000", "max_steps=5"))
+    assert (project.folder / "results/bricks/mipnerf/bricks/level_3/metrics.csv").exists()
+
+
+def test_the_lego_command_works_on_an_archive_of_that_layout(project, tmp_path):
+    (line,) = [lines[0] for lines in blocks().values() if ARCHIVE in lines[0]]
+    scene = tmp_path / "lego"
+    render_bricks(scene, size=96, num_train=3, num_val=1, num_test=2, samples=1, workers=1)
+    with zipfile.ZipFile(tmp_path / "archive.zip", "w") as archive:
+        for path in sorted(scene.rglob("*")):
+            archive.write(path, Path("nerf_synthetic") / "lego" / path.relative_to(scene))
+    line = line.replace(ARCHIVE, str(tmp_path / "archive.zip")).replace("--config ", f"--config {TOY_STEPS} ")
+    run(project, line)
+    table = (project.folder / "results" / "table.md").read_text()
+    assert "35.74" in table
+    assert "96×96" in table
+    assert "not directly comparable" in table
+
+
+def run(project, command: str) -> None:
+    result = subprocess.run(
+        command,
+        shell=True,
+        cwd=project.folder,
+        env=project.environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        check=False,
+    )
+    assert result.returncode == 0, f"{command}\n{result.stdout}"

@@ -13,6 +13,7 @@ import math
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 FLOAT32_EPS = 2.0**-23  # the reference keeps off 1 by this much in every precision
 SAFE_TRIG_PERIOD = 100 * math.pi
@@ -131,13 +132,14 @@ def integrated_pos_enc(x_coord: tuple[Tensor, Tensor], min_deg: int, max_deg: in
     x, x_cov = x_coord
     scales = 2.0 ** torch.arange(min_deg, max_deg, dtype=x.dtype, device=x.device)
     basis = torch.kron(scales, torch.eye(x.shape[-1], dtype=x.dtype, device=x.device))
-    # Products with powers of two are exact, so this is scaling; it must not be done in a lower precision.
+    # The cosine is a shifted sine, as in the reference: at high degrees the rounding of the sum shows.
+    phases = torch.tensor([0, 0.5 * math.pi], dtype=x.dtype, device=x.device).repeat_interleave(basis.shape[1])
+    # Products with powers of two are exact, so these only scale; they must not be taken in a lower precision.
     with torch.autocast(x.device.type, enabled=False):
-        y = x @ basis
+        y = F.linear(x, basis.T.repeat(2, 1), phases)
         y_var = x_cov @ basis**2 if diag else ((x_cov @ basis) * basis).sum(-2)
     damping = torch.exp(-0.5 * y_var)
-    # The cosine is a shifted sine, as in the reference: at high degrees the rounding of the sum shows.
-    return torch.cat([damping * safe_sin(y), damping * safe_sin(y + 0.5 * math.pi)], dim=-1)
+    return (safe_sin(y).unflatten(-1, (2, -1)) * damping[..., None, :]).flatten(-2)
 
 
 def pos_enc(x: Tensor, min_deg: int, max_deg: int, append_identity: bool = True) -> Tensor:

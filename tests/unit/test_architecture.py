@@ -1,0 +1,106 @@
+"""Layers point one way: Snakefile -> rules -> scripts -> library, and within the library from the top to the bottom."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+LIBRARY = ROOT / "mipnerf"
+
+# A module may import from lines above its own, and from its own line what is not circular.
+LAYERS = [
+    ["errors", "files", "threads", "signals", "schedule", "metrics", "mip"],
+    ["config", "console", "checkpoint", "history"],
+    ["devices", "datasets.raytrace", "datasets.scene", "datasets.blender", "datasets.multiscale", "datasets.convert"],
+    ["datasets.fetch", "datasets.bricks", "cameras"],
+    ["model", "batching"],
+    ["interop", "optimization", "rendering"],
+    ["training", "evaluation"],
+    ["report.frame", "report.reference", "status"],
+    ["report.tables", "report.plots", "report.strips"],
+    ["cli"],
+    ["__main__"],
+]
+RANK = {name: rank for rank, names in enumerate(LAYERS) for name in names}
+TORCH_FREE = ["config", "console", "errors", "files", "threads", "history", "status", "cli", "datasets", "report"]
+
+
+def modules() -> dict[str, Path]:
+    """Every module of the library by its dotted name below `mipnerf`."""
+    paths = [path for path in LIBRARY.rglob("*.py") if path.name != "__init__.py"]
+    return {".".join(path.relative_to(LIBRARY).with_suffix("").parts): path for path in paths}
+
+
+def imports(path: Path) -> set[str]:
+    """Dotted names that a file imports, wherever in it."""
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            found |= {node.module} | {f"{node.module}.{alias.name}" for alias in node.names}
+    return found
+
+
+def library_imports(path: Path) -> set[str]:
+    names = {name.removeprefix("mipnerf.") for name in imports(path) if name.startswith("mipnerf.")}
+    return names & modules().keys()
+
+
+def test_every_module_has_its_place():
+    assert modules().keys() == RANK.keys()
+
+
+@pytest.mark.parametrize("name", sorted(modules()))
+def test_imports_point_downwards(name):
+    above = {other for other in library_imports(modules()[name]) if RANK[other] > RANK[name]}
+    assert not above
+
+
+def test_the_library_has_never_heard_of_snakemake():
+    for path in LIBRARY.rglob("*.py"):
+        assert not any(name.split(".")[0] == "snakemake" for name in imports(path)), path
+
+
+@pytest.mark.parametrize("name", sorted(name for name in modules() if name.split(".")[0] in TORCH_FREE))
+def test_importing_it_leaves_torch_out(name):
+    code = f"import sys, mipnerf.{name}; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_mathematics_knows_no_configuration():
+    for name in ("mip", "cameras", "metrics", "schedule"):
+        assert "config" not in library_imports(modules()[name])
+
+
+def test_rules_hold_no_logic():
+    for path in (ROOT / "rules").glob("*.smk"):
+        text = path.read_text()
+        assert "torch" not in text, path
+        if path.name != "common.smk":
+            assert "\nimport " not in text
+            assert "\ndef " not in text
+            assert "run:" not in text
+    assert "rule " not in (ROOT / "rules" / "common.smk").read_text().replace("rules", "")
+
+
+def test_scripts_are_thin():
+    for path in (ROOT / "workflow_scripts").glob("*.py"):
+        lines = [line for line in path.read_text().splitlines() if line.strip()]
+        assert len(lines) <= 50, path
+        functions = [node for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.FunctionDef)]
+        assert [function.name for function in functions] == ["main"], path
+
+
+def test_every_script_explains_itself():
+    for path in (ROOT / "workflow_scripts").glob("*.py"):
+        result = subprocess.run([sys.executable, path, "--help"], capture_output=True, text=True, check=True)
+        assert ast.get_docstring(ast.parse(path.read_text())).split()[0] in result.stdout
+
+
+def test_no_file_outgrows_a_reader():
+    for path in LIBRARY.rglob("*.py"):
+        assert len(path.read_text().splitlines()) <= 400, path

@@ -133,7 +133,7 @@ def integrated_pos_enc(x_coord: tuple[Tensor, Tensor], min_deg: int, max_deg: in
     scales = 2.0 ** torch.arange(min_deg, max_deg, dtype=x.dtype, device=x.device)
     basis = torch.kron(scales, torch.eye(x.shape[-1], dtype=x.dtype, device=x.device))
     # The cosine is a shifted sine, as in the reference: at high degrees the rounding of the sum shows.
-    phases = torch.tensor([0, 0.5 * math.pi], dtype=x.dtype, device=x.device).repeat_interleave(basis.shape[1])
+    phases = 0.5 * math.pi * torch.arange(2, dtype=x.dtype, device=x.device).repeat_interleave(basis.shape[1])
     # Products with powers of two are exact, so these only scale; they must not be taken in a lower precision.
     with torch.autocast(x.device.type, enabled=False):
         y = F.linear(x, basis.T.repeat(2, 1), phases)

@@ -13,17 +13,24 @@ from mipnerf.datasets.scene import Scene
 
 @dataclass(frozen=True)
 class Batch:
-    """N rays and the colours [N, 3] in [0, 1] that they should have."""
+    """N rays, the colours [N, 3] in [0, 1] that they should have, and how much each [N, 1] stands for.
+
+    `importance` is the probability with which a pixel is drawn uniformly, over that with which it was: as a weight of
+    the loss it makes its expectation that of uniform draws.
+    """
 
     rays: Rays
     pixels: Tensor
+    importance: Tensor
 
 
 class RayBatcher:
     """Draws batches from all pixels of all views; holds 4 bytes a pixel and never a ray.
 
-    `batching` is `all_images` (uniform over all pixels, with replacement, so most are of full resolution) or
-    `single_image` (a view first, then its pixels).
+    `batching` is `all_images` (uniform over all pixels, with replacement, so most are of full resolution),
+    `single_image` (a view for the whole batch, then its pixels), both as in the reference, or `all_levels` (for each
+    ray a view of any level, then a pixel of it: every level as often, so the heavy pixels of the coarse levels come
+    often with little weight instead of seldom with much).
     """
 
     def __init__(
@@ -53,7 +60,7 @@ class RayBatcher:
         width = self.widths[view]
         y = torch.div(offset, width, rounding_mode="floor")
         rays = self.cameras.cast(view, offset - y * width, y)
-        return Batch(rays, to_rgb(self.colors[index], self.white_bkgd))
+        return Batch(rays, to_rgb(self.colors[index], self.white_bkgd), self._importance(view))
 
     def _draw(self) -> tuple[Tensor, Tensor]:
         """Indices of pixels and of their views, [batch_size] each."""
@@ -61,12 +68,19 @@ class RayBatcher:
         if self.batching == "all_images":
             index = torch.randint(len(self.colors), shape, generator=self.generator, device=device)
             return index, torch.searchsorted(self.ends, index, right=True)
-        view = torch.randint(len(self.ends), (1,), generator=self.generator, device=device)
+        num_draws = (1,) if self.batching == "single_image" else shape
+        view = torch.randint(len(self.ends), num_draws, generator=self.generator, device=device)
         # A random fraction instead of an upper bound: the size of the view stays on the device.
         fraction = torch.rand(shape, dtype=torch.float64, generator=self.generator, device=device)
         size = self.ends[view] - self.starts[view]
         offset = torch.minimum((fraction * size).long(), size - 1)
         return self.starts[view] + offset, view.expand(shape)
+
+    def _importance(self, view: Tensor) -> Tensor:
+        if self.batching != "all_levels":
+            return torch.ones(len(view), 1, device=view.device)
+        size = (self.ends[view] - self.starts[view]).to(torch.float32)
+        return (size * (len(self.ends) / len(self.colors)))[:, None]
 
 
 def _flatten(images: list[np.ndarray]) -> Tensor:

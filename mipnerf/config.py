@@ -89,7 +89,9 @@ class DataConfig(Section):
     """What is read from a dataset, and how."""
 
     white_bkgd: bool = Field(True, description="composite images and renderings on white")
-    batching: Literal["all_images", "single_image"] = Field("all_images", description="where a batch is drawn from")
+    batching: Literal["all_images", "single_image", "all_levels"] = Field(
+        "all_images", description="where a batch is drawn from; all_levels draws every resolution level as often"
+    )
     near: Annotated[float, Field(ge=0)] | None = Field(None, description="nearest sample; null keeps the dataset's")
     far: Annotated[float, Field(gt=0)] | None = Field(None, description="farthest sample; null keeps the dataset's")
     max_test_views: Positive | None = Field(None, description="evaluate this many views, evenly spread; null: all")

@@ -36,7 +36,10 @@ def has_bfloat16_products(device: torch.device) -> bool:
 
 def autocast(device: torch.device, precision: torch.dtype) -> AbstractContextManager:
     """Matrix products in `precision`; everything else stays as it is."""
-    return torch.autocast(device.type, dtype=torch.bfloat16, enabled=precision is torch.bfloat16)
+    # Threads would share the cache of cast weights, and sums over the levels would depend on who fills it.
+    is_cached = device.type != "cpu"
+    enabled = precision is torch.bfloat16
+    return torch.autocast(device.type, dtype=torch.bfloat16, enabled=enabled, cache_enabled=is_cached)
 
 
 def describe_device(device: torch.device) -> str:

@@ -23,6 +23,8 @@ from mipnerf.files import atomic_folder, atomic_path
 from mipnerf.metrics import compute_ssim, mse_to_psnr
 from mipnerf.model import MipNerf
 from mipnerf.rendering import render_image
+from mipnerf.threads import available_cpus
+from mipnerf.workers import Workers
 
 log = logging.getLogger(__name__)
 SSIM_WINDOW = 11
@@ -55,9 +57,8 @@ def evaluate_level(
 
     The metrics are those of the float images; the PNG files are rounded to 8 bits.
     """
-    if threads:
-        torch.set_num_threads(threads)
     device = resolve_device(operation.device)
+    workers = Workers(threads or available_cpus(), device)
     model, run = load_trained(model_file, device)
     precision = resolve_precision(run.train.precision, device)
     scene = scene.at_level(level)
@@ -72,7 +73,7 @@ def evaluate_level(
             truth = to_rgb(torch.tensor(scene.images[i], device=device), run.data.white_bkgd)
             height, width = truth.shape[:2]
             rendering = render_image(
-                model, cameras, i, height, width, run.data.white_bkgd, precision, operation.render_rays
+                model, cameras, i, height, width, run.data.white_bkgd, precision, operation.render_rays, workers
             )
             scores += score_view(view, rendering.rgb, truth)
             writes.append(writer.submit(iio.imwrite, images / f"{view:03d}.png", to_uint8(rendering.rgb)))

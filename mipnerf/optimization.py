@@ -10,6 +10,7 @@ from mipnerf.batching import Batch
 from mipnerf.config import DataConfig, TrainConfig
 from mipnerf.devices import autocast
 from mipnerf.model import LevelOutput, MipNerf
+from mipnerf.workers import Workers
 
 
 class Loss(NamedTuple):
@@ -24,7 +25,8 @@ def compute_loss(
     pixels: Tensor,
     lossmult: Tensor,
     config: TrainConfig,
-    lossmult_sum: Tensor | None = None,
+    importance: Tensor | None = None,
+    mask_sum: Tensor | None = None,
 ) -> Loss:
     """The loss of `train_step` in google/mipnerf, without weight decay.
 
@@ -32,12 +34,19 @@ def compute_loss(
         outputs: per level, rgb [N, 3] first.
         pixels: [N, 3].
         lossmult: [N, 1], the area of each pixel; it weighs all three channels but is summed once.
-        lossmult_sum: its sum over the whole batch, where this is a part of one.
+        importance: [N, 1], weights of draws that were not uniform.
+        mask_sum: sum of `loss_mask` over the whole batch, where this is a part of one.
     """
-    mask = torch.ones_like(lossmult) if config.disable_multiscale_loss else lossmult
-    normalizer = mask.sum() if lossmult_sum is None else lossmult_sum
+    mask = loss_mask(lossmult, config, importance)
+    normalizer = mask.sum() if mask_sum is None else mask_sum
     losses = torch.stack([(mask * (output[0] - pixels) ** 2).sum() / normalizer for output in outputs])
     return Loss(config.coarse_loss_mult * losses[:-1].sum() + losses[-1], losses)
+
+
+def loss_mask(lossmult: Tensor, config: TrainConfig, importance: Tensor | None = None) -> Tensor:
+    """The weight [N, 1] of each ray in the loss."""
+    mask = torch.ones_like(lossmult) if config.disable_multiscale_loss else lossmult
+    return mask if importance is None else mask * importance
 
 
 def weight_l2(parameters: Iterable[Tensor]) -> Tensor:
@@ -72,29 +81,39 @@ def train_step(
     data: DataConfig,
     precision: torch.dtype = torch.float32,
     microbatch_rays: int | None = None,
-    generator: torch.Generator | None = None,
+    seed: int = 0,
+    workers: Workers | None = None,
 ) -> Tensor:
     """Take one step and return the losses [L] of the levels, still on the device.
 
-    `microbatch_rays` splits the batch; the gradient stays that of the whole, since every part is divided by the
-    batch's sum of weights.
+    Args:
+        microbatch_rays: split the batch into parts of this many rays; the gradient stays that of the whole, since every
+            part is divided by the batch's sum of weights.
+        seed: of the jitter; each part draws its own.
+        workers: compute the parts beside one another; they are added in their order.
     """
-    optimizer.zero_grad(set_to_none=True)
     lossmult = batch.rays.lossmult
-    lossmult_sum = torch.ones_like(lossmult).sum() if train.disable_multiscale_loss else lossmult.sum()
-    part_size = microbatch_rays or len(batch.rays)
-    total = torch.zeros(model.config.num_levels, device=lossmult.device)
-    for start in range(0, len(batch.rays), part_size):
+    mask_sum = loss_mask(lossmult, train, batch.importance).sum()
+    parameters = list(model.parameters())
+
+    def gradient_of_part(start: int) -> tuple[Tensor, tuple[Tensor, ...]]:
         part = slice(start, start + part_size)
-        with autocast(lossmult.device, precision):
+        generator = torch.Generator(lossmult.device).manual_seed(seed + start)
+        with torch.enable_grad(), autocast(lossmult.device, precision):
             outputs = model.render_levels(batch.rays[part], train.randomized, data.white_bkgd, generator)
-        loss = compute_loss(outputs, batch.pixels[part], lossmult[part], train, lossmult_sum)
-        loss.loss.backward()
-        total += loss.losses.detach()
+        loss = compute_loss(outputs, batch.pixels[part], lossmult[part], train, batch.importance[part], mask_sum)
+        return loss.losses.detach(), torch.autograd.grad(loss.loss, parameters)
+
+    part_size = microbatch_rays or len(batch.rays)
+    starts = range(0, len(batch.rays), part_size)
+    parts = workers.map(gradient_of_part, starts) if workers else [gradient_of_part(start) for start in starts]
+    losses = sum(part_losses for part_losses, _ in parts)
+    for parameter, *gradients in zip(parameters, *(gradients for _, gradients in parts), strict=True):
+        parameter.grad = sum(gradients[1:], start=gradients[0])
     if train.weight_decay_mult > 0:
-        (train.weight_decay_mult * weight_l2(model.parameters())).backward()
-    clip_gradients_(model.parameters(), train.grad_max_val, train.grad_max_norm)
+        (train.weight_decay_mult * weight_l2(parameters)).backward()
+    clip_gradients_(parameters, train.grad_max_val, train.grad_max_norm)
     for group in optimizer.param_groups:
         group["lr"] = learning_rate
     optimizer.step()
-    return total
+    return losses

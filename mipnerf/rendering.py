@@ -9,8 +9,9 @@ from mipnerf.batching import image_rays
 from mipnerf.cameras import Cameras, Rays
 from mipnerf.devices import autocast
 from mipnerf.model import MipNerf
+from mipnerf.workers import Workers
 
-# Samples computed at a time: on a CPU they should stay in the caches, a GPU wants to be filled.
+# Samples computed at a time: on a CPU they should stay in the caches of a core, a GPU wants to be filled.
 CHUNK_SAMPLES = {"cpu": 1 << 13, "cuda": 1 << 20}
 
 
@@ -22,17 +23,24 @@ class Rendering(NamedTuple):
     acc: Tensor  # [H, W]
 
 
-@torch.inference_mode()
 def render_rays(
-    model: MipNerf, rays: Rays, white_bkgd: bool, precision: torch.dtype = torch.float32, chunk_rays: int = 0
+    model: MipNerf,
+    rays: Rays,
+    white_bkgd: bool,
+    precision: torch.dtype = torch.float32,
+    chunk_rays: int = 0,
+    workers: Workers | None = None,
 ) -> tuple[Tensor, Tensor, Tensor]:
     """rgb [N, 3], distance [N] and acc [N] of the finest level for N rays; `chunk_rays` 0 suits the device."""
     device = rays.origins.device
     chunk = chunk_rays or max(1, CHUNK_SAMPLES[device.type] // model.config.num_samples)
-    parts = []
-    with autocast(device, precision):
-        for start in range(0, len(rays), chunk):
-            parts.append(model(rays[start : start + chunk], randomized=False, white_bkgd=white_bkgd)[-1])
+
+    def render_chunk(start: int) -> tuple[Tensor, Tensor, Tensor]:
+        with torch.inference_mode(), autocast(device, precision):
+            return model(rays[start : start + chunk], randomized=False, white_bkgd=white_bkgd)[-1]
+
+    starts = range(0, len(rays), chunk)
+    parts = workers.map(render_chunk, starts) if workers else [render_chunk(start) for start in starts]
     rgb, distance, acc = (torch.cat(values) for values in zip(*parts, strict=True))
     return rgb, distance, acc
 
@@ -46,8 +54,9 @@ def render_image(
     white_bkgd: bool,
     precision: torch.dtype = torch.float32,
     chunk_rays: int = 0,
+    workers: Workers | None = None,
 ) -> Rendering:
     """Render a view of `cameras`, deterministically."""
     rays = image_rays(cameras, view, height, width)
-    rgb, distance, acc = render_rays(model, rays, white_bkgd, precision, chunk_rays)
+    rgb, distance, acc = render_rays(model, rays, white_bkgd, precision, chunk_rays, workers)
     return Rendering(rgb.view(height, width, 3), distance.view(height, width), acc.view(height, width))

@@ -29,11 +29,13 @@ from mipnerf.model import MipNerf
 from mipnerf.optimization import make_optimizer, train_step
 from mipnerf.schedule import learning_rate_decay
 from mipnerf.signals import StopSignals
+from mipnerf.threads import available_cpus
+from mipnerf.workers import Workers
 
 log = logging.getLogger(__name__)
 
-# On a CPU, samples computed at a time: their features and activations should stay in the caches.
-CPU_MICROBATCH_SAMPLES = 1 << 13
+# On a CPU, samples computed at a time: enough to be worth a thread, few enough to stay in its caches.
+CPU_MICROBATCH_SAMPLES = 6 << 10
 
 
 def train(
@@ -49,8 +51,6 @@ def train(
         TrainingDiverged: the loss is not finite.
         CheckpointError: another process trains this run.
     """
-    if threads:
-        torch.set_num_threads(threads)
     scene = with_bounds(scene, run.data)
     run = run.model_copy(update={"levels": int(scene.levels.max()) + 1})
     checkpoints = folder / "checkpoints" / run.fingerprint(scene.fingerprint())
@@ -85,13 +85,13 @@ class Trainer:
     model: MipNerf
     optimizer: torch.optim.Optimizer
     batcher: RayBatcher
-    generator: torch.Generator
+    workers: Workers
     step: int = 0
     seconds: float = 0.0
 
     @classmethod
-    def create(cls, run: RunConfig, operation: OperationConfig, scene: Scene) -> "Trainer":
-        """A training at its start."""
+    def create(cls, run: RunConfig, operation: OperationConfig, scene: Scene, threads: int = 0) -> "Trainer":
+        """A training at its start; `threads` 0 takes all CPUs."""
         if run.model.lindisp and (scene.nears <= 0).any():
             raise ConfigError("model.lindisp divides by near, which is 0 for this scene: set a positive data.near")
         device = resolve_device(operation.device)
@@ -108,7 +108,7 @@ class Trainer:
             batcher=RayBatcher(
                 scene, run.train.batch_size, run.data.batching, run.data.white_bkgd, device, seed=run.train.seed
             ),
-            generator=torch.Generator(device).manual_seed(run.train.seed + 1),
+            workers=Workers(threads or available_cpus(), device),
         )
 
     @property
@@ -120,6 +120,11 @@ class Trainer:
             return max(1, CPU_MICROBATCH_SAMPLES // self.run.model.num_samples)
         return self.run.train.batch_size
 
+    @property
+    def jitter_seed(self) -> int:
+        """A seed for this step; nothing of it needs to be saved."""
+        return ((self.run.train.seed << 32) + self.step) * self.run.train.batch_size % (1 << 63)
+
     def state(self) -> dict[str, Any]:
         """All that a continued training needs to go on as if never stopped."""
         return {
@@ -128,7 +133,6 @@ class Trainer:
             "parameters": self.model.state_dict(),
             "optimizer": self.optimizer.state_dict(),
             "batch_generator": self.batcher.generator.get_state(),
-            "generator": self.generator.get_state(),
             "package_version": __version__,
         }
 
@@ -140,9 +144,8 @@ class Trainer:
             return
         self.model.load_state_dict(state["parameters"])
         self.optimizer.load_state_dict(state["optimizer"])
-        # Generators keep their states on the CPU, whatever their device.
+        # A generator keeps its state on the CPU, whatever its device.
         self.batcher.generator.set_state(state["batch_generator"].cpu())
-        self.generator.set_state(state["generator"].cpu())
         self.step, self.seconds = state["step"], state["seconds"]
         truncate(checkpoints / "history.csv", self.step)
         log.info("%s goes on after step %s of %s", self.run.name, f"{self.step:,}", f"{self.run.train.max_steps:,}")
@@ -170,7 +173,8 @@ class Trainer:
                 self.run.data,
                 self.precision,
                 self.microbatch_rays,
-                self.generator,
+                self.jitter_seed,
+                self.workers,
             )
             window.add(losses)
             is_last = self.step == train.max_steps
@@ -197,7 +201,7 @@ class Trainer:
             "num_parameters": sum(p.numel() for p in self.model.parameters()),
             "train_seconds": round(self.seconds, 1),
             "device": describe_device(self.device),
-            "threads": torch.get_num_threads(),
+            "threads": self.workers.count,
             "precision": str(self.precision).removeprefix("torch."),
             "torch": str(torch.__version__),
             "train_views": int((scene.levels == 0).sum()),

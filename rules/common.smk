@@ -11,9 +11,11 @@ from snakemake.utils import update_config, validate
 from mipnerf.config import parse_config, resolve_runs, retyped
 from mipnerf.errors import ConfigError
 
-# Rules say `python`; it is the one that runs Snakemake, also where its environment is not activated.
+# Rules say `python`; it is the one that runs Snakemake, also where its environment is not activated. The library is the
+# one beside the Snakefile, also where another environment runs the rules.
 os.environ.update(
-    PATH=os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)])
+    PATH=os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)]),
+    PYTHONPATH=os.pathsep.join([workflow.basedir, *filter(None, [os.environ.get("PYTHONPATH")])]),
 )
 
 # Snakemake leaves numbers within `--config key={...}` as words.

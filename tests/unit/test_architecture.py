@@ -14,7 +14,15 @@ LIBRARY = ROOT / "mipnerf"
 LAYERS = [
     ["errors", "files", "threads", "signals", "schedule", "metrics", "mip"],
     ["config", "console", "checkpoint", "history"],
-    ["devices", "datasets.raytrace", "datasets.scene", "datasets.blender", "datasets.multiscale", "datasets.convert"],
+    [
+        "devices",
+        "workers",
+        "datasets.raytrace",
+        "datasets.scene",
+        "datasets.blender",
+        "datasets.multiscale",
+        "datasets.convert",
+    ],
     ["datasets.fetch", "datasets.bricks", "cameras"],
     ["model", "batching"],
     ["interop", "optimization", "rendering"],

@@ -6,6 +6,8 @@ import torch
 
 from mipnerf.batching import RayBatcher, image_rays, to_rgb
 from mipnerf.cameras import Cameras
+from mipnerf.config import TrainConfig
+from mipnerf.optimization import loss_mask
 
 
 def pixel_table(scene):
@@ -20,7 +22,7 @@ def pixel_table(scene):
     return torch.cat(rows)
 
 
-@pytest.mark.parametrize("batching", ["all_images", "single_image"])
+@pytest.mark.parametrize("batching", ["all_images", "single_image", "all_levels"])
 def test_every_ray_has_the_colour_of_its_pixel(small_scene, batching):
     table = pixel_table(small_scene)
     batcher = RayBatcher(small_scene, 64, batching)
@@ -45,6 +47,34 @@ def test_single_image_draws_from_one_view(small_scene):
     batcher = RayBatcher(small_scene, 16, "single_image")
     views = {int(view.unique()) for _, view in (batcher._draw() for _ in range(60))}
     assert views == set(range(small_scene.num_views))
+
+
+def test_all_levels_draws_every_level_as_often(small_scene):
+    batcher = RayBatcher(small_scene, 4096, "all_levels")
+    lossmult = torch.cat([next(batcher).rays.lossmult for _ in range(20)])
+    assert abs((lossmult == 1).float().mean() - 0.5) < 0.01
+
+
+@pytest.mark.parametrize("ignore_area", [False, True])
+def test_all_levels_expects_the_loss_of_uniform_draws(small_scene, ignore_area):
+    """Any function of the pixels will do for a loss."""
+    means = []
+    for batching in ("all_images", "all_levels"):
+        batcher = RayBatcher(small_scene, 4096, batching)
+        total, weight = 0.0, 0.0
+        for _ in range(40):
+            batch = next(batcher)
+            mask = loss_mask(batch.rays.lossmult, TrainConfig(disable_multiscale_loss=ignore_area), batch.importance)
+            total += (mask * batch.pixels[:, :1] ** 2).sum().item()
+            weight += mask.sum().item()
+        means.append(total / weight)
+    assert means[0] == pytest.approx(means[1], rel=0.01)
+
+
+def test_with_area_weights_all_draws_of_all_levels_weigh_the_same(small_scene):
+    batch = next(RayBatcher(small_scene, 256, "all_levels"))
+    mask = loss_mask(batch.rays.lossmult, TrainConfig(), batch.importance)
+    torch.testing.assert_close(mask, mask[:1].expand_as(mask))
 
 
 def test_single_image_reaches_every_pixel_of_its_view(small_scene):

@@ -12,6 +12,7 @@ from mipnerf.errors import DataError
 from mipnerf.evaluation import evaluate_level, load_trained, score_view, to_uint8
 from mipnerf.rendering import render_image, render_rays
 from mipnerf.training import train
+from mipnerf.workers import Workers
 
 OPERATION = OperationConfig(device="cpu")
 
@@ -29,6 +30,16 @@ def test_chunks_do_not_change_the_picture(model_file, small_scene):
     for chunk in (1, 7, 64):
         for part, all_at_once in zip(render_image(model, cameras, 0, 8, 8, True, chunk_rays=chunk), whole, strict=True):
             torch.testing.assert_close(part, all_at_once, atol=2e-6, rtol=1e-5)
+
+
+def test_threads_do_not_change_a_bit(model_file, small_scene):
+    model, _ = load_trained(model_file, torch.device("cpu"))
+    cameras = Cameras.from_scene(small_scene)
+    pictures = [
+        render_image(model, cameras, 0, 8, 8, True, chunk_rays=5, workers=Workers(count, torch.device("cpu"))).rgb
+        for count in (1, 3)
+    ]
+    assert torch.equal(*pictures)
 
 
 def test_rendering_is_the_finest_level_without_jitter(model_file, small_scene):

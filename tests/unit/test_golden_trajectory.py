@@ -32,7 +32,7 @@ def batch_of_step(batches: dict[str, np.ndarray], step: int) -> Batch:
         directions = arrays["rays.directions"].double()
         arrays["rays.viewdirs"] = (directions / torch.linalg.norm(directions, dim=-1, keepdim=True)).float()
     rays = {key.removeprefix("rays."): value for key, value in arrays.items() if key.startswith("rays.")}
-    return Batch(Rays(**rays), arrays["pixels"])
+    return Batch(Rays(**rays), arrays["pixels"], torch.ones_like(rays["lossmult"]))
 
 
 def follow(file: str, expected: dict, batches: dict, steps: int, golden_network, compare) -> None:

@@ -70,7 +70,7 @@ def test_training_learns(tmp_path, run_with, small_scene):
 
 
 @pytest.mark.parametrize("stops", [[1], [2], [5], [7], [11], [2, 3, 1]], ids=str)
-@pytest.mark.parametrize("batching", ["all_images", "single_image"])
+@pytest.mark.parametrize("batching", ["all_images", "single_image", "all_levels"])
 def test_stopped_and_continued_is_never_stopped(tmp_path, monkeypatch, run_with, small_scene, stops, batching):
     run = run_with(data={"batching": batching}, model={"density_noise": 0.5})
     train(run, OPERATION, small_scene, tmp_path / "whole", threads=1)
@@ -84,6 +84,13 @@ def test_stopped_and_continued_is_never_stopped(tmp_path, monkeypatch, run_with,
     assert same(weights(tmp_path / "whole"), weights(tmp_path / "parts"))
     steps = [[row.step for row in read_rows(tmp_path / name / "history.csv")] for name in ("whole", "parts")]
     assert steps[1][-1] == steps[0][-1] == 12
+
+
+def test_the_number_of_threads_does_not_change_a_bit(tmp_path, run_with, small_scene):
+    run = run_with(train={"batch_size": 1000})
+    for threads in (1, 3):
+        train(run, OPERATION, small_scene, tmp_path / str(threads), threads=threads)
+    assert same(weights(tmp_path / "1"), weights(tmp_path / "3"))
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGUSR1])

@@ -1,6 +1,7 @@
 import re
 import subprocess
 import time
+import tomllib
 
 import pytest
 import yaml
@@ -81,6 +82,16 @@ def test_profiles_do_not_retrain_for_an_edited_rule(profile):
     assert "code" not in values["rerun-triggers"]
     assert values["keep-going"] is True
     assert values["rerun-incomplete"] is True
+
+
+def test_the_conda_environment_asks_for_the_dependencies_of_the_package():
+    names = {"pytorch": "torch", "snakemake-minimal": "snakemake"}
+    wanted = yaml.safe_load((ROOT / "config" / "envs" / "mipnerf.yaml").read_text())["dependencies"]
+    pairs = [requirement.split(" ") for requirement in wanted]
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    package = [re.fullmatch(r"([a-z]+)(.*)", requirement).groups() for requirement in project["dependencies"]]
+    package.append(("python", project["requires-python"]))
+    assert sorted((names.get(name, name), version) for name, version in pairs) == sorted(package)
 
 
 def test_lint_is_clean(project):

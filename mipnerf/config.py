@@ -11,7 +11,6 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, Literal, Self, TypeVar
 
-import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, create_model, model_validator
 
 from mipnerf.errors import ConfigError
@@ -40,7 +39,9 @@ class ModelConfig(Section):
     lindisp: bool = Field(False, description="sample linearly in disparity; near must be positive")
     ray_shape: Literal["cone", "cylinder"] = Field("cone", description="shape of the sampled volume")
     min_deg_point: Annotated[int, Field(ge=0)] = Field(0, description="lowest degree of the position's encoding")
-    max_deg_point: Positive = Field(16, description="degree above the highest of the position's encoding")
+    max_deg_point: Annotated[int, Field(ge=1, le=32)] = Field(
+        16, description="degree above the highest of the position's encoding"
+    )
     deg_view: Annotated[int, Field(ge=0)] = Field(4, description="degrees of the direction's encoding")
     density_activation: Activation = Field("softplus", description="maps raw density to density")
     density_noise: Fraction = Field(0.0, description="standard deviation of noise on raw density while training")
@@ -82,7 +83,7 @@ class TrainConfig(Section):
     precision: Literal["auto", "float32", "bfloat16"] = Field(
         "auto", description="of the network's matrix products; auto takes bfloat16 where the hardware computes in it"
     )
-    seed: Annotated[int, Field(ge=0)] = Field(0, description="of initial weights, batches and jitter")
+    seed: Annotated[int, Field(ge=0, lt=2**63)] = Field(0, description="of initial weights, batches and jitter")
 
 
 class DataConfig(Section):
@@ -98,7 +99,7 @@ class DataConfig(Section):
 
 
 class OperationConfig(Section):
-    """How a job runs. Nothing here changes a result, and changing it reruns nothing."""
+    """How a job runs. Nothing here changes a result beyond rounding and random draws; changing it reruns nothing."""
 
     print_every: Positive = Field(100, description="steps between lines of the log and rows of the history")
     save_every: Positive = Field(5000, description="steps between checkpoints")
@@ -164,7 +165,9 @@ class SuiteConfig(Overrides):
     variant's, which are what it is.
     """
 
-    data_root: str = Field("data", description="folder of the unpacked and converted datasets")
+    data_root: Annotated[str, Field(min_length=1)] = Field(
+        "data", description="folder of the unpacked and converted datasets"
+    )
     sources: dict[Name, str | None] = Field(default_factory=dict, description="archive or folder of each source")
     bricks: BricksConfig = BricksConfig()
     datasets: dict[Name, DatasetConfig]
@@ -172,6 +175,21 @@ class SuiteConfig(Overrides):
     runs: Annotated[list[RunsConfig], Field(min_length=1)]
     operation: OperationConfig = OperationConfig()
     launcher: str = Field("", description="put before the command of a GPU job, such as `srun --overlap`")
+
+    @model_validator(mode="after")
+    def _sources_belong_to_datasets(self) -> Self:
+        known = dict.fromkeys(dataset.source for dataset in self.datasets.values() if dataset.source != "bricks")
+        for source in self.sources:
+            _lookup(known, source, "sources")
+        for name, dataset in self.datasets.items():
+            if dataset.source == "bricks" and (
+                dataset.scenes != ["bricks"] or self.bricks.size % 2 ** (dataset.levels - 1)
+            ):
+                raise ValueError(
+                    f"datasets.{name}: the source bricks has one scene, [bricks], and bricks.size {self.bricks.size} "
+                    f"must be a multiple of {2 ** (dataset.levels - 1)} for {dataset.levels} levels"
+                )
+        return self
 
 
 class RunConfig(Section):
@@ -202,15 +220,19 @@ class RunConfig(Section):
     def settings(self) -> list[str]:
         """All differences from the defaults as `section.key=value`, the form that `--set` takes."""
         return [
-            f"{section}.{key}={json.dumps(value)}"
+            f"{section}.{key}={value if isinstance(value, str) else json.dumps(value)}"
             for section in ("model", "train", "data")
             for key, value in getattr(self, section).model_dump(exclude_defaults=True).items()
         ]
 
+    def training_settings(self) -> list[str]:
+        """Those of `settings` that change the result of training."""
+        return [setting for setting in self.settings() if not setting.startswith("data.max_test_views=")]
+
     def fingerprint(self, *parts: str) -> str:
         """Sixteen hexadecimal digits that change with anything that changes the result of training."""
-        values = self.model_dump(exclude={"data": {"max_test_views"}, "levels": True})
-        return hashlib.sha256(json.dumps([values, *parts], sort_keys=True).encode()).hexdigest()[:16]
+        values = [self.name, sorted(self.training_settings()), *parts]
+        return hashlib.sha256(json.dumps(values).encode()).hexdigest()[:16]
 
 
 def parse_config(values: Mapping[str, Any]) -> SuiteConfig:
@@ -283,8 +305,8 @@ def retyped(node: Any) -> Any:
     if not isinstance(node, str):
         return node
     try:
-        value = yaml.safe_load(node)
-    except yaml.YAMLError:
+        value = json.loads(node.lower())
+    except json.JSONDecodeError:
         return node
     return value if isinstance(value, int | float | None) else node
 

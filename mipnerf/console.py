@@ -2,6 +2,7 @@
 
 import logging
 import os
+import signal
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -13,11 +14,11 @@ log = logging.getLogger("mipnerf")
 
 
 def setup_logging(log_file: Path | None = None) -> None:
-    """Log to standard error and, if given, to `log_file`, which is started anew."""
+    """Log to standard error and, if given, to the end of `log_file`, which another process may be writing."""
     handlers: list[logging.Handler] = [logging.StreamHandler(sys.stderr)]
     if log_file is not None:
         log_file.parent.mkdir(parents=True, exist_ok=True)
-        handlers.append(logging.FileHandler(log_file, mode="w", encoding="utf-8"))
+        handlers.append(logging.FileHandler(log_file, mode="a", encoding="utf-8"))
     logging.basicConfig(level=logging.INFO, format="%(message)s", handlers=handlers, force=True)
     logging.captureWarnings(True)
 
@@ -28,8 +29,12 @@ def run(main: Callable[[], None]) -> None:
     That is a `MipNerfError`, or a refusal of the operating system (disk full, no permission), whose traceback is shown
     only with MIPNERF_TRACEBACK=1. All other errors are bugs and show theirs.
     """
+    # As an exception, it lets half-written files be removed.
+    signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
     try:
         main()
+    except KeyboardInterrupt:
+        sys.exit(128 + signal.SIGINT)
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)

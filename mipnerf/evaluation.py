@@ -61,7 +61,7 @@ def evaluate_level(
     workers = Workers(threads or available_cpus(), device)
     model, run = load_trained(model_file, device)
     precision = resolve_precision(run.train.precision, device)
-    scene = scene.at_level(level)
+    scene = scene.at_level(level).with_bounds(run.data.near, run.data.far)
     if scene.num_views == 0:
         raise DataError(f"the dataset has no view of level {level}; its levels are 0 to {run.levels - 1}")
     cameras = Cameras.from_scene(scene, device)

@@ -32,6 +32,7 @@ def write_text(path: Path, text: str) -> None:
 def atomic_folder(folder: Path) -> Iterator[Path]:
     """Yield an empty folder beside `folder` that takes its place on success; the old one goes only then."""
     folder.parent.mkdir(parents=True, exist_ok=True)
+    _recover(folder)
     temporary = folder.with_name(f".{folder.name}.{uuid.uuid4().hex[:8]}.part")
     temporary.mkdir()
     try:
@@ -43,3 +44,14 @@ def atomic_folder(folder: Path) -> Iterator[Path]:
         shutil.rmtree(replaced, ignore_errors=True)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _recover(folder: Path) -> None:
+    """Clear up after a process that was killed in the middle of `atomic_folder`."""
+    for leftover in folder.parent.glob(f".{folder.name}.*.part"):
+        shutil.rmtree(leftover, ignore_errors=True)
+    for replaced in folder.parent.glob(f".{folder.name}.*.old"):
+        if folder.exists():
+            shutil.rmtree(replaced, ignore_errors=True)
+        else:
+            os.rename(replaced, folder)

@@ -1,5 +1,6 @@
 """One step of training: the loss of the reference, its gradient clipping, Adam."""
 
+import hashlib
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
@@ -72,6 +73,12 @@ def make_optimizer(model: nn.Module) -> torch.optim.Optimizer:
     return torch.optim.Adam(model.parameters(), lr=0.0, betas=(0.9, 0.999), eps=1e-8, fused=True)
 
 
+def part_seed(run_seed: int, step: int, start: int) -> int:
+    """A seed whose every bit depends on all three: generators on a CPU look at 32 bits only."""
+    text = f"{run_seed} {step} {start}".encode()
+    return int.from_bytes(hashlib.blake2b(text, digest_size=7).digest())
+
+
 def train_step(
     model: MipNerf,
     optimizer: torch.optim.Optimizer,
@@ -81,7 +88,7 @@ def train_step(
     data: DataConfig,
     precision: torch.dtype = torch.float32,
     microbatch_rays: int | None = None,
-    seed: int = 0,
+    seed: tuple[int, int] = (0, 0),
     workers: Workers | None = None,
 ) -> Tensor:
     """Take one step and return the losses [L] of the levels, still on the device.
@@ -89,7 +96,7 @@ def train_step(
     Args:
         microbatch_rays: split the batch into parts of this many rays; the gradient stays that of the whole, since every
             part is divided by the batch's sum of weights.
-        seed: of the jitter; each part draws its own.
+        seed: of the jitter, of the run and the step; each part draws its own.
         workers: compute the parts beside one another; they are added in their order.
     """
     lossmult = batch.rays.lossmult
@@ -98,7 +105,7 @@ def train_step(
 
     def gradient_of_part(start: int) -> tuple[Tensor, tuple[Tensor, ...]]:
         part = slice(start, start + part_size)
-        generator = torch.Generator(lossmult.device).manual_seed(seed + start)
+        generator = torch.Generator(lossmult.device).manual_seed(part_seed(*seed, start))
         with torch.enable_grad(), autocast(lossmult.device, precision):
             outputs = model.render_levels(batch.rays[part], train.randomized, data.white_bkgd, generator)
         loss = compute_loss(outputs, batch.pixels[part], lossmult[part], train, batch.importance[part], mask_sum)
@@ -106,10 +113,13 @@ def train_step(
 
     part_size = microbatch_rays or len(batch.rays)
     starts = range(0, len(batch.rays), part_size)
-    parts = workers.map(gradient_of_part, starts) if workers else [gradient_of_part(start) for start in starts]
-    losses = sum(part_losses for part_losses, _ in parts)
-    for parameter, *gradients in zip(parameters, *(gradients for _, gradients in parts), strict=True):
-        parameter.grad = sum(gradients[1:], start=gradients[0])
+    parts = workers.map(gradient_of_part, starts) if workers else map(gradient_of_part, starts)
+    losses, gradients = next(parts)
+    for part_losses, part_gradients in parts:
+        losses = losses + part_losses
+        gradients = [whole + part for whole, part in zip(gradients, part_gradients, strict=True)]
+    for parameter, gradient in zip(parameters, gradients, strict=True):
+        parameter.grad = gradient
     if train.weight_decay_mult > 0:
         (train.weight_decay_mult * weight_l2(parameters)).backward()
     clip_gradients_(parameters, train.grad_max_val, train.grad_max_norm)

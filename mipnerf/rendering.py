@@ -40,7 +40,7 @@ def render_rays(
             return model(rays[start : start + chunk], randomized=False, white_bkgd=white_bkgd)[-1]
 
     starts = range(0, len(rays), chunk)
-    parts = workers.map(render_chunk, starts) if workers else [render_chunk(start) for start in starts]
+    parts = workers.map(render_chunk, starts) if workers else map(render_chunk, starts)
     rgb, distance, acc = (torch.cat(values) for values in zip(*parts, strict=True))
     return rgb, distance, acc
 

@@ -12,7 +12,7 @@ from mipnerf.history import HistoryRow, eta_seconds, format_duration, read_rows
 
 @dataclass(frozen=True)
 class RunStatus:
-    """One run: `state` is done, running or stopped."""
+    """One run: `state` is done, running, stopped or unknown."""
 
     name: str
     state: str
@@ -49,7 +49,8 @@ def read_statuses(results: Path) -> list[RunStatus]:
 
 def read_status(folder: Path, results: Path) -> RunStatus:
     """The state of the newest training in a run's folder."""
-    histories = sorted(folder.glob("checkpoints/*/history.csv"), key=lambda path: path.stat().st_mtime)
+    found = [path for path in folder.glob("checkpoints/*/history.csv") if path.parent.suffix != ".previous"]
+    histories = sorted(found, key=lambda path: path.stat().st_mtime)
     rows = read_rows(histories[-1]) if histories else []
     return RunStatus(
         name=folder.relative_to(results).as_posix(),
@@ -67,6 +68,8 @@ def _state(folder: Path) -> str:
             return "done" if (folder / "model.pt").exists() else "stopped"
     except filelock.Timeout:
         return "running"
+    except OSError:
+        return "unknown"  # another user's run, whose lock may not be tried
 
 
 def _max_steps(checkpoints: Path) -> int | None:

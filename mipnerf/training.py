@@ -7,7 +7,7 @@ import socket
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +18,8 @@ import yaml
 
 from mipnerf import __version__
 from mipnerf.batching import RayBatcher
-from mipnerf.checkpoint import list_states, load_newest_state, save_model, save_state, saved_step
-from mipnerf.config import DataConfig, OperationConfig, RunConfig
+from mipnerf.checkpoint import list_states, load_newest_state, save_model, save_state
+from mipnerf.config import OperationConfig, RunConfig
 from mipnerf.datasets.scene import Scene
 from mipnerf.devices import describe_device, resolve_device, resolve_precision
 from mipnerf.errors import CheckpointError, ConfigError, Interrupted, TrainingDiverged
@@ -39,39 +39,31 @@ CPU_MICROBATCH_SAMPLES = 6 << 10
 
 
 def train(
-    run: RunConfig, operation: OperationConfig, scene: Scene, folder: Path, fresh: bool = False, threads: int = 0
+    run: RunConfig, operation: OperationConfig, scene: Scene, folder: Path, fresh: str = "", threads: int = 0
 ) -> None:
     """Train `run` on `scene` and write `model.pt`, `history.csv` and `config.yaml` to `folder`.
 
     An unfinished training of the same configuration and data goes on where its last checkpoint was made; a finished
-    one is only written out again, unless `fresh` asks for a new one.
+    one is only written out again. `fresh` asks for a new one: what is there is put aside, unless it was begun under the
+    same word, so that a retried job goes on.
 
     Raises:
         Interrupted: a signal came; the state is saved.
         TrainingDiverged: the loss is not finite.
         CheckpointError: another process trains this run.
     """
-    scene = with_bounds(scene, run.data)
+    scene = scene.with_bounds(run.data.near, run.data.far)
     run = run.model_copy(update={"levels": int(scene.levels.max()) + 1})
     checkpoints = folder / "checkpoints" / run.fingerprint(scene.fingerprint())
     checkpoints.mkdir(parents=True, exist_ok=True)
     with StopSignals() as signals, _only_one(folder):
         if fresh:
-            _put_finished_aside(checkpoints, run.train.max_steps)
-        trainer = Trainer.create(run, operation, scene)
+            _put_aside(checkpoints, fresh)
+        trainer = Trainer.create(run, operation, scene, threads)
         write_text(checkpoints / "run.yaml", yaml.safe_dump(run.model_dump(), sort_keys=False))
         trainer.restore(checkpoints)
         trainer.run_to_end(checkpoints, signals)
         trainer.export(folder, checkpoints, scene)
-
-
-def with_bounds(scene: Scene, data: DataConfig) -> Scene:
-    """`scene` with the near and far of the configuration, where they are given."""
-    nears = scene.nears if data.near is None else np.full_like(scene.nears, data.near)
-    fars = scene.fars if data.far is None else np.full_like(scene.fars, data.far)
-    if not (nears < fars).all():
-        raise ConfigError(f"near {nears.max()} must be less than far {fars.min()}: set data.near and data.far")
-    return replace(scene, nears=nears, fars=fars)
 
 
 @dataclass
@@ -113,17 +105,13 @@ class Trainer:
 
     @property
     def microbatch_rays(self) -> int:
-        """Rays computed at a time: as configured, else the whole batch, on a CPU as many as its caches like."""
+        """Rays computed at a time: as configured, else the whole batch, on a CPU at most half of it."""
         if self.operation.microbatch_rays:
             return self.operation.microbatch_rays
+        batch_size = self.run.train.batch_size
         if self.device.type == "cpu":
-            return max(1, CPU_MICROBATCH_SAMPLES // self.run.model.num_samples)
-        return self.run.train.batch_size
-
-    @property
-    def jitter_seed(self) -> int:
-        """A seed for this step; nothing of it needs to be saved."""
-        return ((self.run.train.seed << 32) + self.step) * self.run.train.batch_size % (1 << 63)
+            return max(1, min(CPU_MICROBATCH_SAMPLES // self.run.model.num_samples, batch_size // 2))
+        return batch_size
 
     def state(self) -> dict[str, Any]:
         """All that a continued training needs to go on as if never stopped."""
@@ -151,7 +139,9 @@ class Trainer:
         log.info("%s goes on after step %s of %s", self.run.name, f"{self.step:,}", f"{self.run.train.max_steps:,}")
 
     def save(self, checkpoints: Path) -> None:
-        """Write the state as it is now."""
+        """Write the state as it is now; raises TrainingDiverged rather than keep weights that are not finite."""
+        if not all(torch.isfinite(p).all() for p in self.model.parameters()):
+            raise TrainingDiverged(diverged(self.run.name, self.step, "weights are"))
         save_state(checkpoints, self.step, self.state(), self.operation.keep_checkpoints)
 
     def run_to_end(self, checkpoints: Path, signals: StopSignals) -> None:
@@ -173,7 +163,7 @@ class Trainer:
                 self.run.data,
                 self.precision,
                 self.microbatch_rays,
-                self.jitter_seed,
+                (self.run.train.seed, self.step),
                 self.workers,
             )
             window.add(losses)
@@ -208,7 +198,8 @@ class Trainer:
             "width": int(scene.widths[0]),
             "height": int(scene.heights[0]),
         }
-        resolved = {"package_version": __version__, **self.run.model_dump(), "record": record}
+        run = self.run.model_dump(exclude={"data": {"max_test_views"}})
+        resolved = {"package_version": __version__, **run, "record": record}
         write_rows(folder / "history.csv", read_rows(checkpoints / "history.csv"))
         write_text(folder / "config.yaml", yaml.safe_dump(resolved, sort_keys=False))
         parameters = {name: value.cpu() for name, value in self.model.state_dict().items()}
@@ -238,10 +229,7 @@ class Window:
     def check(self) -> None:
         """Raise TrainingDiverged unless all losses of the window are finite."""
         if not torch.isfinite(self.total).all():
-            raise TrainingDiverged(
-                f"{self.trainer.run.name}: the loss is not finite at step {self.trainer.step:,}; the checkpoint before "
-                "it is kept. Lower train.lr_init, lengthen train.lr_delay_steps or set train.grad_max_norm"
-            )
+            raise TrainingDiverged(diverged(self.trainer.run.name, self.trainer.step, "loss is"))
 
     def close(self, learning_rate: float) -> HistoryRow:
         """The row of the steps since the last one."""
@@ -260,6 +248,14 @@ class Window:
         )
         self._restart()
         return row
+
+
+def diverged(name: str, step: int, what: str) -> str:
+    """What to tell whoever started a training whose `what` not finite."""
+    return (
+        f"{name}: the {what} not finite at step {step:,}; the checkpoint before it is kept. "
+        "Lower train.lr_init, lengthen train.lr_delay_steps or set train.grad_max_norm"
+    )
 
 
 @contextmanager
@@ -281,12 +277,24 @@ def _only_one(folder: Path) -> Iterator[None]:
         lock.release()
 
 
-def _put_finished_aside(checkpoints: Path, max_steps: int) -> None:
-    """Keep the end of a finished training as `<folder>.previous`; an unfinished one stays where it is."""
-    states = list_states(checkpoints)
-    if states and saved_step(states[0]) >= max_steps:
+def fresh_word(folder: Path) -> str:
+    """The word under which a whole workflow wants this run trained anew, or nothing.
+
+    MIPNERF_FRESH holds the word and the ends of the folders that it is for.
+    """
+    word, *folders = os.environ.get("MIPNERF_FRESH", "").split() or [""]
+    return word if any(folder.resolve().as_posix().endswith(f"/{end}") for end in folders) else ""
+
+
+def _put_aside(checkpoints: Path, fresh: str) -> None:
+    """Keep a training as `<folder>.previous`, and mark the new one as begun under the word `fresh`."""
+    mark = checkpoints / "fresh.txt"
+    if mark.exists() and mark.read_text(encoding="utf-8") == fresh:
+        return
+    if list_states(checkpoints):
         previous = checkpoints.with_suffix(".previous")
         shutil.rmtree(previous, ignore_errors=True)
         checkpoints.rename(previous)
         checkpoints.mkdir()
-        log.info("training anew; the finished one is kept in %s", previous)
+        log.info("training anew; what was there is kept in %s", previous)
+    write_text(mark, fresh)

@@ -4,7 +4,7 @@ Operations of a small network are too short to be split over cores, so whole par
 another instead, each by one thread. A result then does not depend on how many threads there are, to the last bit.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
@@ -25,6 +25,11 @@ class Workers:
             ThreadPoolExecutor(self.count, initializer=torch.set_num_threads, initargs=(1,)) if self.count > 1 else None
         )
 
-    def map(self, function: Callable[[Item], Result], items: Iterable[Item]) -> list[Result]:
-        """`function` of all items, in their order."""
-        return list(self._pool.map(function, items) if self._pool else map(function, items))
+    def map(self, function: Callable[[Item], Result], items: Iterable[Item]) -> Iterator[Result]:
+        """`function` of all items, in their order; never more results at a time than there are threads."""
+        if self._pool is None:
+            yield from map(function, items)
+            return
+        items = list(items)
+        for start in range(0, len(items), self.count):
+            yield from self._pool.map(function, items[start : start + self.count])

@@ -3,6 +3,7 @@
 import os
 import shlex
 import sys
+import time
 from pathlib import Path
 
 from snakemake.exceptions import WorkflowError
@@ -63,11 +64,7 @@ def run_of(wildcards):
 
 def settings_of(wildcards):
     """What the run changes of the defaults that matter to training, as arguments of `--set`."""
-    return [
-        setting
-        for setting in run_of(wildcards).settings()
-        if not setting.startswith("data.max_test_views")
-    ]
+    return run_of(wildcards).training_settings()
 
 
 def max_views_of(wildcards):
@@ -96,14 +93,19 @@ def total_cores():
 
 
 def remember_forced_training():
-    """Tell the jobs that trainings were asked for by name: a finished one is else only written out again."""
-    forced = {str(target) for target in workflow.dag_settings.forcerun}
-    if (
-        workflow.dag_settings.forceall
-        or "train" in forced
-        or any(name.endswith("model.pt") for name in forced)
-    ):
-        os.environ.update(MIPNERF_FRESH="1")
+    """Tell the jobs which trainings were asked for by name: they are done anew, while others go on from where they are."""
+    dag = workflow.dag_settings
+    forced = {str(target) for target in dag.forcerun} | {
+        str(target) for target in dag.targets if dag.forcetargets
+    }
+    folders = runs_of()
+    if not (dag.forceall or "train" in forced):
+        outputs = ("model.pt", "config.yaml", "history.csv")
+        folders = [
+            folder for folder in folders if forced & {f"{folder}/{name}" for name in outputs}
+        ]
+    if folders:
+        os.environ.update(MIPNERF_FRESH=" ".join([str(time.time_ns()), *folders]))
 
 
 def archive_of(wildcards):

@@ -1,7 +1,7 @@
 """Train one network on one scene; goes on from its last checkpoint if it was stopped."""
 
 import argparse
-import os
+import time
 from pathlib import Path
 
 from mipnerf.config import operation_from_settings, run_from_settings
@@ -21,23 +21,19 @@ def main() -> None:
         help="differences from the defaults: model.net_width=64 ...",
     )
     parser.add_argument("--threads", type=parse_threads, default="1024", help="CPU threads: N, or N/M of M cores")
-    parser.add_argument(
-        "--fresh",
-        action="store_true",
-        default=bool(os.environ.get("MIPNERF_FRESH")),
-        help="train a finished run anew (also MIPNERF_FRESH=1)",
-    )
+    parser.add_argument("--fresh", action="store_true", help="train anew; what is there is put aside")
     parser.add_argument("--log", type=Path, help="write the log here as well")
     args = parser.parse_args()
     setup_logging(args.log)
     settings = [setting for setting in args.set if not setting.startswith("operation.")]
     operation = operation_from_settings([setting for setting in args.set if setting not in settings])
-    config = run_from_settings(*args.output.parts[-3:], settings)
+    config = run_from_settings(*args.output.resolve().parts[-3:], settings)
 
     from mipnerf.datasets.multiscale import load_scene
-    from mipnerf.training import train
+    from mipnerf.training import fresh_word, train
 
-    train(config, operation, load_scene(args.data, "train"), args.output, args.fresh, args.threads)
+    fresh = str(time.time_ns()) if args.fresh else fresh_word(args.output)
+    train(config, operation, load_scene(args.data, "train"), args.output, fresh, args.threads)
 
 
 if __name__ == "__main__":

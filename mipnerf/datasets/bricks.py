@@ -23,7 +23,7 @@ import numpy as np
 from tqdm import tqdm
 
 from mipnerf.datasets.raytrace import BOX, CYLINDER, PRIMITIVE, SPHERE, Sunlight, render
-from mipnerf.errors import ConfigError
+from mipnerf.errors import ConfigError, DataError
 from mipnerf.files import atomic_folder
 from mipnerf.threads import available_cpus
 
@@ -353,6 +353,7 @@ def render_bricks(
 
     Raises:
       ConfigError: a number is not a whole number of at least 1.
+      DataError: `target` holds something else than a scene.
     """
     workers = available_cpus() if workers is None else workers
     counts = dict(zip(SPLITS, (num_train, num_val, num_test), strict=True))
@@ -361,7 +362,12 @@ def render_bricks(
         if not isinstance(value, int) or value < 1:
             raise ConfigError(f"bricks: {name} is {value!r}; give a whole number of at least 1.")
 
-    with atomic_folder(Path(target)) as folder:
+    target = Path(target)
+    if target.is_file() or (
+        target.is_dir() and any(target.iterdir()) and not (target / "transforms_train.json").exists()
+    ):
+        raise DataError(f"{target} would be replaced, but holds no scene; name a folder for this scene alone")
+    with atomic_folder(target) as folder:
         views = []
         for split, count in counts.items():
             (folder / split).mkdir()

@@ -7,14 +7,14 @@ import struct
 import zlib
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 
 import numpy as np
 from PIL import Image
 from tqdm import tqdm
 
-from mipnerf.errors import DataError
+from mipnerf.errors import ConfigError, DataError
 from mipnerf.threads import available_cpus
 
 # What Pillow raises for a damaged file depends on where the damage is.
@@ -88,6 +88,16 @@ class Scene:
     def at_level(self, level: int) -> "Scene":
         """The views of one resolution level; empty if there is none."""
         return self.select(self.levels == level)
+
+    def with_bounds(self, near: float | None, far: float | None) -> "Scene":
+        """The scene with another near or far, where they are given; `ConfigError` if nothing lies between them."""
+        nears = self.nears if near is None else np.full_like(self.nears, near)
+        fars = self.fars if far is None else np.full_like(self.fars, far)
+        if not (nears < fars).all():
+            raise ConfigError(
+                f"near {nears.max():g} must be less than far {fars.min():g}: set data.near and data.far to fit"
+            )
+        return replace(self, nears=nears, fars=fars)
 
     def fingerprint(self) -> str:
         """SHA-256 (hex) of everything that changes a training: pixels, cameras, bounds, weights, levels, their order.

@@ -6,6 +6,7 @@ from pathlib import Path, PurePosixPath
 import pandas as pd
 from tabulate import tabulate
 
+from mipnerf.history import format_duration
 from mipnerf.report.frame import METRICS, Run, format_value, level_name, ordered_names, read_runs
 from mipnerf.report.reference import MEAN, Reference, load_reference
 
@@ -82,13 +83,6 @@ def expected_levels(runs: list[Run]) -> list[int]:
 def ordered_metrics(frame: pd.DataFrame) -> list[str]:
     """The metrics that occur in `frame`, in the order in which they are always shown."""
     return [metric for metric in METRICS if metric in set(frame["metric"])]
-
-
-def format_duration(seconds: float) -> str:
-    """`m:ss`, or `h:mm:ss` from one hour on."""
-    minutes, second = divmod(round(seconds), 60)
-    hours, minute = divmod(minutes, 60)
-    return f"{hours}:{minute:02d}:{second:02d}" if hours else f"{minute}:{second:02d}"
 
 
 def _dataset_of(link: str, datasets: list[str]) -> str:

@@ -15,7 +15,7 @@ from mipnerf.datasets.bricks import render_bricks
 from mipnerf.datasets.convert import convert_to_multiscale
 
 SCRIPT = Path(__file__).parents[2] / "workflow_scripts" / "train.py"
-STEPS = 150
+STEPS = 200
 
 
 @pytest.fixture(scope="module")
@@ -73,7 +73,7 @@ def assert_same(weights: dict, expected: dict) -> None:
 
 def test_killed_at_three_random_moments(data, tmp_path, undisturbed):
     output = tmp_path / "bricks" / "mipnerf" / "scene"
-    moments = sorted(random.SystemRandom().sample(range(2, STEPS - 20), 3))
+    moments = sorted(random.SystemRandom().sample(range(2, STEPS // 2), 3))
     print("killed at the first checkpoints from the steps", moments)
     for moment in moments:
         # A later moment may have passed before the last kill took effect.
@@ -88,9 +88,11 @@ def test_killed_at_three_random_moments(data, tmp_path, undisturbed):
 def test_killed_before_the_first_checkpoint_starts_again(data, tmp_path, undisturbed):
     output = tmp_path / "bricks" / "mipnerf" / "scene"
     process = subprocess.Popen(command(data, output), stderr=subprocess.DEVNULL)
-    time.sleep(random.SystemRandom().uniform(0, 1.5))
+    while not output.exists():
+        time.sleep(0.001)
     process.kill()
     process.wait(60)
+    assert saved_step(output) <= 1
     assert_same(finish(data, output)[0], undisturbed)
 
 
@@ -119,9 +121,10 @@ def test_a_full_disk_stops_with_a_message_and_keeps_the_last_state(data, tmp_pat
         output.mkdir(parents=True)
         process = run_until(data, output, 10, signal.SIGTERM)
         step = saved_step(output)
+        space = os.statvfs(disk)
         filler = disk / "filler"
-        with pytest.raises(OSError, match="No space"):
-            filler.write_bytes(bytes(1 << 21))
+        # Room for small files, none for the next checkpoint.
+        filler.write_bytes(bytes(space.f_bavail * space.f_bsize - (16 << 10)))
         process = subprocess.run(command(data, output), capture_output=True, text=True, check=False)
         assert process.returncode == 1
         assert "No space left on device" in process.stderr

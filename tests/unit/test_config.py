@@ -101,6 +101,11 @@ def test_later_differences_win():
             ),
             ["lindisp", "data.near"],
         ),
+        (changed("sources", {"archiv": "/x"}), ["sources: 'archiv' is unknown", "'archive'"]),
+        (changed("bricks", {"size": 100}), ["bricks.size 100 must be a multiple of 8"]),
+        (changed("data_root", ""), ["data_root is ''"]),
+        (changed("model", {"max_deg_point": 200}), ["max_deg_point is 200", "32"]),
+        (changed("train", {"seed": 2**63}), ["train.seed"]),
         (changed("opration", {}), ["opration is an unknown key", "'operation'"]),
         (changed("operation", {"device": "tpu"}), ["operation.device is 'tpu'", "'cuda'"]),
         (changed("runs", 0, "scenes", ["brick"]), ["runs[0].scenes", "'brick' is unknown", "'bricks'"]),
@@ -169,8 +174,16 @@ def test_fingerprint_covers_what_changes_training_and_nothing_else(run_with):
 
 
 def test_words_of_the_command_line_become_what_they_stand_for():
-    words = {"a": {"b": ["1", "2.5", "true", "null"], "c": "lego", "d": "5e-4"}, "e": "/a/path: x", "f": 3, "g": "[1]"}
-    values = {"a": {"b": [1, 2.5, True, None], "c": "lego", "d": "5e-4"}, "e": "/a/path: x", "f": 3, "g": "[1]"}
+    words = {
+        "a": {"b": ["1", "2.5", "True", "null"], "c": "lego", "d": "5e-4"},
+        "e": "/a: x",
+        "f": 3,
+        "g": "[1]",
+        "h": "",
+        "i": "010",
+    }
+    values = {"a": {"b": [1, 2.5, True, None], "c": "lego", "d": 5e-4}, "e": "/a: x", "f": 3, "g": "[1]"}
+    values |= {"h": "", "i": "010"}
     assert retyped(words) == values
 
 

@@ -75,6 +75,17 @@ def test_a_view_keeps_its_number_when_only_some_are_evaluated(tmp_path, model_fi
     assert sorted(path.name for path in (tmp_path / "level_1" / "renderings").iterdir()) == ["000.png", "002.png"]
 
 
+def test_the_bounds_of_the_training_are_those_of_the_evaluation(tmp_path, run_with, small_scene):
+    run = run_with(data={"near": 1.0, "far": 9.0}, train={"precision": "float32"})
+    train(run, OPERATION, small_scene, tmp_path / "run", threads=1)
+    evaluate_level(tmp_path / "run" / "model.pt", small_scene, 1, OPERATION, tmp_path / "level_1", threads=1)
+    model, _ = load_trained(tmp_path / "run" / "model.pt", torch.device("cpu"))
+    cameras = Cameras.from_scene(small_scene.at_level(1).with_bounds(1.0, 9.0))
+    expected = to_uint8(render_image(model, cameras, 0, 4, 4, True).rgb).astype(int)
+    picture = iio.imread(tmp_path / "level_1" / "renderings" / "000.png").astype(int)
+    assert np.abs(picture - expected).max() <= 1
+
+
 def test_ssim_is_scored_where_its_window_fits():
     image = torch.rand(12, 13, 3)
     assert [score.metric for score in score_view(0, image, image + 0.01)] == ["psnr", "ssim"]

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-PARTS = ["Snakefile", "rules", "workflow_scripts", "config", "mipnerf"]
+PARTS = ["Snakefile", "rules", "workflow_scripts", "config", "mipnerf", "pyproject.toml"]
 
 
 class Project:
@@ -29,7 +29,8 @@ class Project:
     def environment(self) -> dict[str, str]:
         """Its own copy of the library is imported, also by the scripts that it starts."""
         variables = {key: value for key, value in os.environ.items() if not key.startswith("MIPNERF_")}
-        return variables | {"PYTHONPATH": str(self.folder), "OMP_NUM_THREADS": "1"}
+        path = os.pathsep.join([str(Path(sys.executable).parent), variables.get("PATH", os.defpath)])
+        return variables | {"PYTHONPATH": str(self.folder), "PATH": path}
 
     def command(self, *arguments: str) -> list[str]:
         """`snakemake` with arguments."""

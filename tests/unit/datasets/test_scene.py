@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from mipnerf.datasets.scene import Scene, decode_png, finite_array, parallel, pinhole_pix2cam, read_json, safe_path
-from mipnerf.errors import DataError
+from mipnerf.errors import ConfigError, DataError
 
 PATH = Path("scene/train/r_0.png")
 
@@ -52,6 +52,15 @@ def test_select_keeps_the_given_order_and_shares_pixels(scene):
     assert chosen.images[0] is scene.images[3]
     for name in ("camtoworlds", "pix2cams", "nears", "fars", "lossmults", "levels", "views"):
         np.testing.assert_array_equal(getattr(chosen, name), getattr(scene, name)[[3, 0]])
+
+
+def test_bounds_can_be_given(scene):
+    bounded = scene.with_bounds(1.0, None)
+    assert set(bounded.nears) == {1.0}
+    assert set(bounded.fars) == {6.0}
+    assert set(scene.nears) == {2.0}
+    with pytest.raises(ConfigError, match="near 7 must be less than far 6"):
+        scene.with_bounds(7.0, None)
 
 
 def test_at_level_takes_the_views_of_that_level(scene):

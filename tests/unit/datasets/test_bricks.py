@@ -14,7 +14,7 @@ import pytest
 
 from mipnerf.datasets import bricks, raytrace
 from mipnerf.datasets.raytrace import BOX, CYLINDER, PRIMITIVE, SPHERE, SUN, Sunlight, dot
-from mipnerf.errors import ConfigError
+from mipnerf.errors import ConfigError, DataError
 
 SMALL = {"size": 32, "num_train": 3, "num_val": 1, "num_test": 2, "samples": 2}
 # Change these only together with the scene: every user's `bricks` changes with them.
@@ -430,3 +430,11 @@ def test_the_script_reports_a_mistake_as_one_message(tmp_path):
     done = run_script("--output", tmp_path / "scene", "--size", 0)
     assert done.returncode == 1
     assert done.stderr == "ConfigError: bricks: size is 0; give a whole number of at least 1.\n"
+
+
+def test_a_folder_of_something_else_is_never_replaced(tmp_path):
+    (tmp_path / "photos").mkdir()
+    (tmp_path / "photos" / "holiday.jpg").touch()
+    with pytest.raises(DataError, match="would be replaced, but holds no scene"):
+        bricks.render_bricks(tmp_path / "photos", size=8, num_train=1, num_val=1, num_test=1, samples=1, workers=1)
+    assert (tmp_path / "photos" / "holiday.jpg").exists()

@@ -253,6 +253,19 @@ def test_metadata_equals_that_of_the_reference_byte_by_byte(golden_dir, tmp_path
     assert (tmp_path / "out/metadata.json").read_bytes() == (golden_dir / "multiscale_metadata.json").read_bytes()
 
 
+@pytest.mark.golden
+def test_metadata_equals_that_of_the_reference_number_by_number(golden_dir, tmp_path, compare):
+    convert_to_multiscale(golden_dir / "scenes" / "lego_tiny", tmp_path / "out")
+    metadata = json.loads((tmp_path / "out/metadata.json").read_text())
+    with np.load(golden_dir / "data_multiscale_meta.npz") as expected:
+        for key in expected.files:
+            split, _, name = key.partition(".")
+            if name == "file_path":
+                assert metadata[split][name] == expected[key].tolist()
+            else:
+                compare(f"data_multiscale_meta/{key}", np.array(metadata[split][name]), expected[key])
+
+
 def check_images(folder, golden_dir, split=None) -> int:
     """Compare with the reference's checksums of raw pixels; returns how many images were compared."""
     images = json.loads((golden_dir / "multiscale_images.json").read_text())

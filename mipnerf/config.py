@@ -182,6 +182,10 @@ class SuiteConfig(Overrides):
         for source in self.sources:
             _lookup(known, source, "sources")
         for name, dataset in self.datasets.items():
+            if "mean" in dataset.scenes:
+                raise ValueError(
+                    f"datasets.{name}.scenes: 'mean' is the name of the tables' mean row; call it otherwise"
+                )
             if dataset.source == "bricks" and (
                 dataset.scenes != ["bricks"] or self.bricks.size % 2 ** (dataset.levels - 1)
             ):

@@ -1,6 +1,7 @@
 """Writing without ever leaving half a file: temporary name in the same folder, fsync, rename."""
 
 import os
+import re
 import shutil
 import uuid
 from collections.abc import Iterator
@@ -48,10 +49,9 @@ def atomic_folder(folder: Path) -> Iterator[Path]:
 
 def _recover(folder: Path) -> None:
     """Clear up after a process that was killed in the middle of `atomic_folder`."""
-    for leftover in folder.parent.glob(f".{folder.name}.*.part"):
-        shutil.rmtree(leftover, ignore_errors=True)
-    for replaced in folder.parent.glob(f".{folder.name}.*.old"):
-        if folder.exists():
-            shutil.rmtree(replaced, ignore_errors=True)
+    pattern = re.compile(rf"\.{re.escape(folder.name)}\.[0-9a-f]{{8}}\.(part|old)")
+    for leftover in [path for path in folder.parent.iterdir() if pattern.fullmatch(path.name)]:
+        if leftover.suffix == ".old" and not folder.exists():
+            os.rename(leftover, folder)
         else:
-            os.rename(replaced, folder)
+            shutil.rmtree(leftover, ignore_errors=True)

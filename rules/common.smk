@@ -40,6 +40,12 @@ OPERATION = " ".join(
 )
 LAUNCHER = SUITE.launcher
 
+REFERENCE = [
+    "config/reference/per_scene.csv",
+    "config/reference/multiscale_blender_table1.csv",
+    "config/reference/single_scale_blender_table2.csv",
+]
+
 
 wildcard_constraints:
     dataset="|".join(SUITE.datasets),
@@ -75,11 +81,16 @@ def max_views_of(wildcards):
 
 def runs_of(dataset=None, scene=None):
     """The folders of the runs of a dataset and scene, or of all."""
-    return [
+    folders = [
         f"results/{name}"
         for name, run in RUNS.items()
         if dataset in (None, run.dataset) and scene in (None, run.scene)
     ]
+    if not folders:
+        raise WorkflowError(
+            f"no run of this configuration is of {scene or ''} {dataset}; add one to `runs`"
+        )
+    return folders
 
 
 def files_of_runs(name, **selection):
@@ -145,6 +156,20 @@ def source_of(wildcards):
     return (
         f"{DATA}/sources/{SUITE.datasets[wildcards.dataset].source}/{wildcards.scene}/manifest.json"
     )
+
+
+def renderings_of(wildcards):
+    """The folders of all renderings of a scene."""
+    runs = [
+        run
+        for run in RUNS.values()
+        if (run.dataset, run.scene) == (wildcards.dataset, wildcards.scene)
+    ]
+    return [
+        f"results/{run.name}/level_{level}/renderings"
+        for run in runs
+        for level in range(run.levels)
+    ]
 
 
 def levels_of(wildcards):

@@ -5,7 +5,7 @@ rule aggregate:
     input:
         metrics=files_of_runs("metrics.csv"),
         configs=files_of_runs("config.yaml"),
-        reference="config/reference/per_scene.csv",
+        reference=REFERENCE,
         figures=figures(),
     output:
         markdown="results/table.md",
@@ -16,7 +16,7 @@ rule aggregate:
         "../config/envs/mipnerf.yaml"
     params:
         runs=runs_of(),
-        reference=subpath(input.reference, parent=True),
+        reference="config/reference",
     message:
         "Making the tables"
     shell:
@@ -28,7 +28,7 @@ rule plot:
     input:
         metrics=lambda wildcards: files_of_runs("metrics.csv", dataset=wildcards.dataset),
         histories=lambda wildcards: files_of_runs("history.csv", dataset=wildcards.dataset),
-        reference="config/reference/per_scene.csv",
+        reference=REFERENCE,
     output:
         svg="results/plots/{dataset}_{kind}.svg",
         png="results/plots/{dataset}_{kind}.png",
@@ -40,7 +40,7 @@ rule plot:
         "../config/envs/mipnerf.yaml"
     params:
         runs=lambda wildcards: runs_of(dataset=wildcards.dataset),
-        reference=subpath(input.reference, parent=True),
+        reference="config/reference",
     message:
         "Plotting the {wildcards.kind} of {wildcards.dataset}"
     shell:
@@ -53,6 +53,7 @@ rule strip:
         metrics=lambda wildcards: files_of_runs(
             "metrics.csv", dataset=wildcards.dataset, scene=wildcards.scene
         ),
+        renderings=renderings_of,
         metadata=ancient(f"{DATA}/{{dataset}}/{{scene}}/metadata.json"),
     output:
         "results/plots/{dataset}_{scene}_strip.png",

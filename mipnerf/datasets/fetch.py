@@ -130,8 +130,9 @@ def tar_members(archive: tarfile.TarFile, source: Path) -> Iterator[Member]:
             yield Member(source, name, info.size, defect, lambda info=info: archive.extractfile(info))
     # tarfile takes a damaged header for the end; the true end is a block of zeros.
     archive.fileobj.seek(archive.offset)
-    if archive.fileobj.read(tarfile.BLOCKSIZE).strip(b"\0"):
-        raise tarfile.ReadError("the next header is damaged")
+    block = archive.fileobj.read(tarfile.BLOCKSIZE)
+    if len(block) < tarfile.BLOCKSIZE or block.strip(b"\0"):
+        raise tarfile.ReadError("the next header is damaged or missing")
     while archive.fileobj.read(CHUNK):  # up to the checksum of a compressed stream
         pass
 
@@ -161,7 +162,7 @@ def clean_name(name: str, source: Path) -> str:
     """`name` as a normalised POSIX path; `DataError` if it leads out of the archive."""
     # Some Windows tools write backslashes.
     path = PurePosixPath(name.replace("\\", "/"))
-    if PureWindowsPath(name).anchor or ".." in path.parts or not path.parts:
+    if PureWindowsPath(name).anchor or ".." in path.parts or not path.parts or "\0" in name:
         raise DataError(f"{source}: member {name!r} leads out of the archive, which is not safe to unpack")
     return str(path)
 

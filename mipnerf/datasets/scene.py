@@ -19,6 +19,7 @@ from mipnerf.threads import available_cpus
 
 # What Pillow raises for a damaged file depends on where the damage is.
 DECODE_ERRORS = (OSError, SyntaxError, ValueError, EOFError, struct.error, zlib.error, Image.DecompressionBombError)
+PNG_BIT_DEPTH = 24  # offset in the file; Pillow cuts 16 bits to 8 without a word
 PNG_END = b"\0\0\0\0IEND\xaeB`\x82"
 SHOWN_BYTES = 40
 
@@ -154,6 +155,8 @@ def decode_png(data: bytes, path: Path, modes: Sequence[str] = ("RGBA", "RGB")) 
         ) from None
     if mode not in modes:
         raise DataError(f"{path}: pixels are {mode}, allowed is {' or '.join(modes)} with 8 bits a channel")
+    if data[PNG_BIT_DEPTH] != 8:
+        raise DataError(f"{path}: pixels have {data[PNG_BIT_DEPTH]} bits a channel, allowed is 8")
     return pixels
 
 

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import matplotlib as mpl
 import pandas as pd
+import seaborn
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
@@ -14,14 +15,11 @@ from mipnerf.report.frame import METRICS, Run, level_name, only_name, ordered_na
 from mipnerf.report.reference import MEAN, Reference
 from mipnerf.report.tables import ordered_metrics, summarise
 
-STYLE = {
+STYLE = seaborn.axes_style("whitegrid") | {
     "font.size": 9,
     "axes.titlesize": 9,
     "axes.spines.top": False,
     "axes.spines.right": False,
-    "axes.grid": True,
-    "axes.axisbelow": True,
-    "grid.color": "0.9",
     "grid.linewidth": 0.6,
     "legend.frameon": False,
     "lines.linewidth": 1.6,
@@ -32,8 +30,8 @@ STYLE = {
 }
 SIZE = (7, 3.2)  # inches
 SMOOTHED_SHARE = 0.05
-# Okabe and Ito's colours tell apart for all eyes, markers and dashes in grey. Dots are for what is published.
-COLORS = ["#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#8C564B", "#7F7F7F"]
+# Colours tell apart for all eyes, markers and dashes in grey. Dots are for what is published.
+COLORS = seaborn.color_palette("colorblind").as_hex()
 MARKERS = ["o", "s", "^", "D", "v", "P", "X", "<", ">"]
 DASHES = ["-", (0, (5, 1.5)), (0, (6, 1.5, 1.5, 1.5)), (0, (9, 2)), (0, (6, 1.5, 1.5, 1.5, 1.5, 1.5)), (0, (3, 1))]
 PUBLISHED = {"linestyle": ":", "linewidth": 1.6, "marker": ""}
@@ -55,7 +53,9 @@ def plot_levels(runs: list[Run], reference: Reference) -> Figure:
         metrics = [metric for metric in ordered_metrics(results) if metric in ("psnr", "ssim")]
         for axes, metric in zip(figure.subplots(1, len(metrics), squeeze=False)[0], metrics, strict=True):
             for variant, style in styles.items():
-                draw(axes, results[(results["metric"] == metric) & (results["variant"] == variant)], style)
+                rows = results[(results["metric"] == metric) & (results["variant"] == variant)]
+                if not rows.empty:
+                    draw(axes, rows, style)
             axes.set_ylabel(METRICS[metric].title + (" (dB)" if metric == "psnr" else ""))
         line = {} if is_multiscale else {"linestyle": ""}
         handles = [Line2D([], [], label=variant, **(style | line)) for variant, style in styles.items()]

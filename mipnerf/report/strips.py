@@ -98,10 +98,15 @@ def read_rendering(run: Run, level: int, view: int, shape: tuple[int, ...]) -> n
 def _read_row(data_folder: Path, runs: list[Run], level: int, view: int) -> tuple[np.ndarray, list[Result]]:
     """The truth, and for each run its rendering and error [H, W]."""
     truth = read_truth(data_folder, level, view, runs[0].setting("data").get("white_bkgd", True))
-    renderings = [read_rendering(run, level, view, truth.shape) for run in runs]
-    for run, rendering in zip(runs, renderings, strict=True):
-        _check_psnr(run, level, view, np.square(rendering - truth).mean())
-    return truth, [(rendering, np.abs(rendering - truth).mean(axis=-1)) for rendering in renderings]
+    return truth, [_read_result(data_folder, run, level, view) for run in runs]
+
+
+def _read_result(data_folder: Path, run: Run, level: int, view: int) -> Result:
+    """The rendering of `run` and its error against the truth on the background that it was trained with."""
+    truth = read_truth(data_folder, level, view, run.setting("data").get("white_bkgd", True))
+    rendering = read_rendering(run, level, view, truth.shape)
+    _check_psnr(run, level, view, np.square(rendering - truth).mean())
+    return rendering, np.abs(rendering - truth).mean(axis=-1)
 
 
 def _check_psnr(run: Run, level: int, view: int, mse: float) -> None:

@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import sys
+import tarfile
 import time
 import zipfile
 from pathlib import Path
@@ -127,6 +128,23 @@ def test_an_interrupted_download_is_noticed_wherever_it_stopped(archive, tmp_pat
         assert {path.name for path in tmp_path.iterdir()} == {"packed", "lego.zip"}
     assert tree(tmp_path / "packed") == before
     assert "damaged, truncated" in one_message(run("fetch", source=archive, scene="lego", output=tmp_path / "out"))
+
+
+@pytest.mark.parametrize("ending", ["tar", "tar.gz"])
+def test_a_tar_that_was_cut_short_is_noticed_wherever(archive, tmp_path, ending):
+    source = tmp_path / f"lego.{ending}"
+    with tarfile.open(source, "w:gz" if ending == "tar.gz" else "w") as stream:
+        stream.add(tmp_path / "packed" / "lego", "lego")
+        end = stream.offset
+    whole = source.read_bytes()
+    step = tarfile.BLOCKSIZE if ending == "tar" else len(whole) // 30
+    for length in range(0, end if ending == "tar" else len(whole), step):
+        source.write_bytes(whole[:length])
+        with pytest.raises(DataError, match=r"lego\.tar"):
+            fetch_scene(source, "lego", tmp_path / "out")
+        assert not (tmp_path / "out").exists()
+    source.write_bytes(whole)
+    fetch_scene(source, "lego", tmp_path / "out")
 
 
 @pytest.mark.parametrize("script", ["fetch", "convert"])

@@ -103,6 +103,7 @@ def test_later_differences_win():
         ),
         (changed("sources", {"archiv": "/x"}), ["sources: 'archiv' is unknown", "'archive'"]),
         (changed("bricks", {"size": 100}), ["bricks.size 100 must be a multiple of 8"]),
+        (changed("datasets", "bricks", "scenes", ["mean"]), ["'mean' is the name of"]),
         (changed("data_root", ""), ["data_root is ''"]),
         (changed("model", {"max_deg_point": 200}), ["max_deg_point is 200", "32"]),
         (changed("train", {"seed": 2**63}), ["train.seed"]),

@@ -42,3 +42,9 @@ def test_a_target_outside_the_configuration_is_named(project):
     result = project.snakemake("-n", "results/bricks/mipnerf_wo_misc/bricks/metrics.csv", check=False)
     assert result.returncode != 0
     assert "bricks/mipnerf_wo_misc/bricks is not a run of this configuration" in result.stdout
+
+
+def test_a_picture_of_something_that_is_not_run_is_refused(project):
+    result = project.snakemake("-n", "results/plots/multiscale_blender_levels.png", check=False)
+    assert result.returncode != 0
+    assert "no run of this configuration is of multiscale_blender" in result.stdout

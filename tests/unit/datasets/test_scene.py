@@ -1,6 +1,8 @@
+import struct
 import subprocess
 import sys
 import threading
+import zlib
 from dataclasses import replace
 from io import BytesIO
 from pathlib import Path
@@ -217,3 +219,21 @@ def test_the_data_layer_never_imports_torch():
     modules = "scene blender multiscale convert fetch"
     code = "import sys\n" + "".join(f"import mipnerf.datasets.{name}\n" for name in modules.split())
     subprocess.run([sys.executable, "-c", code + "assert 'torch' not in sys.modules"], check=True)
+
+
+def test_sixteen_bits_a_channel_are_refused_not_cut():
+    data = png16()
+    with pytest.raises(DataError, match=r"r_0\.png: pixels have 16 bits a channel, allowed is 8"):
+        decode_png(data, PATH)
+
+
+def png16() -> bytes:
+    """A 1x1 RGBA PNG with 16 bits a channel, chunk by chunk."""
+
+    def chunk(name: bytes, body: bytes) -> bytes:
+        return struct.pack(">I", len(body)) + name + body + struct.pack(">I", zlib.crc32(name + body))
+
+    header = struct.pack(">IIBBBBB", 1, 1, 16, 6, 0, 0, 0)
+    return b"\x89PNG\r\n\x1a\n" + b"".join(
+        [chunk(b"IHDR", header), chunk(b"IDAT", zlib.compress(bytes(9))), chunk(b"IEND", b"")]
+    )

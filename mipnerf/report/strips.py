@@ -54,7 +54,7 @@ def plot_strip(data_folder: Path, runs: list[Run], view: int | None = None) -> F
             axes.set_title(title)
         label = "error: mean absolute difference of RGB"
         figure.colorbar(mappable, ax=grid, aspect=40, shrink=0.6, pad=0.01, extend="max", label=label)
-        figure.get_layout_engine().set(w_pad=0.02, h_pad=0.03, wspace=0.01, hspace=0)
+        figure.get_layout_engine().set(w_pad=0.02, h_pad=0.06, wspace=0.01, hspace=0)
         figure.suptitle(f"{scene}, test view {view}\n", fontsize=9, linespacing=0.5)  # the line end keeps a distance
     return figure
 

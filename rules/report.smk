@@ -16,7 +16,7 @@ rule aggregate:
         "../config/envs/mipnerf.yaml"
     params:
         runs=runs_of(),
-        reference="config/reference",
+        reference=lambda wildcards, input: Path(input.reference[0]).parent,
     message:
         "Making the tables"
     shell:
@@ -40,7 +40,7 @@ rule plot:
         "../config/envs/mipnerf.yaml"
     params:
         runs=lambda wildcards: runs_of(dataset=wildcards.dataset),
-        reference="config/reference",
+        reference=lambda wildcards, input: Path(input.reference[0]).parent,
     message:
         "Plotting the {wildcards.kind} of {wildcards.dataset}"
     shell:

@@ -87,9 +87,8 @@ def runs_of(dataset=None, scene=None):
         if dataset in (None, run.dataset) and scene in (None, run.scene)
     ]
     if not folders:
-        raise WorkflowError(
-            f"no run of this configuration is of {scene or ''} {dataset}; add one to `runs`"
-        )
+        asked = "/".join(filter(None, [dataset, scene]))
+        raise WorkflowError(f"no run of this configuration is of {asked}; add one to `runs`")
     return folders
 
 

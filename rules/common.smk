@@ -120,10 +120,18 @@ def remember_forced_training():
 
 def archive_of(wildcards):
     """The local archive or folder that a source is taken from."""
-    path = SUITE.sources.get(wildcards.source)
+    return archive_path(wildcards.source)
+
+
+def archive_path(source):
+    """The path of the archive or folder of a source, which is there."""
+    path = SUITE.sources.get(source)
     if path is None:
-        raise WorkflowError(missing_source(wildcards.source, "is not set"))
-    return os.path.expandvars(os.path.expanduser(path))
+        raise WorkflowError(missing_source(source, "is not set"))
+    expanded = os.path.expandvars(os.path.expanduser(path))
+    if not Path(expanded).exists():
+        raise WorkflowError(missing_source(source, f"is {path}, which does not exist"))
+    return expanded
 
 
 def missing_source(source, problem):
@@ -139,15 +147,11 @@ def check_sources():
     for dataset in DATASETS:
         source = SUITE.datasets[dataset].source
         scenes = {run.scene for run in RUNS.values() if run.dataset == dataset}
-        if source == "bricks" or all(
+        is_converted = all(
             Path(f"{DATA}/{dataset}/{scene}/metadata.json").exists() for scene in scenes
-        ):
-            continue
-        path = SUITE.sources.get(source)
-        if path is None:
-            raise WorkflowError(missing_source(source, "is not set"))
-        if not Path(os.path.expandvars(os.path.expanduser(path))).exists():
-            raise WorkflowError(missing_source(source, f"is {path}, which does not exist"))
+        )
+        if source != "bricks" and not is_converted:
+            archive_path(source)
 
 
 def source_of(wildcards):
@@ -159,16 +163,9 @@ def source_of(wildcards):
 
 def renderings_of(wildcards):
     """The folders of all renderings of a scene."""
-    runs = [
-        run
-        for run in RUNS.values()
-        if (run.dataset, run.scene) == (wildcards.dataset, wildcards.scene)
-    ]
-    return [
-        f"results/{run.name}/level_{level}/renderings"
-        for run in runs
-        for level in range(run.levels)
-    ]
+    levels = range(SUITE.datasets[wildcards.dataset].levels)
+    folders = runs_of(dataset=wildcards.dataset, scene=wildcards.scene)
+    return [f"{folder}/level_{level}/renderings" for folder in folders for level in levels]
 
 
 def levels_of(wildcards):

@@ -23,7 +23,8 @@ import numpy as np
 from tqdm import tqdm
 
 from mipnerf.datasets.raytrace import BOX, CYLINDER, PRIMITIVE, SPHERE, Sunlight, render
-from mipnerf.errors import ConfigError, DataError
+from mipnerf.datasets.scene import refuse_to_replace
+from mipnerf.errors import ConfigError
 from mipnerf.files import atomic_folder
 from mipnerf.threads import available_cpus
 
@@ -363,10 +364,7 @@ def render_bricks(
             raise ConfigError(f"bricks: {name} is {value!r}; give a whole number of at least 1.")
 
     target = Path(target)
-    if target.is_file() or (
-        target.is_dir() and any(target.iterdir()) and not (target / "transforms_train.json").exists()
-    ):
-        raise DataError(f"{target} would be replaced, but holds no scene; name a folder for this scene alone")
+    refuse_to_replace(target)
     with atomic_folder(target) as folder:
         views = []
         for split, count in counts.items():

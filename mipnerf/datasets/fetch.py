@@ -18,10 +18,10 @@ from typing import BinaryIO
 
 from tqdm import tqdm
 
+from mipnerf.datasets.scene import SCENE_MARKER, refuse_to_replace
 from mipnerf.errors import DataError
 from mipnerf.files import atomic_folder, write_text
 
-MARKER = "transforms_train.json"  # what makes a folder a scene
 MANIFEST = "manifest.json"
 ACCEPTED = "a folder, or a .zip, .tar, .tar.gz, .tar.bz2 or .tar.xz archive"
 CHUNK = 1 << 20
@@ -81,8 +81,7 @@ def check_places(source: Path, target: Path) -> None:
         raise DataError(f"{source} does not exist; put the dataset there or name another place: {ACCEPTED}")
     if source.resolve().is_relative_to(target.resolve()):
         raise DataError(f"{target} would be replaced, but the source {source} lies in it; name another output folder")
-    if target.is_file() or (target.is_dir() and any(target.iterdir()) and not (target / MARKER).exists()):
-        raise DataError(f"{target} would be replaced, but holds no scene; name a folder for this scene alone")
+    refuse_to_replace(target)
 
 
 def list_members(source: Path, target: Path, stack: ExitStack) -> list[Member]:
@@ -184,7 +183,7 @@ def bounded(members: Iterable[Member], source: Path) -> Iterator[Member]:
 
 def find_scene(members: list[Member], scene: str, source: Path) -> PurePosixPath:
     """The folder of `scene` inside `source`; `DataError` listing what is there if it is not exactly one."""
-    folders = sorted({PurePosixPath(m.name).parent for m in members if PurePosixPath(m.name).name == MARKER})
+    folders = sorted({PurePosixPath(m.name).parent for m in members if PurePosixPath(m.name).name == SCENE_MARKER})
     top = source.resolve().name if source.is_dir() else ""
     matches = [folder for folder in folders if (folder.name or top) == scene]
     if not matches and folders == [PurePosixPath()]:
@@ -195,7 +194,7 @@ def find_scene(members: list[Member], scene: str, source: Path) -> PurePosixPath
     count = f"{len(matches)} scenes" if matches else "no scene"
     hint = "; ".join(f"{m.name} {m.defect}" for m in members if m.defect and PurePosixPath(m.name).name == scene)
     raise DataError(
-        f"{source}: {count} named {scene!r} (a folder of that name with {MARKER}); "
+        f"{source}: {count} named {scene!r} (a folder of that name with {SCENE_MARKER}); "
         f"found: {found or 'none at all'}{'; ' + hint if hint else ''}"
     )
 

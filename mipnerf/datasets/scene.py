@@ -19,6 +19,7 @@ from mipnerf.threads import available_cpus
 
 # What Pillow raises for a damaged file depends on where the damage is.
 DECODE_ERRORS = (OSError, SyntaxError, ValueError, EOFError, struct.error, zlib.error, Image.DecompressionBombError)
+SCENE_MARKER = "transforms_train.json"  # every scene in the Blender layout has it
 PNG_BIT_DEPTH = 24  # offset in the file; Pillow cuts 16 bits to 8 without a word
 PNG_END = b"\0\0\0\0IEND\xaeB`\x82"
 SHOWN_BYTES = 40
@@ -128,6 +129,12 @@ def parallel(function: Callable, items: Iterable, workers: int | None = None, pr
     bar = {"desc": progress, "total": len(items), "disable": None if progress else True}
     with ThreadPoolExecutor(workers or available_cpus()) as pool:
         return list(tqdm(pool.map(function, items), **bar))
+
+
+def refuse_to_replace(target: Path) -> None:
+    """`DataError` if making the scene `target` anew would delete files that are no scene's."""
+    if target.is_file() or (target.is_dir() and any(target.iterdir()) and not (target / SCENE_MARKER).exists()):
+        raise DataError(f"{target} would be replaced, but holds no scene; name a folder for this scene alone")
 
 
 def read_bytes(path: Path) -> bytes:

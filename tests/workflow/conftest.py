@@ -37,9 +37,14 @@ class Project:
         return [sys.executable, "-m", "snakemake", *arguments]
 
     def snakemake(self, *arguments: str, check: bool = True) -> subprocess.CompletedProcess[str]:
-        """Run Snakemake; its two streams come back as one text in `stdout`."""
+        """Run Snakemake."""
+        return self.run(self.command(*arguments), check=check)
+
+    def run(self, command: str | list[str], check: bool = True) -> subprocess.CompletedProcess[str]:
+        """Run a command, or a line of a shell; its two streams come back as one text in `stdout`."""
         result = subprocess.run(
-            self.command(*arguments),
+            command,
+            shell=isinstance(command, str),
             cwd=self.folder,
             env=self.environment,
             stdout=subprocess.PIPE,
@@ -48,7 +53,7 @@ class Project:
             check=False,
         )
         if check:
-            assert result.returncode == 0, result.stdout
+            assert result.returncode == 0, f"{command}\n{result.stdout}"
         return result
 
     def toy(self, *arguments: str, check: bool = True) -> subprocess.CompletedProcess[str]:

@@ -2,7 +2,6 @@
 
 import re
 import shlex
-import subprocess
 import zipfile
 from pathlib import Path
 
@@ -47,7 +46,7 @@ def test_nothing_is_left_to_be_filled_in_and_every_link_leads_somewhere():
 def test_the_checks_can_be_run_as_they_are_printed(project):
     """Set-up and `pytest` are what is running now."""
     for line in blocks()["checks"]:
-        run(project, line)
+        project.run(line)
 
 
 @pytest.mark.parametrize("command", inline_commands())
@@ -60,7 +59,7 @@ def test_a_command_of_the_table_works(copy_of_finished, command):
     if command.startswith("snakemake"):
         command = command.replace("snakemake", "snakemake --configfile config/test/toy.yaml", 1)
         command = command.replace("max_steps: 500", "max_steps: 5")
-    run(copy_of_finished, command)
+    copy_of_finished.run(command)
 
 
 def test_the_commands_by_hand_work_in_their_order(project):
@@ -70,7 +69,7 @@ def test_the_commands_by_hand_work_in_their_order(project):
         line = line.replace("--threads 2", "--threads 1")
         if "bricks.py" in line:
             line += " --size 96 --train 3 --val 1 --test 1 --samples 1"
-        run(project, line.replace("max_steps=2000", "max_steps=5"))
+        project.run(line.replace("max_steps=2000", "max_steps=5"))
     assert (project.folder / "results/bricks/mipnerf/bricks/level_3/metrics.csv").exists()
 
 
@@ -82,22 +81,8 @@ def test_the_lego_command_works_on_an_archive_of_that_layout(project, tmp_path):
         for path in sorted(scene.rglob("*")):
             archive.write(path, Path("nerf_synthetic") / "lego" / path.relative_to(scene))
     line = line.replace(ARCHIVE, str(tmp_path / "archive.zip")).replace("--config ", f"--config {TOY_STEPS} ")
-    run(project, line)
+    project.run(line)
     table = (project.folder / "results" / "table.md").read_text()
     assert "35.74" in table
     assert "96×96" in table
     assert "not directly comparable" in table
-
-
-def run(project, command: str) -> None:
-    result = subprocess.run(
-        command,
-        shell=True,
-        cwd=project.folder,
-        env=project.environment,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        check=False,
-    )
-    assert result.returncode == 0, f"{command}\n{result.stdout}"

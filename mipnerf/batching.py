@@ -1,4 +1,4 @@
-"""Random batches of pixels and their rays, made on the device from uint8 images and cameras."""
+"""Random batches of pixels and their rays, made on the device from integer pixels and cameras."""
 
 from dataclasses import dataclass
 from typing import Self
@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from mipnerf.cameras import Cameras, Rays
+from mipnerf.config import DataConfig
 from mipnerf.datasets.scene import Scene
 
 
@@ -25,9 +26,9 @@ class Batch:
 
 
 class RayBatcher:
-    """Draws batches from all pixels of all views; holds 4 bytes a pixel and never a ray.
+    """Draws batches from all pixels of all views; holds the pixels as they are and never a ray.
 
-    `batching` is `all_images` (uniform over all pixels, with replacement, so most are of full resolution),
+    `data.batching` is `all_images` (uniform over all pixels, with replacement, so most are of full resolution),
     `single_image` (a view for the whole batch, then its pixels), both as in the reference, or `all_levels` (for each
     ray a view of any level, then a pixel of it: every level as often, so the heavy pixels of the coarse levels come
     often with little weight instead of seldom with much).
@@ -37,14 +38,14 @@ class RayBatcher:
         self,
         scene: Scene,
         batch_size: int,
-        batching: str = "all_images",
-        white_bkgd: bool = True,
+        data: DataConfig = DataConfig(),
         device: torch.device | str = "cpu",
         seed: int = 0,
     ):
-        self.batch_size, self.batching, self.white_bkgd = batch_size, batching, white_bkgd
-        self.cameras = Cameras.from_scene(scene, device)
-        self.colors = _flatten(scene.images).to(device)  # uint8 [P, 3 or 4]
+        self.batch_size, self.batching, self.white_bkgd = batch_size, data.batching, data.white_bkgd
+        self.max_value = scene.max_value
+        self.cameras = Cameras.from_scene(scene, device, data)
+        self.colors = _flatten(scene.images).to(device)  # uint8 or int32 [P, 3 or 4]
         sizes = torch.tensor([h * w for h, w in zip(scene.heights, scene.widths, strict=True)])
         self.ends = torch.cumsum(sizes, 0).to(device)
         self.starts = self.ends - sizes.to(device)
@@ -60,7 +61,8 @@ class RayBatcher:
         width = self.widths[view]
         y = torch.div(offset, width, rounding_mode="floor")
         rays = self.cameras.cast(view, offset - y * width, y)
-        return Batch(rays, to_rgb(self.colors[index], self.white_bkgd), self._importance(view))
+        pixels = to_rgb(self.colors[index], self.white_bkgd, self.max_value)
+        return Batch(rays, pixels, self._importance(view))
 
     def _draw(self) -> tuple[Tensor, Tensor]:
         """Indices of pixels and of their views, [batch_size] each."""
@@ -84,15 +86,20 @@ class RayBatcher:
 
 
 def _flatten(images: list[np.ndarray]) -> Tensor:
-    return torch.from_numpy(np.concatenate([image.reshape(-1, image.shape[-1]) for image in images]))
+    return integer_tensor(np.concatenate([image.reshape(-1, image.shape[-1]) for image in images]))
 
 
-def to_rgb(colors: Tensor, white_bkgd: bool) -> Tensor:
-    """uint8 colours [..., 3] or [..., 4] as float32 [..., 3] in [0, 1], composited on white or their alpha ignored.
+def integer_tensor(image: np.ndarray) -> Tensor:
+    """`image`, uint8 or uint16, as a tensor; 16 bits are widened, as few operations know uint16."""
+    return torch.from_numpy(image if image.dtype == np.uint8 else image.astype(np.int32))
+
+
+def to_rgb(colors: Tensor, white_bkgd: bool, max_value: int = 255) -> Tensor:
+    """Integer colours [..., 3] or [..., 4] as float32 [..., 3] in [0, 1], composited on white or their alpha ignored.
 
     Straight alpha is blended as google/mipnerf does; without `white_bkgd` it drops the alpha channel.
     """
-    values = colors.to(torch.float32) / 255
+    values = colors.to(torch.float32) / max_value
     if values.shape[-1] == 3 or not white_bkgd:
         return values[..., :3]
     alpha = values[..., 3:]

@@ -1,21 +1,19 @@
 """Every hyper-parameter of the suite, typed and strict; the defaults are those of google/mipnerf.
 
-`SuiteConfig` is what the YAML files hold; `resolve_runs` turns it into one `RunConfig` a training. Free of torch, so
+`SuiteConfig` is what the YAML files hold; `mipnerf.runs` turns it into one `RunConfig` a training. Free of torch, so
 that parsing the workflow costs nothing.
 """
 
 import copy
-import difflib
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
-from typing import Annotated, Any, Literal, Self, TypeVar
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, create_model, model_validator
+from pydantic import BaseModel, ConfigDict, Field, create_model, model_validator
 
-from mipnerf.errors import ConfigError
+from mipnerf.validation import lookup, validated
 
-Model = TypeVar("Model", bound=BaseModel)
 Name = Annotated[str, Field(pattern=r"^[a-z0-9_]+$")]
 Activation = Literal["softplus", "relu", "sigmoid"]
 Positive = Annotated[int, Field(ge=1)]
@@ -32,22 +30,30 @@ class ModelConfig(Section):
     """The network and its samples (`MipNerfModel` and `MLP` of google/mipnerf)."""
 
     num_samples: Positive = Field(128, description="samples per level")
-    num_levels: Positive = Field(2, description="sampling levels; each is rendered with the same network")
+    num_fine_samples: Annotated[int, Field(ge=0)] = Field(
+        0, description="with ray_shape point: samples that each further level adds to those before it"
+    )
+    num_levels: Positive = Field(2, description="sampling levels")
+    single_mlp: bool = Field(True, description="one network for all levels; else the last level has one of its own")
     resample_padding: Fraction = Field(0.01, description="added to the blurred weights before resampling")
     stop_level_grad: bool = Field(True, description="no gradient from one level's samples to the previous weights")
     use_viewdirs: bool = Field(True, description="colour depends on the viewing direction")
     lindisp: bool = Field(False, description="sample linearly in disparity; near must be positive")
-    ray_shape: Literal["cone", "cylinder"] = Field("cone", description="shape of the sampled volume")
+    ray_shape: Literal["cone", "cylinder", "point"] = Field(
+        "cone", description="shape of the sampled volume; points are the samples of NeRF"
+    )
     min_deg_point: Annotated[int, Field(ge=0)] = Field(0, description="lowest degree of the position's encoding")
     max_deg_point: Annotated[int, Field(ge=1, le=32)] = Field(
         16, description="degree above the highest of the position's encoding"
     )
+    append_identity: bool = Field(False, description="the position itself is a part of its encoding, as in NeRF")
     deg_view: Annotated[int, Field(ge=0)] = Field(4, description="degrees of the direction's encoding")
     density_activation: Activation = Field("softplus", description="maps raw density to density")
     density_noise: Fraction = Field(0.0, description="standard deviation of noise on raw density while training")
     density_bias: float = Field(-1.0, description="added to raw density before its activation")
     rgb_activation: Activation = Field("sigmoid", description="maps raw colour to colour")
     rgb_padding: Fraction = Field(0.001, description="colours may leave [0, 1] by this much")
+    empty_distance: Literal["near", "far"] = Field("near", description="distance of a ray that meets nothing")
     disable_integration: bool = Field(False, description="encode points, not volumes: the ablation w/o IPE")
     net_depth: Positive = Field(8, description="layers before the density")
     net_width: Positive = Field(256, description="width of those layers")
@@ -62,6 +68,17 @@ class ModelConfig(Section):
     def _degrees_are_ordered(self) -> Self:
         if self.max_deg_point <= self.min_deg_point:
             raise ValueError(f"max_deg_point {self.max_deg_point} must exceed min_deg_point {self.min_deg_point}")
+        return self
+
+    @model_validator(mode="after")
+    def _only_points_are_added(self) -> Self:
+        if (self.ray_shape == "point") != (self.num_fine_samples > 0):
+            raise ValueError(
+                f"ray_shape {self.ray_shape} does not go with num_fine_samples {self.num_fine_samples}: "
+                "points need at least 1, cones and cylinders 0"
+            )
+        if self.ray_shape == "point" and self.num_samples < 4:
+            raise ValueError(f"num_samples {self.num_samples} must be at least 4 with ray_shape point")
         return self
 
 
@@ -95,7 +112,20 @@ class DataConfig(Section):
     )
     near: Annotated[float, Field(ge=0)] | None = Field(None, description="nearest sample; null keeps the dataset's")
     far: Annotated[float, Field(gt=0)] | None = Field(None, description="farthest sample; null keeps the dataset's")
+    use_pixel_centers: bool = Field(True, description="rays pass through the centres of pixels; else their corners")
+    factor: Annotated[int, Field(ge=0, le=16)] = Field(
+        0, description="images are this many times smaller; 0: as they are"
+    )
+    train_levels: Positive | None = Field(None, description="train on this many of the finest levels; null: all")
+    llffhold: Annotated[int, Field(ge=2)] = Field(8, description="LLFF: every so many views, one is a test view")
+    spherify: bool = Field(False, description="LLFF: cameras all around the scene, instead of NDC rays")
+    ndc_unit_viewdirs: bool = Field(False, description="LLFF: directions given to the network have unit length in NDC")
     max_test_views: Positive | None = Field(None, description="evaluate this many views, evenly spread; null: all")
+    supersample: bool = Field(False, description="evaluate by rendering full resolution and averaging down")
+
+
+# These change what is evaluated, not what is trained.
+EVALUATION_KEYS = ("max_test_views", "supersample")
 
 
 class OperationConfig(Section):
@@ -148,6 +178,26 @@ class DatasetConfig(Overrides):
     source: Name = Field(description="the archive it is made from: a key of `sources`, or `bricks`")
     scenes: Annotated[list[Name], Field(min_length=1)] = Field(description="all scenes it has")
     levels: Annotated[int, Field(ge=1, le=8)] = Field(4, description="resolution levels; each halves the last")
+    layout: Literal["multiscale", "blender", "llff"] = Field(
+        "multiscale", description="what is read: a conversion to all levels, or the source as it is"
+    )
+
+
+class VariantConfig(Overrides):
+    """A method: its differences from mip-NeRF, or another evaluation of a variant that is trained."""
+
+    model_of: Name | None = Field(None, description="evaluate the networks of this variant; none are trained")
+
+    @model_validator(mode="after")
+    def _changes_nothing_that_is_trained(self) -> Self:
+        changed = {f"data.{key}" for key in self.data.model_fields_set - set(EVALUATION_KEYS)}
+        changed |= {f"{part}.{key}" for part in ("model", "train") for key in getattr(self, part).model_fields_set}
+        if self.model_of and changed:
+            raise ValueError(
+                f"{', '.join(sorted(changed))} would change the training, but the networks are those of "
+                f"{self.model_of}; allowed are {', '.join(f'data.{key}' for key in EVALUATION_KEYS)}"
+            )
+        return self
 
 
 class RunsConfig(Overrides):
@@ -171,8 +221,10 @@ class SuiteConfig(Overrides):
     sources: dict[Name, str | None] = Field(default_factory=dict, description="archive or folder of each source")
     bricks: BricksConfig = BricksConfig()
     datasets: dict[Name, DatasetConfig]
-    variants: dict[Name, Overrides]
+    variants: dict[Name, VariantConfig]
     runs: Annotated[list[RunsConfig], Field(min_length=1)]
+    scale: Annotated[float, Field(gt=0, le=1)] = Field(1.0, description="share of the configured cost; see `scaled`")
+    lpips: bool = Field(False, description="measure LPIPS, which needs the extra `lpips` and the weights of VGG")
     operation: OperationConfig = OperationConfig()
     launcher: str = Field("", description="put before the command of a GPU job, such as `srun --overlap`")
 
@@ -180,7 +232,7 @@ class SuiteConfig(Overrides):
     def _sources_belong_to_datasets(self) -> Self:
         known = dict.fromkeys(dataset.source for dataset in self.datasets.values() if dataset.source != "bricks")
         for source in self.sources:
-            _lookup(known, source, "sources")
+            lookup(known, source, "sources")
         for name, dataset in self.datasets.items():
             if "mean" in dataset.scenes:
                 raise ValueError(
@@ -231,7 +283,8 @@ class RunConfig(Section):
 
     def training_settings(self) -> list[str]:
         """Those of `settings` that change the result of training."""
-        return [setting for setting in self.settings() if not setting.startswith("data.max_test_views=")]
+        ignored = tuple(f"data.{key}=" for key in EVALUATION_KEYS)
+        return [setting for setting in self.settings() if not setting.startswith(ignored)]
 
     def fingerprint(self, *parts: str) -> str:
         """Sixteen hexadecimal digits that change with anything that changes the result of training."""
@@ -241,78 +294,7 @@ class RunConfig(Section):
 
 def parse_config(values: Mapping[str, Any]) -> SuiteConfig:
     """`values`, as YAML gave them, checked; raises ConfigError that names key, value and what is allowed."""
-    return _validated(SuiteConfig, values)
-
-
-def resolve_runs(suite: SuiteConfig) -> dict[str, RunConfig]:
-    """Every run that the configuration asks for, by its name, in its order."""
-    resolved: dict[str, RunConfig] = {}
-    for i, runs in enumerate(suite.runs):
-        dataset = _lookup(suite.datasets, runs.dataset, f"runs[{i}].dataset")
-        scenes = dataset.scenes if runs.scenes == "all" else runs.scenes
-        for scene in scenes:
-            _lookup(dict.fromkeys(dataset.scenes), scene, f"runs[{i}].scenes")
-            for variant in runs.variants:
-                overrides = [dataset, runs, suite, _lookup(suite.variants, variant, f"runs[{i}].variants")]
-                run = _resolve_run(runs.dataset, variant, scene, dataset.levels, overrides)
-                if run.name in resolved and resolved[run.name] != run:
-                    raise ConfigError(
-                        f"runs[{i}] asks for {run.name} with other values than an earlier entry; "
-                        "give one of the two a variant of its own name under `variants`"
-                    )
-                resolved[run.name] = run
-    return resolved
-
-
-def _resolve_run(dataset: str, variant: str, scene: str, levels: int, overrides: Sequence[Overrides]) -> RunConfig:
-    values: dict[str, Any] = {"dataset": dataset, "variant": variant, "scene": scene, "levels": levels}
-    for section in ("model", "train", "data"):
-        values[section] = {}
-        for layer in overrides:
-            values[section] |= getattr(layer, section).model_dump(exclude_unset=True)
-    return _validated(RunConfig, values, where=f"{dataset}/{variant}/{scene}")
-
-
-def run_from_settings(dataset: str, variant: str, scene: str, settings: Sequence[str]) -> RunConfig:
-    """The run whose differences from the defaults are `settings`, each `section.key=value`."""
-    values = {"dataset": dataset, "variant": variant, "scene": scene, "levels": 4}
-    return _validated(RunConfig, values | parse_settings(settings, ("model", "train", "data")))
-
-
-def operation_from_settings(settings: Sequence[str]) -> OperationConfig:
-    """The operation whose differences from the defaults are `settings`, each `operation.key=value`."""
-    return _validated(OperationConfig, parse_settings(settings, ("operation",)).get("operation", {}))
-
-
-def parse_settings(settings: Sequence[str], sections: Sequence[str]) -> dict[str, dict[str, Any]]:
-    """`section.key=value` strings as nested mappings; a value is read as JSON, else as a word."""
-    values: dict[str, dict[str, Any]] = {}
-    for setting in settings:
-        path, equals, text = setting.partition("=")
-        section, dot, key = path.partition(".")
-        if not (equals and dot and section in sections):
-            raise ConfigError(f"{setting!r} is not of the form section.key=value with section {' or '.join(sections)}")
-        try:
-            value = json.loads(text)
-        except json.JSONDecodeError:
-            value = text
-        values.setdefault(section, {})[key] = value
-    return values
-
-
-def retyped(node: Any) -> Any:
-    """`node` with the numbers, truth values and nulls that Snakemake leaves as words within `--config key={...}`."""
-    if isinstance(node, Mapping):
-        return {key: retyped(value) for key, value in node.items()}
-    if isinstance(node, list):
-        return [retyped(item) for item in node]
-    if not isinstance(node, str):
-        return node
-    try:
-        value = json.loads(node.lower())
-    except json.JSONDecodeError:
-        return node
-    return value if isinstance(value, int | float | None) else node
+    return validated(SuiteConfig, values)
 
 
 def json_schema() -> dict[str, Any]:
@@ -327,52 +309,3 @@ def _without_defaults(node: Any) -> Any:
         is_schema = "type" in node or "$ref" in node or "anyOf" in node or "allOf" in node
         return {key: _without_defaults(value) for key, value in node.items() if not (is_schema and key == "default")}
     return [_without_defaults(item) for item in node] if isinstance(node, list) else node
-
-
-def _lookup(known: Mapping[str, Any], name: str, where: str) -> Any:
-    if name not in known:
-        raise ConfigError(f"{where}: {name!r} is unknown{_suggestion(name, known)}; known are {', '.join(known)}")
-    return known[name]
-
-
-def _suggestion(name: str, known: Mapping[str, Any]) -> str:
-    matches = difflib.get_close_matches(name, known, n=1)
-    return f" (did you mean {matches[0]!r}?)" if matches else ""
-
-
-def _validated(model: type[Model], values: Mapping[str, Any], where: str = "") -> Model:
-    try:
-        return model.model_validate(values)
-    except ValidationError as error:
-        problems = [_describe(model, problem, where) for problem in error.errors()]
-        raise ConfigError("\n  ".join(["the configuration is not valid:", *problems])) from None
-
-
-def _describe(model: type[BaseModel], problem: Mapping[str, Any], where: str) -> str:
-    """One line for one mistake: where, which value, what is allowed."""
-    # Pydantic adds the branch of a union that it tried; only keys and positions are of use to a reader.
-    path = [str(part) for part in problem["loc"] if not str(part).startswith(("list[", "constrained-", "literal["))]
-    location = ": ".join(part for part in (where, ".".join(path)) if part)
-    if problem["type"] == "extra_forbidden":
-        known = _fields_at(model, path[:-1])
-        return f"{location} is an unknown key{_suggestion(path[-1], known)}; allowed are {', '.join(known)}"
-    if problem["type"] == "missing":
-        return f"{location} is missing"
-    message = problem["msg"].removeprefix("Value error, ").replace("Input should", "it should")
-    hint = ""
-    if isinstance(problem["input"], str) and "number" in message:
-        hint = " (YAML reads 5e-4 as a word: write 5.0e-4)"
-    if problem["type"] == "value_error":
-        return f"{location}: {message}" if location else message
-    return f"{location} is {problem['input']!r}: {message[0].lower()}{message[1:]}{hint}"
-
-
-def _fields_at(model: type[BaseModel], path: Sequence[str]) -> dict[str, Any]:
-    """The keys that are allowed at `path` below `model`."""
-    current: Any = model
-    for part in path:
-        fields = getattr(current, "model_fields", {})
-        annotation = fields[part].annotation if part in fields else current
-        candidates = [annotation, *getattr(annotation, "__args__", ())]
-        current = next((c for c in candidates if isinstance(c, type) and issubclass(c, BaseModel)), current)
-    return dict.fromkeys(getattr(current, "model_fields", {}))

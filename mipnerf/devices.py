@@ -42,6 +42,12 @@ def autocast(device: torch.device, precision: torch.dtype) -> AbstractContextMan
     return torch.autocast(device.type, dtype=torch.bfloat16, enabled=enabled, cache_enabled=is_cached)
 
 
+def synchronize(device: torch.device) -> None:
+    """Wait for what a GPU has been given to do, so that a clock tells the truth."""
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+
+
 def describe_device(device: torch.device) -> str:
     """The name of the GPU, or the CPU's model."""
     if device.type == "cuda":

@@ -174,15 +174,23 @@ def sample_along_rays(
     Returns:
         t_vals [N, S+1], (means [N, S, 3], diagonal covariances [N, S, 3]).
     """
-    steps = torch.linspace(0, 1, num_samples + 1, dtype=origins.dtype, device=origins.device)
-    t_vals = 1 / (1 / near * (1 - steps) + 1 / far * steps) if lindisp else near * (1 - steps) + far * steps
-    if randomized:
-        mids = 0.5 * (t_vals[..., 1:] + t_vals[..., :-1])
-        upper = torch.cat([mids, t_vals[..., -1:]], dim=-1)
-        lower = torch.cat([t_vals[..., :1], mids], dim=-1)
-        jitter = torch.rand(t_vals.shape, dtype=t_vals.dtype, device=t_vals.device, generator=generator)
-        t_vals = lower + (upper - lower) * jitter
+    t_vals = stratified_t_vals(num_samples + 1, near, far, randomized, lindisp, generator)
     return t_vals, cast_rays(t_vals, origins, directions, radii, ray_shape)
+
+
+def stratified_t_vals(
+    count: int, near: Tensor, far: Tensor, randomized: bool, lindisp: bool, generator: torch.Generator | None
+) -> Tensor:
+    """[N, count] values from near [N, 1] to far, evenly spaced or each drawn from its stratum."""
+    steps = torch.linspace(0, 1, count, dtype=near.dtype, device=near.device)
+    t_vals = 1 / (1 / near * (1 - steps) + 1 / far * steps) if lindisp else near * (1 - steps) + far * steps
+    if not randomized:
+        return t_vals
+    mids = 0.5 * (t_vals[..., 1:] + t_vals[..., :-1])
+    upper = torch.cat([mids, t_vals[..., -1:]], dim=-1)
+    lower = torch.cat([t_vals[..., :1], mids], dim=-1)
+    jitter = torch.rand(t_vals.shape, dtype=t_vals.dtype, device=t_vals.device, generator=generator)
+    return lower + (upper - lower) * jitter
 
 
 def resample_along_rays(
@@ -238,6 +246,11 @@ def sorted_piecewise_constant_pdf(
     else:
         u = torch.linspace(0, 1 - FLOAT32_EPS, num_samples, dtype=cdf.dtype, device=cdf.device).expand(shape)
 
+    return invert_cdf(bins, cdf, u)
+
+
+def invert_cdf(bins: Tensor, cdf: Tensor, u: Tensor) -> Tensor:
+    """Where the distribution function `cdf` [..., S+1], linear between edges `bins`, takes the values u [..., M]."""
     above = torch.searchsorted(cdf.detach(), u.contiguous(), right=True).clamp_max(cdf.shape[-1] - 1)
     below = above - 1
     cdf0, cdf1 = cdf.gather(-1, below), cdf.gather(-1, above)
@@ -247,7 +260,7 @@ def sorted_piecewise_constant_pdf(
 
 
 def volumetric_rendering(
-    rgb: Tensor, density: Tensor, t_vals: Tensor, dirs: Tensor, white_bkgd: bool
+    rgb: Tensor, density: Tensor, t_vals: Tensor, dirs: Tensor, white_bkgd: bool, empty_distance: str = "near"
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """Composite the samples of rays (equations 1 and 2, with the numerical quadrature of NeRF).
 
@@ -257,13 +270,29 @@ def volumetric_rendering(
         t_vals: [N, S+1].
         dirs: [N, 3], whose length scales the intervals.
         white_bkgd: add the light of a white background.
+        empty_distance: the distance of a ray that meets nothing: `near`, as the reference gives, or `far`, as it means.
 
     Returns:
-        rgb [N, 3], distance [N] (of an empty ray: near, as in the reference), acc [N], weights [N, S].
+        rgb [N, 3], distance [N], acc [N], weights [N, S].
     """
     t_mids = 0.5 * (t_vals[..., :-1] + t_vals[..., 1:])
-    delta = (t_vals[..., 1:] - t_vals[..., :-1]) * torch.linalg.norm(dirs, dim=-1, keepdim=True)
-    density_delta = density[..., 0] * delta
+    delta = t_vals[..., 1:] - t_vals[..., :-1]
+    bounds = t_vals[..., 0], t_vals[..., -1]
+    return composite(rgb, density, t_mids, delta, dirs, white_bkgd, bounds, empty_distance)
+
+
+def composite(
+    rgb: Tensor,
+    density: Tensor,
+    t_vals: Tensor,
+    delta: Tensor,
+    dirs: Tensor,
+    white_bkgd: bool,
+    bounds: tuple[Tensor, Tensor],
+    empty_distance: str,
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Composite samples at `t_vals` [N, S], each standing for `delta` [N, S] of its ray; `bounds` of distances [N]."""
+    density_delta = density[..., 0] * (delta * torch.linalg.norm(dirs, dim=-1, keepdim=True))
     optical_depth = torch.cumsum(density_delta[..., :-1], dim=-1)
     trans = torch.exp(-torch.cat([torch.zeros_like(density_delta[..., :1]), optical_depth], dim=-1))
     weights = (1 - torch.exp(-density_delta)) * trans
@@ -271,8 +300,8 @@ def volumetric_rendering(
     comp_rgb = (weights[..., None] * rgb).sum(-2)
     acc = weights.sum(-1)
     # Only the distance of an empty ray is 0/0; no loss reads it, so no gradient can meet it.
-    distance = torch.nan_to_num((weights * t_mids).sum(-1) / acc, 0)
-    distance = torch.clamp(distance, min=t_vals[..., 0], max=t_vals[..., -1])
+    distance = torch.nan_to_num((weights * t_vals).sum(-1) / acc, 0 if empty_distance == "near" else torch.inf)
+    distance = torch.clamp(distance, *bounds)
     if white_bkgd:
         comp_rgb = comp_rgb + (1 - acc[..., None])
     return comp_rgb, distance, acc, weights

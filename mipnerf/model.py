@@ -1,4 +1,4 @@
-"""The network of mip-NeRF: one MLP, evaluated at every level of samples."""
+"""The networks of mip-NeRF, one MLP evaluated at every level of samples, and of its baselines."""
 
 from typing import NamedTuple
 
@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from mipnerf import mip
+from mipnerf import mip, nerf
 from mipnerf.cameras import Rays
 from mipnerf.config import ModelConfig
 
@@ -20,7 +20,7 @@ class LevelOutput(NamedTuple):
     distance: Tensor  # [N], along the ray in units of its direction
     acc: Tensor  # [N], opacity in [0, 1]
     weights: Tensor  # [N, S]
-    t_vals: Tensor  # [N, S+1]
+    t_vals: Tensor  # [N, S+1]; [N, S] where samples are points
     density: Tensor  # [N, S, 1], after its activation
     sample_rgb: Tensor  # [N, S, 3], after its activation and padding
 
@@ -87,13 +87,17 @@ class MLP(nn.Module):
 
 
 class MipNerf(nn.Module):
-    """mip-NeRF (`MipNerfModel` of google/mipnerf). Computes in the dtype of its parameters."""
+    """mip-NeRF (`MipNerfModel` of google/mipnerf), or a baseline of it. Computes in the dtype of its parameters."""
 
     def __init__(self, config: ModelConfig):
         super().__init__()
         self.config = config
-        num_position_features = 6 * (config.max_deg_point - config.min_deg_point)
+        num_position_features = 6 * (config.max_deg_point - config.min_deg_point) + 3 * config.append_identity
         num_direction_features = 3 + 6 * config.deg_view if config.use_viewdirs else 0
+        # The network of all levels but the last, where that has one of its own.
+        self.coarse_mlp = None
+        if not config.single_mlp:
+            self.coarse_mlp = MLP(config, num_position_features, num_direction_features)
         self.mlp = MLP(config, num_position_features, num_direction_features)
 
     def forward(
@@ -111,19 +115,28 @@ class MipNerf(nn.Module):
         """As `forward`, with all that the levels are made of."""
         config = self.config
         condition = mip.pos_enc(rays.viewdirs, 0, config.deg_view) if config.use_viewdirs else None
+        volumetric_rendering = (nerf if config.ray_shape == "point" else mip).volumetric_rendering
         outputs: list[LevelOutput] = []
-        for _ in range(config.num_levels):
-            t_vals, gaussians = self._sample(rays, outputs[-1] if outputs else None, randomized, generator)
-            rgb, density = self._evaluate(gaussians, condition, randomized, generator)
-            comp_rgb, distance, acc, weights = mip.volumetric_rendering(
-                rgb, density, t_vals, rays.directions, white_bkgd
+        for i in range(config.num_levels):
+            previous = outputs[-1] if outputs else None
+            if config.ray_shape == "point":
+                t_vals, points = self._sample_points(rays, previous, randomized, generator)
+                features = mip.pos_enc(points, config.min_deg_point, config.max_deg_point, config.append_identity)
+            else:
+                t_vals, gaussians = self._sample_volumes(rays, previous, randomized, generator)
+                features = self._encode(gaussians)
+            mlp = self.mlp if self.coarse_mlp is None or i == config.num_levels - 1 else self.coarse_mlp
+            rgb, density = self._evaluate(mlp, features, condition, randomized, generator)
+            comp_rgb, distance, acc, weights = volumetric_rendering(
+                rgb, density, t_vals, rays.directions, white_bkgd, config.empty_distance
             )
             outputs.append(LevelOutput(comp_rgb, distance, acc, weights, t_vals, density, rgb))
         return outputs
 
-    def _sample(
+    def _sample_volumes(
         self, rays: Rays, previous: LevelOutput | None, randomized: bool, generator: torch.Generator | None
     ) -> tuple[Tensor, tuple[Tensor, Tensor]]:
+        """t_vals [N, S+1] and the Gaussians of the intervals between them."""
         config = self.config
         if previous is None:
             return mip.sample_along_rays(
@@ -151,22 +164,54 @@ class MipNerf(nn.Module):
             generator=generator,
         )
 
-    def _evaluate(
-        self,
-        gaussians: tuple[Tensor, Tensor],
-        condition: Tensor | None,
-        randomized: bool,
-        generator: torch.Generator | None,
+    def _sample_points(
+        self, rays: Rays, previous: LevelOutput | None, randomized: bool, generator: torch.Generator | None
     ) -> tuple[Tensor, Tensor]:
-        """Colour [N, S, 3] and density [N, S, 1] of Gaussians."""
+        """t_vals [N, S] and the points there [N, S, 3]."""
+        config = self.config
+        if previous is None:
+            return nerf.sample_along_rays(
+                rays.origins,
+                rays.directions,
+                config.num_samples,
+                rays.near,
+                rays.far,
+                randomized,
+                config.lindisp,
+                generator=generator,
+            )
+        return nerf.sample_pdf(
+            rays.origins,
+            rays.directions,
+            previous.t_vals,
+            previous.weights,
+            config.num_fine_samples,
+            randomized,
+            generator=generator,
+        )
+
+    def _encode(self, gaussians: tuple[Tensor, Tensor]) -> Tensor:
+        """Features [N, S, F] of Gaussians."""
         config = self.config
         means, covs = gaussians
         if config.disable_integration:
             covs = torch.zeros_like(covs)
         features = mip.integrated_pos_enc((means, covs), config.min_deg_point, config.max_deg_point)
-        raw_rgb, raw_density = self.mlp(features, condition)
+        return torch.cat([means, features], dim=-1) if config.append_identity else features
+
+    def _evaluate(
+        self,
+        mlp: MLP,
+        features: Tensor,
+        condition: Tensor | None,
+        randomized: bool,
+        generator: torch.Generator | None,
+    ) -> tuple[Tensor, Tensor]:
+        """Colour [N, S, 3] and density [N, S, 1] of encoded samples."""
+        config = self.config
+        raw_rgb, raw_density = mlp(features, condition)
         # The network may have run in bfloat16; what follows never does.
-        raw_rgb, raw_density = raw_rgb.to(means.dtype), raw_density.to(means.dtype)
+        raw_rgb, raw_density = raw_rgb.to(features.dtype), raw_density.to(features.dtype)
         if randomized and config.density_noise > 0:
             noise = torch.randn(
                 raw_density.shape, dtype=raw_density.dtype, device=raw_density.device, generator=generator

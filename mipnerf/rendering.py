@@ -33,7 +33,8 @@ def render_rays(
 ) -> tuple[Tensor, Tensor, Tensor]:
     """rgb [N, 3], distance [N] and acc [N] of the finest level for N rays; `chunk_rays` 0 suits the device."""
     device = rays.origins.device
-    chunk = chunk_rays or max(1, CHUNK_SAMPLES[device.type] // model.config.num_samples)
+    samples = model.config.num_samples + model.config.num_fine_samples
+    chunk = chunk_rays or max(1, CHUNK_SAMPLES[device.type] // samples)
 
     def render_chunk(start: int) -> tuple[Tensor, Tensor, Tensor]:
         with torch.inference_mode(), autocast(device, precision):

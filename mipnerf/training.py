@@ -18,15 +18,16 @@ import yaml
 
 from mipnerf import __version__
 from mipnerf.batching import RayBatcher
-from mipnerf.checkpoint import list_states, load_newest_state, save_model, save_state
+from mipnerf.checkpoint import list_states, load_newest_state, save_state
 from mipnerf.config import OperationConfig, RunConfig
 from mipnerf.datasets.scene import Scene
 from mipnerf.devices import describe_device, resolve_device, resolve_precision
 from mipnerf.errors import CheckpointError, ConfigError, Interrupted, TrainingDiverged
 from mipnerf.files import write_text
-from mipnerf.history import HistoryRow, append_row, format_duration, format_row, read_rows, truncate, write_rows
+from mipnerf.history import HistoryRow, append_row, format_duration, format_row, read_rows, truncate
 from mipnerf.model import MipNerf
 from mipnerf.optimization import make_optimizer, train_step
+from mipnerf.results import write_run
 from mipnerf.schedule import learning_rate_decay
 from mipnerf.signals import StopSignals
 from mipnerf.threads import available_cpus
@@ -52,8 +53,6 @@ def train(
         TrainingDiverged: the loss is not finite.
         CheckpointError: another process trains this run.
     """
-    scene = scene.with_bounds(run.data.near, run.data.far)
-    run = run.model_copy(update={"levels": int(scene.levels.max()) + 1})
     checkpoints = folder / "checkpoints" / run.fingerprint(scene.fingerprint())
     checkpoints.mkdir(parents=True, exist_ok=True)
     with StopSignals() as signals, _only_one(folder):
@@ -97,9 +96,7 @@ class Trainer:
             precision=resolve_precision(run.train.precision, device),
             model=model,
             optimizer=make_optimizer(model),
-            batcher=RayBatcher(
-                scene, run.train.batch_size, run.data.batching, run.data.white_bkgd, device, seed=run.train.seed
-            ),
+            batcher=RayBatcher(scene, run.train.batch_size, run.data, device, seed=run.train.seed),
             workers=Workers(threads or available_cpus(), device),
         )
 
@@ -110,7 +107,8 @@ class Trainer:
             return self.operation.microbatch_rays
         batch_size = self.run.train.batch_size
         if self.device.type == "cpu":
-            return max(1, min(CPU_MICROBATCH_SAMPLES // self.run.model.num_samples, batch_size // 2))
+            samples = self.run.model.num_samples + self.run.model.num_fine_samples
+            return max(1, min(CPU_MICROBATCH_SAMPLES // samples, batch_size // 2))
         return batch_size
 
     def state(self) -> dict[str, Any]:
@@ -198,12 +196,8 @@ class Trainer:
             "width": int(scene.widths[0]),
             "height": int(scene.heights[0]),
         }
-        run = self.run.model_dump(exclude={"data": {"max_test_views"}})
-        resolved = {"package_version": __version__, **run, "record": record}
-        write_rows(folder / "history.csv", read_rows(checkpoints / "history.csv"))
-        write_text(folder / "config.yaml", yaml.safe_dump(resolved, sort_keys=False))
-        parameters = {name: value.cpu() for name, value in self.model.state_dict().items()}
-        save_model(folder / "model.pt", {"run": self.run.model_dump(), "parameters": parameters})
+        history = read_rows(checkpoints / "history.csv")
+        write_run(folder, self.run, self.model.state_dict(), record, history)
         for old in list_states(checkpoints)[1:]:
             old.unlink()
         log.info("%s is trained: %s steps in %s", self.run.name, f"{self.step:,}", format_duration(self.seconds))

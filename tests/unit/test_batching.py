@@ -6,7 +6,7 @@ import torch
 
 from mipnerf.batching import RayBatcher, image_rays, to_rgb
 from mipnerf.cameras import Cameras
-from mipnerf.config import TrainConfig
+from mipnerf.config import DataConfig, TrainConfig
 from mipnerf.optimization import loss_mask
 
 
@@ -25,7 +25,7 @@ def pixel_table(scene):
 @pytest.mark.parametrize("batching", ["all_images", "single_image", "all_levels"])
 def test_every_ray_has_the_colour_of_its_pixel(small_scene, batching):
     table = pixel_table(small_scene)
-    batcher = RayBatcher(small_scene, 64, batching)
+    batcher = RayBatcher(small_scene, 64, DataConfig(batching=batching))
     for _ in range(4):
         batch = next(batcher)
         drawn = torch.cat([batch.rays.directions, batch.rays.origins, batch.rays.radii, batch.pixels], 1)
@@ -44,13 +44,13 @@ def test_all_images_draws_all_pixels_alike(small_scene):
 
 
 def test_single_image_draws_from_one_view(small_scene):
-    batcher = RayBatcher(small_scene, 16, "single_image")
+    batcher = RayBatcher(small_scene, 16, DataConfig(batching="single_image"))
     views = {int(view.unique()) for _, view in (batcher._draw() for _ in range(60))}
     assert views == set(range(small_scene.num_views))
 
 
 def test_all_levels_draws_every_level_as_often(small_scene):
-    batcher = RayBatcher(small_scene, 4096, "all_levels")
+    batcher = RayBatcher(small_scene, 4096, DataConfig(batching="all_levels"))
     lossmult = torch.cat([next(batcher).rays.lossmult for _ in range(20)])
     assert abs((lossmult == 1).float().mean() - 0.5) < 0.01
 
@@ -60,7 +60,7 @@ def test_all_levels_expects_the_loss_of_uniform_draws(small_scene, ignore_area):
     """Any function of the pixels will do for a loss."""
     means = []
     for batching in ("all_images", "all_levels"):
-        batcher = RayBatcher(small_scene, 4096, batching)
+        batcher = RayBatcher(small_scene, 4096, DataConfig(batching=batching))
         total, weight = 0.0, 0.0
         for _ in range(40):
             batch = next(batcher)
@@ -72,14 +72,14 @@ def test_all_levels_expects_the_loss_of_uniform_draws(small_scene, ignore_area):
 
 
 def test_with_area_weights_all_draws_of_all_levels_weigh_the_same(small_scene):
-    batch = next(RayBatcher(small_scene, 256, "all_levels"))
+    batch = next(RayBatcher(small_scene, 256, DataConfig(batching="all_levels")))
     mask = loss_mask(batch.rays.lossmult, TrainConfig(), batch.importance)
     torch.testing.assert_close(mask, mask[:1].expand_as(mask))
 
 
 def test_single_image_reaches_every_pixel_of_its_view(small_scene):
     scene = small_scene.select([0])
-    index = torch.cat([RayBatcher(scene, 2000, "single_image")._draw()[0]])
+    index = torch.cat([RayBatcher(scene, 2000, DataConfig(batching="single_image"))._draw()[0]])
     assert index.unique().tolist() == list(range(64))
 
 

@@ -16,13 +16,10 @@ from mipnerf.config import (
     OperationConfig,
     TrainConfig,
     json_schema,
-    operation_from_settings,
     parse_config,
-    resolve_runs,
-    retyped,
-    run_from_settings,
 )
 from mipnerf.errors import ConfigError
+from mipnerf.runs import operation_from_settings, resolve_runs, retyped, run_from_settings
 
 CONFIG = Path(__file__).parents[2] / "config"
 BASE = {
@@ -91,7 +88,7 @@ def test_later_differences_win():
         (changed("train", {"lr_init": -1}), ["train.lr_init is -1"]),
         (changed("train", {"lr_init": float("nan")}), ["train.lr_init", "finite"]),
         (changed("train", {"randomized": "yes"}), ["train.randomized is 'yes'", "boolean"]),
-        (changed("model", {"ray_shape": "cube"}), ["model.ray_shape is 'cube'", "'cone' or 'cylinder'"]),
+        (changed("model", {"ray_shape": "cube"}), ["model.ray_shape is 'cube'", "'cone', 'cylinder' or 'point'"]),
         (changed("model", {"max_deg_point": 2, "min_deg_point": 3}), ["max_deg_point 2 must exceed min_deg_point 3"]),
         (changed("data", {"near": 3.0, "far": 1.0}), ["data.near 3.0 must be less than data.far 1.0"]),
         (
@@ -202,5 +199,5 @@ def test_default_configuration_shows_every_operation_and_bricks_key():
 
 
 def test_importing_the_configuration_leaves_torch_out():
-    code = "import sys, mipnerf.config, mipnerf.errors; sys.exit('torch' in sys.modules or 'numpy' in sys.modules)"
+    code = "import sys, mipnerf.runs, mipnerf.errors; sys.exit('torch' in sys.modules or 'numpy' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -42,6 +42,13 @@ def test_the_default_model_has_the_papers_parameters():
         {"net_depth_condition": 0},
         {"net_depth_condition": 2},
         {"min_deg_point": 1, "deg_view": 0},
+        {"append_identity": True},
+        {"single_mlp": False},
+        {"single_mlp": False, "num_levels": 3},
+        {"empty_distance": "far"},
+        {"ray_shape": "point", "num_fine_samples": 12},
+        {"ray_shape": "point", "num_fine_samples": 12, "single_mlp": False, "append_identity": True},
+        {"ray_shape": "point", "num_fine_samples": 3, "num_levels": 3, "lindisp": True},
     ],
     ids=str,
 )

@@ -115,7 +115,7 @@ def test_every_option_changes_the_gradient(run_with, small_scene, change):
 
 
 def test_the_black_background_is_learned_from_uncomposited_colours(run_with, small_scene):
-    white, black = (RayBatcher(small_scene, 16, white_bkgd=value, seed=0) for value in (True, False))
+    white, black = (RayBatcher(small_scene, 16, DataConfig(white_bkgd=value), seed=0) for value in (True, False))
     assert not torch.equal(next(white).pixels, next(black).pixels)
     run = run_with(data={"white_bkgd": False})
     assert run.data == DataConfig(white_bkgd=False)

@@ -1,0 +1,129 @@
+"""From the configuration to the runs that it asks for, and from the arguments of a job back to its run."""
+
+import json
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from mipnerf.config import OperationConfig, Overrides, RunConfig, SuiteConfig
+from mipnerf.errors import ConfigError
+from mipnerf.validation import lookup, validated
+
+# Above about 1e-2 even the smallest networks diverge.
+MAX_LEARNING_RATE_BOOST = 20.0
+
+
+def resolve_runs(suite: SuiteConfig) -> dict[str, RunConfig]:
+    """Every run that the configuration asks for, by its name, in its order."""
+    resolved: dict[str, RunConfig] = {}
+    for i, runs in enumerate(suite.runs):
+        dataset = lookup(suite.datasets, runs.dataset, f"runs[{i}].dataset")
+        scenes = dataset.scenes if runs.scenes == "all" else runs.scenes
+        for scene in scenes:
+            lookup(dict.fromkeys(dataset.scenes), scene, f"runs[{i}].scenes")
+            for variant in runs.variants:
+                layers = [dataset, runs, suite, *_variant_layers(suite, variant, f"runs[{i}].variants")]
+                run = scaled(_resolve_run(runs.dataset, variant, scene, dataset.levels, layers), suite.scale)
+                if run.name in resolved and resolved[run.name] != run:
+                    raise ConfigError(
+                        f"runs[{i}] asks for {run.name} with other values than an earlier entry; "
+                        "give one of the two a variant of its own name under `variants`"
+                    )
+                resolved[run.name] = run
+    return resolved
+
+
+def _variant_layers(suite: SuiteConfig, name: str, where: str) -> list[Overrides]:
+    """The overrides of a variant, after those of the one whose networks it evaluates."""
+    variant = lookup(suite.variants, name, where)
+    if variant.model_of is None:
+        return [variant]
+    trained = lookup(suite.variants, variant.model_of, f"variants.{name}.model_of")
+    if trained.model_of is not None:
+        raise ConfigError(f"variants.{name}.model_of: {variant.model_of} has no networks of its own; name one that has")
+    return [trained, variant]
+
+
+def _resolve_run(dataset: str, variant: str, scene: str, levels: int, overrides: Sequence[Overrides]) -> RunConfig:
+    values: dict[str, Any] = {"dataset": dataset, "variant": variant, "scene": scene, "levels": levels}
+    for section in ("model", "train", "data"):
+        values[section] = {}
+        for layer in overrides:
+            values[section] |= getattr(layer, section).model_dump(exclude_unset=True)
+    return validated(RunConfig, values, where=f"{dataset}/{variant}/{scene}")
+
+
+def scaled(run: RunConfig, scale: float) -> RunConfig:
+    """`run` at about the share `scale` of its cost: all that it is made of shrinks together.
+
+    Steps shrink as `scale`, the batch as its square root, width and samples as its fourth root, the sides of images as
+    its eighth (by a power of two). The learning rate grows as far as the batch shrinks, which small networks bear: at
+    1/256 the paper's run has 3906 steps of 256 rays, width 64, 32 samples, images of half the size and 8e-3.
+    """
+    if scale == 1:
+        return run
+    model, train, data = run.model, run.train, run.data
+    root, fourth = scale**0.5, scale**0.25
+    boost = min(1 / root, MAX_LEARNING_RATE_BOOST)
+
+    def shrunk(value: int, share: float, least: int) -> int:
+        return max(min(value, least), round(value * share))
+
+    values = run.model_dump()
+    values["model"] |= {
+        "net_width": shrunk(model.net_width, fourth, 8),
+        "net_width_condition": shrunk(model.net_width_condition, fourth, 8),
+        "num_samples": shrunk(model.num_samples, fourth, 4),
+        "num_fine_samples": shrunk(model.num_fine_samples, fourth, 4),
+    }
+    values["train"] |= {
+        "max_steps": shrunk(train.max_steps, scale, 2),
+        "lr_delay_steps": shrunk(train.lr_delay_steps, scale, 1),
+        "batch_size": shrunk(train.batch_size, root, 16),
+        "lr_init": train.lr_init * boost,
+        "lr_final": train.lr_final * boost,
+    }
+    values["data"]["factor"] = max(data.factor, 1) * 2 ** int(-math.log2(scale) / 8 + 1e-9)
+    return validated(RunConfig, values, where=run.name)
+
+
+def run_from_settings(dataset: str, variant: str, scene: str, settings: Sequence[str], levels: int = 4) -> RunConfig:
+    """The run whose differences from the defaults are `settings`, each `section.key=value`."""
+    values = {"dataset": dataset, "variant": variant, "scene": scene, "levels": levels}
+    return validated(RunConfig, values | parse_settings(settings, ("model", "train", "data")))
+
+
+def operation_from_settings(settings: Sequence[str]) -> OperationConfig:
+    """The operation whose differences from the defaults are `settings`, each `operation.key=value`."""
+    return validated(OperationConfig, parse_settings(settings, ("operation",)).get("operation", {}))
+
+
+def parse_settings(settings: Sequence[str], sections: Sequence[str]) -> dict[str, dict[str, Any]]:
+    """`section.key=value` strings as nested mappings; a value is read as JSON, else as a word."""
+    values: dict[str, dict[str, Any]] = {}
+    for setting in settings:
+        path, equals, text = setting.partition("=")
+        section, dot, key = path.partition(".")
+        if not (equals and dot and section in sections):
+            raise ConfigError(f"{setting!r} is not of the form section.key=value with section {' or '.join(sections)}")
+        try:
+            value = json.loads(text)
+        except json.JSONDecodeError:
+            value = text
+        values.setdefault(section, {})[key] = value
+    return values
+
+
+def retyped(node: Any) -> Any:
+    """`node` with the numbers, truth values and nulls that Snakemake leaves as words within `--config key={...}`."""
+    if isinstance(node, Mapping):
+        return {key: retyped(value) for key, value in node.items()}
+    if isinstance(node, list):
+        return [retyped(item) for item in node]
+    if not isinstance(node, str):
+        return node
+    try:
+        value = json.loads(node.lower())
+    except json.JSONDecodeError:
+        return node
+    return value if isinstance(value, int | float | None) else node

@@ -1,0 +1,164 @@
+"""The runs of the configuration files: which they are, what each variant changes, and how they shrink."""
+
+from pathlib import Path
+
+import pytest
+import torch
+import yaml
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mipnerf.config import ModelConfig, RunConfig, parse_config
+from mipnerf.errors import ConfigError
+from mipnerf.model import MipNerf
+from mipnerf.runs import resolve_runs, scaled
+
+CONFIG = Path(__file__).parents[2] / "config"
+PAPER_TABLE_1 = [
+    "nerf",
+    "nerf_area",
+    "nerf_area_center",
+    "nerf_area_center_misc",
+    "mipnerf",
+    "mipnerf_wo_misc",
+    "mipnerf_wo_single_mlp",
+    "mipnerf_wo_area_loss",
+    "mipnerf_wo_ipe",
+]
+
+
+def suite_values(**changes) -> dict:
+    """What the workflow reads with --configfile config/paper.yaml, and `changes` on top."""
+    values = {}
+    for name in ("datasets", "variants", "paper"):
+        values |= yaml.safe_load((CONFIG / f"{name}.yaml").read_text())
+    return values | changes
+
+
+@pytest.fixture(scope="module")
+def paper() -> dict[str, RunConfig]:
+    return resolve_runs(parse_config(suite_values()))
+
+
+def test_the_paper_is_all_of_its_tables_and_llff(paper):
+    names = {(run.dataset, run.variant) for run in paper.values()}
+    assert {("multiscale_blender", variant) for variant in PAPER_TABLE_1} <= names
+    assert {("multiscale_blender", variant) for variant in ("ss_mipnerf", "ss_nerf_area_center_misc")} <= names
+    counts = {dataset: sum(run.dataset == dataset for run in paper.values()) for dataset, _ in names}
+    assert counts == {"multiscale_blender": 88, "blender": 56, "llff": 16, "multiscale_llff": 16}
+
+
+def test_the_paper_runs_with_its_schedule(paper):
+    for run in paper.values():
+        train = run.train
+        assert (train.max_steps, train.batch_size, train.lr_init, train.lr_final) == (1_000_000, 4096, 5e-4, 5e-6)
+
+
+@pytest.mark.parametrize(("variant", "parameters"), [("mipnerf", 612_740), ("nerf", 1_191_688)])
+def test_the_networks_have_the_parameters_of_the_paper(paper, variant, parameters):
+    """612K and 1,191K in Table 1."""
+    with torch.device("meta"):
+        model = MipNerf(paper[f"multiscale_blender/{variant}/lego"].model)
+    assert sum(p.numel() for p in model.parameters()) == parameters
+
+
+def test_two_networks_of_mip_nerf_are_twice_one(paper):
+    """The paper gives 1,191K, which is NeRF's count, for this row too."""
+    with torch.device("meta"):
+        model = MipNerf(paper["multiscale_blender/mipnerf_wo_single_mlp/lego"].model)
+    assert sum(p.numel() for p in model.parameters()) == 2 * 612_740
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "differing"),
+    [
+        ("nerf", "nerf_area", {"train.disable_multiscale_loss"}),
+        ("nerf_area", "nerf_area_center", {"data.use_pixel_centers"}),
+        (
+            "nerf_area_center",
+            "nerf_area_center_misc",
+            {"model.density_activation", "model.density_bias", "model.rgb_padding"},
+        ),
+        ("nerf_area_center_misc", "ss_nerf_area_center_misc", {"data.train_levels", "data.supersample"}),
+        ("mipnerf", "mipnerf_wo_misc", {"model.density_activation", "model.density_bias", "model.rgb_padding"}),
+        ("mipnerf", "mipnerf_wo_single_mlp", {"model.single_mlp"}),
+        ("mipnerf", "mipnerf_wo_area_loss", {"train.disable_multiscale_loss"}),
+        ("mipnerf", "mipnerf_wo_ipe", {"model.disable_integration"}),
+        ("mipnerf", "ss_mipnerf", {"data.supersample"}),
+    ],
+)
+def test_rows_of_the_tables_differ_by_what_their_names_say(paper, first, second, differing):
+    one, other = (paper[f"multiscale_blender/{variant}/lego"] for variant in (first, second))
+    assert {setting.partition("=")[0] for setting in set(one.settings()) ^ set(other.settings())} == differing
+
+
+def test_a_variant_that_only_evaluates_is_the_training_of_another(paper):
+    one, other = (paper[f"multiscale_blender/{variant}/lego"] for variant in ("mipnerf", "ss_mipnerf"))
+    assert one.training_settings() == other.training_settings()
+    assert other.data.supersample
+
+
+def test_a_variant_that_only_evaluates_cannot_change_the_training():
+    variants = suite_values()["variants"] | {"odd": {"model_of": "mipnerf", "model": {"net_width": 8}}}
+    with pytest.raises(ConfigError, match=r"variants.odd: model.net_width would change the training.*mipnerf"):
+        parse_config(suite_values(variants=variants))
+
+
+@pytest.mark.parametrize(("model_of", "message"), [("mipnarf", "mipnerf"), ("ss_mipnerf", "no networks of its own")])
+def test_the_network_of_another_variant_has_to_be_there(model_of, message):
+    variants = suite_values()["variants"] | {"odd": {"model_of": model_of}}
+    runs = [{"dataset": "multiscale_blender", "scenes": ["lego"], "variants": ["odd"]}]
+    with pytest.raises(ConfigError, match=message):
+        resolve_runs(parse_config(suite_values(variants=variants, runs=runs)))
+
+
+def test_the_whole_scale_changes_nothing(paper):
+    for run in paper.values():
+        assert scaled(run, 1.0) is run
+
+
+def test_a_256th_is_the_run_that_the_documentation_names(paper):
+    run = scaled(paper["multiscale_blender/mipnerf/lego"], 1 / 256)
+    assert (run.train.max_steps, run.train.batch_size, run.train.lr_init) == (3906, 256, pytest.approx(8e-3))
+    assert (run.model.net_width, run.model.num_samples, run.data.factor) == (64, 32, 2)
+
+
+@given(st.floats(1e-7, 1), st.floats(1e-7, 1), st.sampled_from(["mipnerf", "nerf", "mipnerf_wo_single_mlp"]))
+def test_less_scale_is_never_more_work(paper, first, second, variant):
+    run = paper[f"multiscale_blender/{variant}/lego"]
+    small, large = (scaled(run, scale) for scale in sorted((first, second)))
+    for section, key in [
+        ("train", "max_steps"),
+        ("train", "batch_size"),
+        ("model", "net_width"),
+        ("model", "num_samples"),
+        ("model", "num_fine_samples"),
+    ]:
+        values = [getattr(getattr(of, section), key) for of in (small, large, run)]
+        assert values == sorted(values)
+    assert small.data.factor >= large.data.factor >= 1
+    assert run.train.lr_init <= large.train.lr_init <= small.train.lr_init <= 1e-2 + 1e-12
+
+
+def test_what_is_small_already_does_not_grow():
+    run = RunConfig(
+        dataset="d",
+        variant="v",
+        scene="s",
+        levels=1,
+        model={"net_width": 4, "num_samples": 2},
+        train={"max_steps": 1, "batch_size": 3, "lr_delay_steps": 0},
+    )
+    small = scaled(run, 1e-6)
+    assert (small.model.net_width, small.model.num_samples) == (4, 2)
+    assert (small.train.max_steps, small.train.batch_size, small.train.lr_delay_steps) == (1, 3, 0)
+
+
+@pytest.mark.parametrize(
+    "model",
+    [{"ray_shape": "point"}, {"num_fine_samples": 8}, {"ray_shape": "point", "num_fine_samples": 8, "num_samples": 3}],
+    ids=str,
+)
+def test_points_and_volumes_are_not_mixed(model):
+    with pytest.raises(ValueError, match="point"):
+        ModelConfig(**model)

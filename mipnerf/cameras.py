@@ -1,12 +1,13 @@
 """Cameras and rays: from pixels of posed images to the cones that the network is trained on."""
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import Self
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from mipnerf.config import DataConfig
 from mipnerf.datasets.scene import Scene
 
 # A pixel's cone has the standard deviation of a uniform square of its width (section 3.1).
@@ -19,7 +20,7 @@ class Rays:
 
     origins: Tensor  # [N, 3]
     directions: Tensor  # [N, 3]
-    viewdirs: Tensor  # [N, 3], of unit length
+    viewdirs: Tensor  # [N, 3], of unit length except in NDC
     radii: Tensor  # [N, 1]
     lossmult: Tensor  # [N, 1]
     near: Tensor  # [N, 1]
@@ -38,17 +39,27 @@ class Cameras:
 
     pixel_to_direction: Tensor  # [V, 3, 3]: direction = matrix @ (x + 0.5, y + 0.5, 1)
     origins: Tensor  # [V, 3]
-    radii: Tensor  # [V]
+    radii: Tensor  # [V], without NDC
     lossmults: Tensor  # [V]
     nears: Tensor  # [V]
     fars: Tensor  # [V]
+    sizes: Tensor  # [V, 2] int64, columns and rows of pixels
+    planes: Tensor  # [V, 2], width and height of the image plane at unit distance
+    ndc: bool = False  # rays are taken to normalised device coordinates
+    unit_viewdirs: bool = True  # with NDC; the reference leaves them at the length of the directions
 
     @classmethod
-    def from_scene(cls, scene: Scene, device: torch.device | str = "cpu") -> Self:
-        """Cameras of all views; products are taken in float64 and stored in float32."""
+    def from_scene(cls, scene: Scene, device: torch.device | str = "cpu", data: DataConfig | None = None) -> Self:
+        """Cameras of all views; products are taken in float64 and stored in float32.
+
+        Of `data` (default: `DataConfig()`) it honours `use_pixel_centers` and `ndc_unit_viewdirs`.
+        """
+        data = data or DataConfig()
         matrices = np.einsum("vij,vjk->vik", scene.camtoworlds[:, :, :3], scene.pix2cams)
         # Neighbouring rows differ by the matrix's second column (the reference's rule, constant without NDC).
         radii = np.linalg.norm(matrices[:, :, 1], axis=-1) * RADIUS_PER_PIXEL_WIDTH
+        if not data.use_pixel_centers:
+            matrices[:, :, 2] -= 0.5 * (matrices[:, :, 0] + matrices[:, :, 1])
 
         def tensor(array: np.ndarray) -> Tensor:
             return torch.as_tensor(array, dtype=torch.float32, device=device)
@@ -60,28 +71,78 @@ class Cameras:
             lossmults=tensor(scene.lossmults),
             nears=tensor(scene.nears),
             fars=tensor(scene.fars),
+            sizes=torch.as_tensor(np.stack([scene.widths, scene.heights], axis=-1), device=device),
+            # The principal point is the middle of the image plane, also where pixels are cut off.
+            planes=tensor(scene.pix2cams[:, :2, 2] * [-2, 2]),
+            ndc=scene.ndc,
+            unit_viewdirs=data.ndc_unit_viewdirs or not scene.ndc,
+        )
+
+    def supersampled(self, k: int) -> Self:
+        """The same image planes with `k` x `k` finer pixels; rays of weight and bounds as before."""
+        finer = torch.tensor([1 / k, 1 / k, 1], device=self.origins.device)
+        return replace(
+            self,
+            pixel_to_direction=self.pixel_to_direction * finer,
+            radii=self.radii / k,
+            sizes=self.sizes * k,
         )
 
     def cast(self, view: Tensor, x: Tensor, y: Tensor) -> Rays:
-        """Rays through the centres of pixels: view, column x and row y, each an integer tensor [N]."""
-        dtype = self.pixel_to_direction.dtype
-        pixel = torch.stack([x.to(dtype) + 0.5, y.to(dtype) + 0.5, torch.ones_like(x, dtype=dtype)], dim=-1)
-        directions = (self.pixel_to_direction[view] * pixel[:, None, :]).sum(-1)
+        """Rays through pixels: view, column x and row y, each an integer tensor [N].
+
+        In NDC (`LLFF._generate_rays` of the reference) origins, directions and radii are those of the warped rays, and
+        `viewdirs` still the directions in the world.
+        """
+        origins, directions, radii = self.origins[view], self._directions(view, x, y), self.radii[view, None]
+        viewdirs = directions
+        if self.unit_viewdirs:
+            viewdirs = directions / torch.linalg.norm(directions, dim=-1, keepdim=True)
+        if self.ndc:
+            radii = self._ndc_radii(view, x, y)
+            origins, directions = self._to_ndc(view, directions)
         return Rays(
-            origins=self.origins[view],
+            origins=origins,
             directions=directions,
-            viewdirs=directions / torch.linalg.norm(directions, dim=-1, keepdim=True),
-            radii=self.radii[view, None],
+            viewdirs=viewdirs,
+            radii=radii,
             lossmult=self.lossmults[view, None],
             near=self.nears[view, None],
             far=self.fars[view, None],
         )
 
+    def _directions(self, view: Tensor, x: Tensor, y: Tensor) -> Tensor:
+        """[..., N, 3] of the pixels x, y [..., N] of the views [N]."""
+        dtype = self.pixel_to_direction.dtype
+        pixel = torch.stack([x.to(dtype) + 0.5, y.to(dtype) + 0.5, torch.ones_like(x, dtype=dtype)], dim=-1)
+        return (self.pixel_to_direction[view] * pixel[..., None, :]).sum(-1)
+
+    def _to_ndc(self, view: Tensor, directions: Tensor) -> tuple[Tensor, Tensor]:
+        """Origins and directions [..., N, 3] in NDC of rays of the views [N]."""
+        width, height = self.planes[view].unbind(-1)
+        return convert_to_ndc(self.origins[view], directions, focal=1.0, w=width, h=height)
+
+    def _ndc_radii(self, view: Tensor, x: Tensor, y: Tensor) -> Tensor:
+        """[N, 1]: half the sum of the distances of a pixel's origin to those of the next row and column, scaled.
+
+        As in the reference, the last row (column) has the distances of the last but two to the last but one.
+        """
+        columns, rows = self.sizes[view].unbind(-1)
+        left = torch.where(x == columns - 1, (columns - 3).clamp(min=0), x)
+        top = torch.where(y == rows - 1, (rows - 3).clamp(min=0), y)
+        corners = self._directions(view, torch.stack([x, x, left, left + 1]), torch.stack([top, top + 1, y, y]))
+        above, below, before, after = self._to_ndc(view, corners)[0]
+        distances = torch.linalg.norm(below - above, dim=-1) + torch.linalg.norm(after - before, dim=-1)
+        return 0.5 * distances[:, None] * RADIUS_PER_PIXEL_WIDTH
+
 
 def convert_to_ndc(
-    origins: Tensor, directions: Tensor, focal: float, w: int, h: int, near: float = 1.0
+    origins: Tensor, directions: Tensor, focal: float, w: float | Tensor, h: float | Tensor, near: float = 1.0
 ) -> tuple[Tensor, Tensor]:
-    """Rays [..., 3] of a forward-facing camera in normalised device coordinates (appendix C of the NeRF paper)."""
+    """Rays [..., 3] of a forward-facing camera in normalised device coordinates (appendix C of the NeRF paper).
+
+    The image plane is `w` x `h` (numbers or [...]) at the distance `focal`.
+    """
     t = -(near + origins[..., 2]) / (directions[..., 2] + 1e-15)
     origins = origins + t[..., None] * directions
     ox, oy, oz = origins.unbind(-1)

@@ -1,12 +1,17 @@
-"""Tiny Blender scenes on disk, and snapshots of folders, for tests of the data layer."""
+"""Tiny Blender and LLFF scenes on disk, their rays, and snapshots of folders, for tests of the data layer."""
 
 import json
 import math
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+import torch
 from PIL import Image
 
+from mipnerf.batching import integer_tensor, to_rgb
+from mipnerf.cameras import Cameras
+from mipnerf.config import DataConfig
 from mipnerf.datasets.scene import Scene
 
 ANGLE = 0.6911112070083618
@@ -23,6 +28,39 @@ def write_scene(folder: Path, views: dict[str, int] | None = None, width: int = 
             Image.fromarray(pixels).save(folder / split / f"r_{i}.png", compress_level=1)
             frames.append({"file_path": f"./{split}/r_{i}", "transform_matrix": look_at_centre(rng).tolist()})
         write_transforms(folder, split, {"camera_angle_x": ANGLE, "frames": frames})
+    return folder
+
+
+def write_llff_scene(
+    folder: Path,
+    views: int = 10,
+    width: int = 16,
+    height: int = 12,
+    factors: Sequence[int] = (1,),
+    suffix: str = ".png",
+) -> Path:
+    """An LLFF scene of noise, seen by cameras that face -z from near the origin.
+
+    Images of `width` x `height` are in `images`, and for a factor above 1 smaller ones, of the mean, in `images_N`.
+    """
+    rng = np.random.default_rng(7)
+    rows = []
+    for _ in range(views):
+        back = np.append(0.1 * rng.normal(size=2), 1)
+        back /= np.linalg.norm(back)
+        right = np.cross([0, 1, 0], back)
+        right /= np.linalg.norm(right)
+        position, intrinsics = rng.uniform(-1, 1, 3) * [1, 1, 0.2], [height, width, 1.2 * width]
+        matrix = np.stack([np.cross(right, back), right, back, position, intrinsics], axis=1)
+        rows.append([*matrix.ravel(), *rng.uniform([2, 10], [3, 20])])
+    folder.mkdir(parents=True, exist_ok=True)
+    np.save(folder / "poses_bounds.npy", rows)
+    images = rng.integers(0, 256, (views, height, width, 3), dtype=np.uint8)
+    for factor in factors:
+        place = folder / (f"images_{factor}" if factor > 1 else "images")
+        place.mkdir()
+        for i, image in enumerate(images):
+            Image.fromarray(image).reduce(factor).save(place / f"{i:03d}{suffix}")
     return folder
 
 
@@ -76,3 +114,13 @@ def rays(scene: Scene, view: int, yx: np.ndarray) -> dict[str, np.ndarray]:
         "far": scene.fars[view] * ones,
         "pixels": rgba[:, :3] * rgba[:, 3:] + 1 - rgba[:, 3:],
     }
+
+
+def cast_rays(
+    scene: Scene, view: int, yx: np.ndarray, data: DataConfig | None = None, white_bkgd: bool = True
+) -> dict[str, np.ndarray]:
+    """Rays and colours of the pixels `yx` [N, 2] (row, column) as the network gets them, in float32."""
+    y, x = torch.as_tensor(yx, dtype=torch.int64).unbind(-1)
+    rays = Cameras.from_scene(scene, data=data).cast(torch.full_like(x, view), x, y)
+    colours = to_rgb(integer_tensor(scene.images[view][y, x]), white_bkgd, scene.max_value)
+    return {name: values.numpy() for name, values in vars(rays).items()} | {"pixels": colours.numpy()}

@@ -12,6 +12,7 @@ from mipnerf.datasets.scene import (
     check_poses,
     check_size,
     decode_png,
+    evenly_spread,
     finite_array,
     parallel,
     pinhole_pix2cam,
@@ -71,25 +72,37 @@ def read_transforms(folder: Path, split: str) -> BlenderSplit:
     return BlenderSplit(paths, names, np.stack(camtoworlds), angle)
 
 
-def load_scene(folder: Path, split: str, near: float = NEAR, far: float = FAR, workers: int | None = None) -> Scene:
-    """One split at full resolution: level 0, lossmult 1. Raises `DataError` as `read_transforms`, and for bad images.
+def load_scene(
+    folder: Path,
+    split: str,
+    near: float = NEAR,
+    far: float = FAR,
+    workers: int | None = None,
+    *,
+    max_views: int | None = None,
+    view: int | None = None,
+) -> Scene:
+    """One split at full resolution: level 0, lossmult 1 (`Blender` of the reference).
 
-    All images need to have one size.
+    `max_views` keeps that many views, evenly spread; `view` only that one. Other images are not read. All images need
+    to have one size. Raises `DataError` as `read_transforms`, and for bad images; `ConfigError` as `evenly_spread`.
     """
     data = read_transforms(folder, split)
-    images = parallel(lambda path: decode_png(read_bytes(path), path), data.paths, workers)
+    chosen = evenly_spread(len(data.paths), max_views, view)
+    paths = [data.paths[i] for i in chosen]
+    images = parallel(lambda path: decode_png(read_bytes(path), path), paths, workers)
     height, width = images[0].shape[:2]
-    for path, image in zip(data.paths, images, strict=True):
+    for path, image in zip(paths, images, strict=True):
         check_size(image, path, width, height)
     views = len(images)
     return Scene(
         images=images,
-        camtoworlds=data.camtoworlds[:, :3],
+        camtoworlds=data.camtoworlds[chosen, :3],
         pix2cams=np.tile(pinhole_pix2cam(data.focal(width), width, height), (views, 1, 1)),
         nears=np.full(views, near),
         fars=np.full(views, far),
         lossmults=np.ones(views),
         levels=np.zeros(views, dtype=np.int64),
-        views=np.arange(views),
-        names=data.names,
+        views=chosen,
+        names=[data.names[i] for i in chosen],
     )

@@ -8,7 +8,9 @@ from mipnerf.datasets.scene import (
     Scene,
     check_poses,
     check_size,
+    chosen_levels,
     decode_png,
+    evenly_spread,
     finite_array,
     parallel,
     read_bytes,
@@ -16,7 +18,7 @@ from mipnerf.datasets.scene import (
     require,
     safe_path,
 )
-from mipnerf.errors import ConfigError, DataError
+from mipnerf.errors import DataError
 
 # Shape of one entry of each numeric list of metadata.json.
 SHAPES = {
@@ -32,21 +34,31 @@ SHAPES = {
 }
 
 
-def load_scene(folder: Path, split: str, max_views: int | None = None, workers: int | None = None) -> Scene:
+def load_scene(
+    folder: Path,
+    split: str,
+    max_views: int | None = None,
+    workers: int | None = None,
+    *,
+    level: int | None = None,
+    view: int | None = None,
+) -> Scene:
     """One split with all its levels, in the order of the file: view 0 at levels 0, 1, ..., then view 1.
 
-    `max_views` keeps that many views, evenly spaced, each with all its levels. Raises `DataError` if metadata.json is
-    missing, malformed or contradicts itself or the images, and `ConfigError` for `max_views` below 1.
+    `max_views` keeps that many views, evenly spread, each with all its levels; `view` only that one, and `level` only
+    that level. Other images are not read. Raises `DataError` if metadata.json is missing, malformed or contradicts
+    itself or the images, and `ConfigError` for `max_views` below 1 and a view or level that there is not.
     """
     path = folder / "metadata.json"
     names, arrays = read_metadata(path, split)
-    chosen = choose_views(arrays["label"], max_views, f"{path}: {split}: 'label'")
+    entries = entries_by_view(arrays["label"], f"{path}: {split}: 'label'")
+    num_views, num_levels = entries.shape
+    chosen = entries[evenly_spread(num_views, max_views, view)][:, chosen_levels(num_levels, level)].ravel()
     images = parallel(
         lambda i: read_level(folder, names[i], arrays["width"][i], arrays["height"][i], f"{path}: {split}: entry {i}"),
         chosen,
         workers,
     )
-    num_levels = int(arrays["label"].max()) + 1
     arrays = {key: values[chosen] for key, values in arrays.items()}
     return Scene(
         images=images,
@@ -92,18 +104,12 @@ def is_count(values: np.ndarray) -> np.ndarray:
     return (values >= 1) & (values == np.round(values))
 
 
-def choose_views(labels: np.ndarray, max_views: int | None, where: str) -> np.ndarray:
-    """Indices [K] of `max_views` evenly spaced views with all their levels; `labels` [V] run 0, 1, ... in each view."""
+def entries_by_view(labels: np.ndarray, where: str) -> np.ndarray:
+    """Indices [V, L] of all entries; `labels` [V * L] have to run 0, 1, ... in each view."""
     num_levels = int(labels.max()) + 1
     if num_levels < 1 or len(labels) % num_levels or np.any(labels != np.arange(len(labels)) % num_levels):
         raise DataError(f"{where} must run 0, 1, ... through the same levels for every view")
-    entries = np.arange(len(labels)).reshape(-1, num_levels)
-    if max_views is None:
-        return entries.ravel()
-    if max_views < 1:
-        raise ConfigError(f"max_views must be at least 1, found {max_views}")
-    count = min(max_views, len(entries))
-    return entries[np.arange(count) * len(entries) // count].ravel()
+    return np.arange(len(labels)).reshape(-1, num_levels)
 
 
 def read_level(folder: Path, name: object, width: float, height: float, where: str) -> np.ndarray:

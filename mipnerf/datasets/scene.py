@@ -19,8 +19,9 @@ from mipnerf.threads import available_cpus
 
 # What Pillow raises for a damaged file depends on where the damage is.
 DECODE_ERRORS = (OSError, SyntaxError, ValueError, EOFError, struct.error, zlib.error, Image.DecompressionBombError)
-SCENE_MARKER = "transforms_train.json"  # every scene in the Blender layout has it
+SCENE_MARKERS = ("transforms_train.json", "poses_bounds.npy")  # of the layouts of Blender and of LLFF
 PNG_BIT_DEPTH = 24  # offset in the file; Pillow cuts 16 bits to 8 without a word
+PNG_START = b"\x89PNG"
 PNG_END = b"\0\0\0\0IEND\xaeB`\x82"
 SHOWN_BYTES = 40
 
@@ -32,7 +33,7 @@ class Scene:
     A pixel (x, y) of view i is seen along `camtoworlds[i, :, :3] @ pix2cams[i] @ (x + .5, y + .5, 1)`, not normalised.
     """
 
-    images: list[np.ndarray]  # per view uint8 [H, W, 4] (RGBA, straight alpha) or [H, W, 3]
+    images: list[np.ndarray]  # per view uint8 or uint16 [H, W, 4] (RGBA, straight alpha) or [H, W, 3]
     camtoworlds: np.ndarray  # [V, 3, 4] float64
     pix2cams: np.ndarray  # [V, 3, 3] float64
     nears: np.ndarray  # [V] float64, along the unnormalised direction
@@ -41,6 +42,8 @@ class Scene:
     levels: np.ndarray  # [V] int64, 0 = full resolution
     views: np.ndarray  # [V] int64, which picture of the split this is, whatever its level
     names: list[str]  # file names relative to the scene folder
+    max_value: int = 255  # pixel value that stands for 1
+    ndc: bool = False  # rays are to be taken to normalised device coordinates
 
     def __post_init__(self):
         views = len(self.images)
@@ -50,8 +53,8 @@ class Scene:
             if np.shape(getattr(self, name)) != shape:
                 raise ValueError(f"{name} of {views} views has shape {np.shape(getattr(self, name))}, expected {shape}")
         for name, image in zip(self.names, self.images, strict=True):
-            if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] not in (3, 4):
-                raise ValueError(f"{name}: {image.dtype} {image.shape} is not uint8 [H, W, 3 or 4]")
+            if image.dtype not in (np.uint8, np.uint16) or image.ndim != 3 or image.shape[2] not in (3, 4):
+                raise ValueError(f"{name}: {image.dtype} {image.shape} is not uint8 or uint16 [H, W, 3 or 4]")
 
     @property
     def num_views(self) -> int:
@@ -75,16 +78,12 @@ class Scene:
     def select(self, indices: Sequence[int] | np.ndarray) -> "Scene":
         """The views `indices` (or those where a boolean mask is true), in that order; pixels are shared, not copied."""
         chosen = np.arange(self.num_views)[np.asarray(indices)]
-        return Scene(
+        arrays = ("camtoworlds", "pix2cams", "nears", "fars", "lossmults", "levels", "views")
+        return replace(
+            self,
             images=[self.images[i] for i in chosen],
-            camtoworlds=self.camtoworlds[chosen],
-            pix2cams=self.pix2cams[chosen],
-            nears=self.nears[chosen],
-            fars=self.fars[chosen],
-            lossmults=self.lossmults[chosen],
-            levels=self.levels[chosen],
-            views=self.views[chosen],
             names=[self.names[i] for i in chosen],
+            **{name: getattr(self, name)[chosen] for name in arrays},
         )
 
     def at_level(self, level: int) -> "Scene":
@@ -101,6 +100,25 @@ class Scene:
             )
         return replace(self, nears=nears, fars=fars)
 
+    def downsampled(self, factor: int) -> "Scene":
+        """Every image `factor` times smaller, a pixel the mean of `factor` x `factor`, exactly: kept as their sum.
+
+        A `factor` of 0 or 1 changes nothing. Raises `ConfigError` where a size is no multiple of `factor`, or the sums
+        do not fit into 16 bits.
+        """
+        if factor <= 1:
+            return self
+        max_value = self.max_value * factor**2
+        if max_value > np.iinfo(np.uint16).max:
+            raise ConfigError(f"data.factor {factor} is too large: the sum of so many pixels takes more than 16 bits")
+        for name, width, height in zip(self.names, self.widths, self.heights, strict=True):
+            if width % factor or height % factor:
+                raise ConfigError(f"data.factor {factor} must divide the {width} x {height} pixels of {name}")
+        pix2cams = self.pix2cams.copy()
+        pix2cams[:, :, :2] *= factor
+        images = parallel(lambda image: box_sum(image, factor), self.images)
+        return replace(self, images=images, pix2cams=pix2cams, max_value=max_value)
+
     def fingerprint(self) -> str:
         """SHA-256 (hex) of everything that changes a training: pixels, cameras, bounds, weights, levels, their order.
 
@@ -112,10 +130,42 @@ class Scene:
             digest.update(np.ascontiguousarray(image))
         for values in (self.camtoworlds, self.pix2cams, self.nears, self.fars, self.lossmults, self.levels):
             digest.update(np.ascontiguousarray(values, dtype="<f8"))
+        # As it was before there were other kinds of scenes: a training that has begun must find its checkpoints.
+        if (self.max_value, self.ndc) != (255, False):
+            digest.update(repr((self.max_value, self.ndc)).encode())
         return digest.hexdigest()
 
 
-def pinhole_pix2cam(focal: float, width: int, height: int) -> np.ndarray:
+def evenly_spread(count: int, max_views: int | None = None, view: int | None = None) -> np.ndarray:
+    """Indices [K] of at most `max_views` of `count` views, evenly spread; or only `view`.
+
+    Raises `ConfigError` for `max_views` below 1, and where there is no such `view`.
+    """
+    if view is not None:
+        if not 0 <= view < count:
+            raise ConfigError(f"view {view} does not exist; the split has views 0 to {count - 1}")
+        return np.array([view])
+    if max_views is not None and max_views < 1:
+        raise ConfigError(f"max_views must be at least 1, found {max_views}")
+    chosen = min(max_views or count, count)
+    return np.arange(chosen) * count // chosen
+
+
+def chosen_levels(num_levels: int, level: int | None = None) -> list[int]:
+    """All levels, or only `level`; `ConfigError` where there is no such level."""
+    if level is not None and not 0 <= level < num_levels:
+        raise ConfigError(f"level {level} does not exist; the scene has levels 0 to {num_levels - 1}")
+    return list(range(num_levels)) if level is None else [level]
+
+
+def box_sum(image: np.ndarray, factor: int, dtype: type = np.uint16) -> np.ndarray:
+    """[H / factor, W / factor, C] of `dtype`: sums over squares of `factor` x `factor` pixels of [H, W, C]."""
+    height, width, channels = image.shape
+    blocks = image.reshape(height // factor, factor, width // factor, factor, channels)
+    return blocks.sum(axis=(1, 3), dtype=dtype)
+
+
+def pinhole_pix2cam(focal: float, width: float, height: float) -> np.ndarray:
     """[3, 3] float64: pixel (x, y, 1) to camera direction; x right, y up, looking along -z (OpenGL)."""
     return np.array([[1 / focal, 0.0, -0.5 * width / focal], [0.0, -1 / focal, 0.5 * height / focal], [0.0, 0.0, -1.0]])
 
@@ -131,9 +181,14 @@ def parallel(function: Callable, items: Iterable, workers: int | None = None, pr
         return list(tqdm(pool.map(function, items), **bar))
 
 
+def is_scene(folder: Path) -> bool:
+    """Whether `folder` holds a scene in the layout of Blender or of LLFF."""
+    return any((folder / marker).exists() for marker in SCENE_MARKERS)
+
+
 def refuse_to_replace(target: Path) -> None:
     """`DataError` if making the scene `target` anew would delete files that are no scene's."""
-    if target.is_file() or (target.is_dir() and any(target.iterdir()) and not (target / SCENE_MARKER).exists()):
+    if target.is_file() or (target.is_dir() and any(target.iterdir()) and not is_scene(target)):
         raise DataError(f"{target} would be replaced, but holds no scene; name a folder for this scene alone")
 
 
@@ -155,7 +210,7 @@ def decode_png(data: bytes, path: Path, modes: Sequence[str] = ("RGBA", "RGB")) 
         with Image.open(io.BytesIO(data), formats=["PNG"]) as image:
             image.verify()  # the checksums, which decoding alone ignores
         with Image.open(io.BytesIO(data), formats=["PNG"]) as image:
-            mode, pixels = image.mode, np.asarray(image)
+            mode, pixels = image.mode, np.array(image)
     except DECODE_ERRORS as error:
         raise DataError(
             f"{path}: not a whole, undamaged PNG image ({len(data)} bytes; {error}); fetch or convert the scene anew"
@@ -165,6 +220,32 @@ def decode_png(data: bytes, path: Path, modes: Sequence[str] = ("RGBA", "RGB")) 
     if data[PNG_BIT_DEPTH] != 8:
         raise DataError(f"{path}: pixels have {data[PNG_BIT_DEPTH]} bits a channel, allowed is 8")
     return pixels
+
+
+def decode_image(data: bytes, path: Path) -> np.ndarray:
+    """uint8 [H, W, 3] of the RGB PNG or JPEG `data`, as stored: no rotation by a camera's note is applied.
+
+    Raises `DataError` naming `path`; a JPEG has no checksums, so only damage that stops its decoding is noticed.
+    """
+    if data.startswith(PNG_START):
+        return decode_png(data, path, modes=["RGB"])
+    try:
+        with Image.open(io.BytesIO(data), formats=["JPEG"]) as image:
+            mode, pixels = image.mode, np.array(image)
+    except DECODE_ERRORS as error:
+        raise DataError(f"{path}: not a whole, undamaged PNG or JPEG image ({error}); fetch the scene anew") from None
+    if mode != "RGB":
+        raise DataError(f"{path}: pixels are {mode}, allowed is RGB with 8 bits a channel")
+    return pixels
+
+
+def image_size(path: Path) -> tuple[int, int]:
+    """Width and height that the header of a PNG or JPEG image states; `DataError` if it has none."""
+    try:
+        with Image.open(path, formats=["PNG", "JPEG"]) as image:
+            return image.size
+    except DECODE_ERRORS as error:
+        raise DataError(f"{path}: not a PNG or JPEG image ({error}); fetch the scene anew") from None
 
 
 def check_size(pixels: np.ndarray, path: Path, width: int, height: int) -> None:

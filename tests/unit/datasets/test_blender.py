@@ -3,10 +3,10 @@ import math
 import numpy as np
 import pytest
 from PIL import Image
-from scene_files import ANGLE, rays, read_transforms_file, write_scene, write_transforms
+from scene_files import ANGLE, read_transforms_file, write_scene, write_transforms
 
 from mipnerf.datasets.blender import load_scene, read_transforms
-from mipnerf.errors import DataError
+from mipnerf.errors import ConfigError, DataError
 
 
 @pytest.fixture
@@ -141,14 +141,18 @@ def test_a_truncated_image_is_named(folder):
         load_scene(folder, "train")
 
 
-@pytest.mark.golden
-@pytest.mark.parametrize(("split", "view"), [("train", 0), ("train", 5), ("test", 0), ("test", 1)])
-def test_rays_and_pixels_equal_the_reference_loader(golden_dir, compare, split, view):
-    scene = load_scene(golden_dir / "scenes" / "lego_tiny", split)
-    with np.load(golden_dir / "data_blender_factor0.npz") as golden:
-        expected = {key.partition(".")[2]: golden[key] for key in golden if key.startswith(f"{split}{view}.")}
-        assert scene.num_views == golden[f"{split}.n_examples"]
-    assert (scene.heights[view], scene.widths[view]) == tuple(expected["hw"])
-    # The reference computes in float32 here, and its radii from differences of directions.
-    for name, values in rays(scene, view, expected["yx"]).items():
-        compare(f"data_blender_factor0/{split}{view}.{name}", values, expected[name], atol=1e-6)
+@pytest.mark.parametrize(("options", "views"), [({"view": 1}, [1]), ({"max_views": 2}, [0, 1]), ({}, [0, 1, 2])])
+def test_views_that_are_asked_for_are_those_of_the_whole(folder, options, views):
+    whole = load_scene(folder, "train")
+    scene = load_scene(folder, "train", **options)
+    assert scene.views.tolist() == views
+    assert scene.names == [whole.names[i] for i in views]
+    assert scene.fingerprint() == whole.select(views).fingerprint()
+
+
+def test_views_that_are_not_asked_for_are_not_decoded(folder):
+    for name in ("r_0.png", "r_2.png"):
+        (folder / "train" / name).write_bytes(b"")
+    assert load_scene(folder, "train", view=1).names == ["train/r_1.png"]
+    with pytest.raises(ConfigError, match="view 3 does not exist; the split has views 0 to 2"):
+        load_scene(folder, "train", view=3)

@@ -69,6 +69,28 @@ def test_views_that_are_not_asked_for_are_not_read(folder):
     assert load_scene(folder, "train", max_views=1).num_views == 3
 
 
+@pytest.mark.parametrize(
+    ("options", "chosen"),
+    [({"level": 2}, [2, 5, 8]), ({"view": 1}, [3, 4, 5]), ({"view": 2, "level": 0}, [6])],
+    ids=str,
+)
+def test_what_is_asked_for_is_the_selection_of_the_whole_and_nothing_else_is_read(folder, options, chosen):
+    whole = load_scene(folder, "train").select(chosen)
+    for path in folder.glob("images_train/*"):
+        if f"images_train/{path.name}" not in whole.names:
+            path.unlink()
+    scene = load_scene(folder, "train", **options)
+    assert scene.fingerprint() == whole.fingerprint()
+    assert (scene.names, scene.views.tolist()) == (whole.names, whole.views.tolist())
+
+
+def test_a_view_or_level_that_there_is_not_is_refused(converted):
+    with pytest.raises(ConfigError, match="view -1 does not exist; the split has views 0 to 6"):
+        load_scene(converted / "toy", "train", view=-1)
+    with pytest.raises(ConfigError, match="level 3 does not exist; the scene has levels 0 to 2"):
+        load_scene(converted / "toy", "train", level=3)
+
+
 def test_max_views_below_one_is_refused(converted):
     with pytest.raises(ConfigError, match="max_views must be at least 1, found 0"):
         load_scene(converted / "toy", "train", max_views=0)
@@ -162,7 +184,7 @@ def test_rays_and_pixels_equal_the_reference_loader(golden_scene, compare, split
     scenes, golden = golden_scene
     scene, expected = scenes[split], {name[len(f"{split}{view}.") :]: values for name, values in golden.items()
                                       if name.startswith(f"{split}{view}.")}  # fmt: skip
-    assert (scene.heights[view], scene.widths[view]) == tuple(expected["hw"])
+    compare(f"data_multicam/{split}{view}.hw", scene.images[view].shape[:2], expected["hw"])
     for name, values in rays(scene, view, expected["yx"]).items():
         # Colours are float32 there, and radii differences of directions of order 1.
         atol = {"pixels": 1e-6, "radii": 1e-12}.get(name, 1e-14)
@@ -176,8 +198,9 @@ def test_rays_and_pixels_equal_the_reference_loader(golden_scene, compare, split
 def test_all_pixels_in_file_order_equal_the_reference_batch(golden_scene, compare):
     scenes, golden = golden_scene
     scene, index = scenes["train"], golden["train_flat.index"]
-    assert [scenes[split].num_views for split in scenes] == [golden["train.n_examples"], golden["test.n_examples"]]
-    assert scene.num_pixels == golden["train_flat.n_rays"]
+    for split in scenes:
+        compare(f"data_multicam/{split}.n_examples", scenes[split].num_views, golden[f"{split}.n_examples"])
+    compare("data_multicam/train_flat.n_rays", scene.num_pixels, golden["train_flat.n_rays"])
     starts = np.concatenate([[0], np.cumsum(scene.widths * scene.heights)])
     for row, i in enumerate(index):
         view = int(np.searchsorted(starts, i, side="right")) - 1

@@ -11,7 +11,18 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from mipnerf.datasets.scene import Scene, decode_png, finite_array, parallel, pinhole_pix2cam, read_json, safe_path
+from mipnerf.datasets.scene import (
+    Scene,
+    decode_image,
+    decode_png,
+    evenly_spread,
+    finite_array,
+    image_size,
+    parallel,
+    pinhole_pix2cam,
+    read_json,
+    safe_path,
+)
 from mipnerf.errors import ConfigError, DataError
 
 PATH = Path("scene/train/r_0.png")
@@ -216,9 +227,88 @@ def test_safe_path_drops_the_leading_dot():
 
 
 def test_the_data_layer_never_imports_torch():
-    modules = "scene blender multiscale convert fetch"
+    modules = "scene blender multiscale convert fetch poses llff load"
     code = "import sys\n" + "".join(f"import mipnerf.datasets.{name}\n" for name in modules.split())
     subprocess.run([sys.executable, "-c", code + "assert 'torch' not in sys.modules"], check=True)
+
+
+def jpeg(mode: str = "RGB") -> bytes:
+    stream = BytesIO()
+    Image.open(BytesIO(png("RGB", (24, 16)))).convert(mode).save(stream, "JPEG")
+    return stream.getvalue()
+
+
+@pytest.mark.parametrize("data", [png("RGB"), jpeg()], ids=["PNG", "JPEG"])
+def test_decode_image_returns_the_pixels_of_either_format(data):
+    pixels = decode_image(data, PATH)
+    np.testing.assert_array_equal(pixels, np.asarray(Image.open(BytesIO(data))))
+    assert pixels.dtype == np.uint8
+
+
+@pytest.mark.parametrize("data", [png("RGBA"), png("L"), jpeg("L"), jpeg("CMYK")], ids=["RGBA", "L", "grey", "CMYK"])
+def test_decode_image_refuses_other_pixels(data):
+    with pytest.raises(DataError, match=r"r_0\.png: pixels are \w+, allowed is RGB with 8 bits a channel"):
+        decode_image(data, PATH)
+
+
+def test_decode_image_is_as_strict_with_png_as_decode_png():
+    data = bytearray(png("RGB"))
+    data[-20] ^= 1
+    for damaged in (bytes(data), png("RGB")[:-1], png16()):
+        with pytest.raises(DataError, match=r"r_0\.png"):
+            decode_image(damaged, PATH)
+
+
+def test_decode_image_notices_a_truncated_jpeg():
+    data = jpeg()
+    for length in range(len(data) - 2):
+        with pytest.raises(DataError, match=r"r_0\.png: not a whole, undamaged PNG"):
+            decode_image(data[:length], PATH)
+
+
+@pytest.mark.parametrize("data", [png("RGB", (24, 16)), jpeg()], ids=["PNG", "JPEG"])
+def test_image_size_reads_the_header_only(tmp_path, data):
+    path = tmp_path / "image"
+    path.write_bytes(data[: len(data) * 3 // 4])
+    assert image_size(path) == (24, 16)
+    path.write_bytes(b"no image")
+    with pytest.raises(DataError, match="image: not a PNG or JPEG image"):
+        image_size(path)
+
+
+@pytest.mark.parametrize("factor", [2, 4])
+def test_downsampled_pixels_are_sums_and_look_through_the_middle(scene, factor):
+    fine = scene.select([0, 2])
+    coarse = fine.downsampled(factor)
+    for image, whole in zip(coarse.images, fine.images, strict=True):
+        blocks = whole.reshape(4 // factor, factor, 8 // factor, factor, 4)
+        assert image.tolist() == blocks.sum((1, 3), dtype=int).tolist()
+        assert image.dtype == np.uint16
+    assert coarse.max_value == 255 * factor**2
+    middle = fine.pix2cams[0] @ [1.5 * factor, 0.5 * factor, 1]
+    np.testing.assert_allclose(coarse.pix2cams[0] @ [1.5, 0.5, 1], middle)
+    assert coarse.fingerprint() != fine.fingerprint()
+    assert coarse.downsampled(1) is coarse is coarse.downsampled(0)
+
+
+def test_downsampling_that_does_not_go_is_refused(scene):
+    with pytest.raises(ConfigError, match=r"data\.factor 4 must divide the 4 x 2 pixels of 1\.png"):
+        scene.downsampled(4)
+    with pytest.raises(ConfigError, match=r"data\.factor 17 is too large"):
+        scene.downsampled(17)
+
+
+def test_the_largest_sum_fits(scene):
+    white = np.full((16, 16, 4), 255, dtype=np.uint8)
+    largest = replace(scene.select([0]), images=[white]).downsampled(16)
+    assert largest.images[0].tolist() == [[[largest.max_value] * 4]]
+
+
+def test_evenly_spread_views():
+    assert evenly_spread(7).tolist() == list(range(7))
+    assert evenly_spread(7, 3).tolist() == [0, 2, 4]
+    assert evenly_spread(7, 99).tolist() == list(range(7))
+    assert evenly_spread(7, 3, view=5).tolist() == [5]
 
 
 def test_sixteen_bits_a_channel_are_refused_not_cut():

@@ -6,6 +6,7 @@ of the last), view (index in the test split), metric, value. All tables and figu
 
 import csv
 import io
+import json
 import math
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -37,6 +38,9 @@ METRICS = {
     "lpips": Metric("LPIPS", 4, False),
     "seconds_per_megapixel": Metric("Seconds per megapixel", 2, False),
 }
+# Shown beside them, but computed from means: no view has one.
+AVG_ERROR = "avg_error"
+SHOWN = METRICS | {AVG_ERROR: Metric("Average error", 4, False)}
 
 
 def level_name(level: int) -> str:
@@ -46,7 +50,7 @@ def level_name(level: int) -> str:
 
 def format_value(metric: str, value: float | None) -> str:
     """`value` with the metric's decimals, or an em dash for a missing one: the only place that rounds."""
-    return "—" if value is None or math.isnan(value) else f"{value:.{METRICS[metric].decimals}f}"
+    return "—" if value is None or math.isnan(value) else f"{value:.{SHOWN[metric].decimals}f}"
 
 
 def read_metrics(paths: Iterable[Path]) -> pd.DataFrame:
@@ -68,10 +72,10 @@ def write_metrics(path: Path, frame: pd.DataFrame) -> None:
 def read_history(path: Path) -> pd.DataFrame:
     """The training log with `HISTORY_COLUMNS`: numbers, `step` increasing, `seconds` since the start of training.
 
-    Raises `DataError`, naming file and line.
+    It is empty for a model that was trained elsewhere. Raises `DataError`, naming file and line.
     """
     records: list[list[float]] = []
-    for where, cells in _rows(path, _read_text(path), HISTORY_COLUMNS):
+    for where, cells in _rows(path, _read_text(path), HISTORY_COLUMNS, may_be_empty=True):
         step = _integer(where, "step", cells[0])
         if records and step <= records[-1][0]:
             raise DataError(f"{where}: step {step} does not come after step {records[-1][0]}; steps must increase")
@@ -132,6 +136,17 @@ def read_runs(folders: Iterable[Path]) -> list[Run]:
     return runs
 
 
+def lpips_reason(path: Path) -> str | None:
+    """Why LPIPS could not be measured, as `workflow_scripts/weights.py` recorded it; None where it could."""
+    try:
+        record = json.loads(_read_text(path))
+        return None if record["available"] else str(record["reason"])
+    except (ValueError, LookupError, TypeError) as error:
+        raise DataError(
+            f"{path}: is no record of the weights ({error}); run workflow_scripts/weights.py again"
+        ) from error
+
+
 def ordered_names(runs: Iterable[Run], key: str) -> list[str]:
     """The distinct names of `key` (dataset, variant or scene) in the order of first appearance."""
     return list(dict.fromkeys(getattr(run, key) for run in runs))
@@ -187,7 +202,7 @@ def _read_text(path: Path) -> str:
         raise DataError(f"{path}: cannot be read ({error}); run the step that writes it") from error
 
 
-def _rows(path: Path, text: str, columns: list[str]) -> Iterator[tuple[str, list[str]]]:
+def _rows(path: Path, text: str, columns: list[str], may_be_empty: bool = False) -> Iterator[tuple[str, list[str]]]:
     """Yield (file:line, cells) below a header that must be `columns`."""
     reader = csv.reader(io.StringIO(text, newline=""))
     header = next(reader, [])
@@ -199,7 +214,7 @@ def _rows(path: Path, text: str, columns: list[str]) -> Iterator[tuple[str, list
         if len(cells) != len(columns):
             raise DataError(f"{where}: has {len(cells)} cells instead of {len(columns)}; is the file cut off?")
         yield where, cells
-    if cells is None:
+    if cells is None and not may_be_empty:
         raise DataError(f"{path}:1: holds a header and no rows; run the step that writes it again")
 
 

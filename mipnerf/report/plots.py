@@ -13,7 +13,7 @@ from matplotlib.ticker import EngFormatter
 from mipnerf.files import atomic_path
 from mipnerf.report.frame import METRICS, Run, level_name, only_name, ordered_names, read_history
 from mipnerf.report.reference import MEAN, Reference
-from mipnerf.report.tables import ordered_metrics, summarise
+from mipnerf.report.summary import ordered_metrics, summarise
 
 STYLE = seaborn.axes_style("whitegrid") | {
     "font.size": 9,
@@ -39,7 +39,7 @@ PUBLISHED_BAR = {"linestyle": "", "marker": "_", "markersize": 14, "markeredgewi
 
 
 def plot_levels(runs: list[Run], reference: Reference) -> Figure:
-    """PSNR and SSIM of each variant against the level: thick the mean over the scenes, thin each scene.
+    """PSNR, SSIM and LPIPS of each variant against the level: thick the mean over the scenes, thin each scene.
 
     With a single level, against the scene instead. Dotted (or bars) is what was published for the same.
     """
@@ -50,7 +50,7 @@ def plot_levels(runs: list[Run], reference: Reference) -> Figure:
     draw = _draw_against_level if is_multiscale else _draw_against_scene
     with mpl.rc_context(STYLE):
         figure = Figure(figsize=SIZE, layout="constrained")
-        metrics = [metric for metric in ordered_metrics(results) if metric in ("psnr", "ssim")]
+        metrics = [metric for metric in ordered_metrics(results) if metric in ("psnr", "ssim", "lpips")]
         for axes, metric in zip(figure.subplots(1, len(metrics), squeeze=False)[0], metrics, strict=True):
             for variant, style in styles.items():
                 rows = results[(results["metric"] == metric) & (results["variant"] == variant)]
@@ -70,14 +70,20 @@ def plot_history(runs: list[Run]) -> Figure:
     """Training PSNR of each variant against step and time, smoothed by a centred running mean over 5 % of the log.
 
     One scene: faint what was logged. Several: thin each scene, thick their mean at the steps that all of them logged.
+    A run without a log (its model was trained elsewhere) is left out.
     """
     dataset, styles = only_name(runs, "dataset"), _styles(runs, marker="")
     has_scenes = len(_scenes(runs)) > 1
+    all_logs = [(run.variant, log) for run in runs if not (log := _smoothed_log(run)).empty]
     with mpl.rc_context(STYLE):
         figure = Figure(figsize=SIZE, layout="constrained")
+        if not all_logs:
+            figure.text(0.5, 0.5, f"{dataset}: no training was logged, all models come from elsewhere", ha="center")
+            return figure
         by_step, by_time = figure.subplots(1, 2, sharey=True)
+        styles = {variant: style for variant, style in styles.items() if variant in dict(all_logs)}
         for variant, style in styles.items():
-            logs = [_smoothed_log(run) for run in runs if run.variant == variant]
+            logs = [log for name, log in all_logs if name == variant]
             for axes, x in ((by_step, "step"), (by_time, "minutes")):
                 for log in logs:
                     _draw_faint(axes, log[x], log["smoothed" if has_scenes else "psnr"], style)

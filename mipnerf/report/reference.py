@@ -1,7 +1,7 @@
 """The published JAX numbers that the results are held against.
 
 Known are, per scene, the averages of mip-NeRF itself (its supplement), and for every method the means over the eight
-Blender scenes (Tables 1 and 2 of Barron et al., ICCV 2021).
+Blender scenes (Tables 1, 2 and 3 of Barron et al., ICCV 2021).
 """
 
 import math
@@ -13,18 +13,31 @@ import pandas as pd
 from mipnerf.errors import DataError
 
 MEAN = "mean"
+# The paper's name of each variant, by dataset. Pixels of a single size have equal areas: no area loss there.
 METHODS = {
-    "mipnerf": "Mip-NeRF",
-    "mipnerf_wo_misc": "Mip-NeRF w/o Misc.",
-    "mipnerf_wo_single_mlp": "Mip-NeRF w/o Single MLP",
-    "mipnerf_wo_area_loss": "Mip-NeRF w/o Area Loss",
-    "mipnerf_wo_ipe": "Mip-NeRF w/o IPE",
-    "nerf": "NeRF (Jax Impl.)",
-    "nerf_area": "NeRF + Area Loss",
-    "nerf_area_center": "NeRF + Area, Centered Pixels",
-    "nerf_area_center_misc": "NeRF + Area, Center, Misc.",
+    "multiscale_blender": {
+        "mipnerf": "Mip-NeRF",
+        "mipnerf_wo_misc": "Mip-NeRF w/o Misc.",
+        "mipnerf_wo_single_mlp": "Mip-NeRF w/o Single MLP",
+        "mipnerf_wo_area_loss": "Mip-NeRF w/o Area Loss",
+        "mipnerf_wo_ipe": "Mip-NeRF w/o IPE",
+        "nerf": "NeRF (Jax Impl.)",
+        "nerf_area": "NeRF + Area Loss",
+        "nerf_area_center": "NeRF + Area, Centered Pixels",
+        "nerf_area_center_misc": "NeRF + Area, Center, Misc.",
+        "ss_nerf_area_center_misc": "SS NeRF + Area, Center, Misc.",
+        "ss_mipnerf": "SS Mip-NeRF",
+    },
+    "blender": {
+        "mipnerf": "Mip-NeRF",
+        "mipnerf_wo_misc": "Mip-NeRF w/o Misc.",
+        "mipnerf_wo_single_mlp": "Mip-NeRF w/o Single MLP",
+        "mipnerf_wo_ipe": "Mip-NeRF w/o IPE",
+        "nerf": "NeRF (Jax Impl.)",
+        "nerf_area_center": "NeRF + Centered Pixels",
+        "nerf_area_center_misc": "NeRF + Center, Misc.",
+    },
 }
-TABLES = {"multiscale_blender": "multiscale_blender_table1.csv", "blender": "single_scale_blender_table2.csv"}
 LEVEL_COLUMNS = {
     "multiscale_blender": ["{}_full", "{}_half", "{}_quarter", "{}_eighth"],
     "blender": ["{}"],
@@ -33,7 +46,7 @@ LEVEL_COLUMNS = {
 
 @dataclass(frozen=True)
 class Reference:
-    """The published tables: `per_scene` as in the file, `tables` per dataset, indexed by the paper's names."""
+    """The published numbers: `per_scene` as in the file, `tables` per dataset, indexed by the paper's names."""
 
     per_scene: pd.DataFrame
     tables: dict[str, pd.DataFrame]
@@ -44,11 +57,8 @@ class Reference:
 
     def jax_levels(self, dataset: str, variant: str, metric: str) -> list[float] | None:
         """The eight-scene mean at each level, full resolution first; None where it was not published."""
-        columns = [column.format(metric) for column in LEVEL_COLUMNS.get(dataset, [])]
-        method = METHODS.get(variant)
-        if not columns or method not in self.tables[dataset].index or not {*columns} <= {*self.tables[dataset].columns}:
-            return None
-        return [float(value) for value in self.tables[dataset].loc[method, columns]]
+        levels = [self._cell(dataset, variant, column) for column in _level_columns(dataset, metric)]
+        return None if not levels or None in levels else [float(value) for value in levels]
 
     def jax_average(self, dataset: str, variant: str, scene: str, metric: str, num_levels: int) -> float | None:
         """The mean over all levels of one scene, or of all eight for the scene `MEAN`; None where it was not published.
@@ -59,13 +69,33 @@ class Reference:
             return None
         if scene == MEAN:
             levels = self.jax_levels(dataset, variant, metric)
-            return sum(levels) / len(levels) if levels else None
+            if levels is not None:
+                return sum(levels) / len(levels)
+            average = self._cell(dataset, variant, metric)
+            return None if average is None else float(average)
         rows = self._jax_scenes(dataset)
         rows = rows[rows["scene"] == scene]
         if variant != "mipnerf" or metric not in rows or rows.empty:
             return None
         value = float(rows[metric].iloc[0])
         return None if math.isnan(value) else value
+
+    def train_hours(self, dataset: str, variant: str) -> float | None:
+        """Hours of one training on a TPU v2 with 32 cores; None where they were not published."""
+        hours = self._cell(dataset, variant, "train_hours")
+        return None if hours is None else float(hours)
+
+    def num_parameters(self, dataset: str, variant: str) -> str | None:
+        """The number of parameters as it was published, such as `612K`; None where it was not."""
+        return self._cell(dataset, variant, "params")
+
+    def _cell(self, dataset: str, variant: str, column: str):
+        """What the paper's tables say of a variant in `column`, or None."""
+        table, method = self.tables.get(dataset), METHODS.get(dataset, {}).get(variant)
+        if method is None or method not in table.index or column not in table:
+            return None
+        value = table.at[method, column]
+        return None if pd.isna(value) else value
 
     def _jax_scenes(self, dataset: str) -> pd.DataFrame:
         return self.per_scene.query("dataset == @dataset and implementation == 'jax'")
@@ -74,13 +104,25 @@ class Reference:
 def load_reference(folder: Path) -> Reference:
     """Read the published numbers from `folder`; `DataError` for a missing file or column."""
     scenes = _read(folder / "per_scene.csv", ["dataset", "implementation", "scene", "level", "psnr", "ssim", "lpips"])
-    tables = {
-        dataset: _read(
-            folder / name, ["method", *(c.format(m) for c in LEVEL_COLUMNS[dataset] for m in ("psnr", "ssim"))]
-        )
-        for dataset, name in TABLES.items()
-    }
-    return Reference(scenes, {dataset: table.set_index("method") for dataset, table in tables.items()})
+    metrics, others = ("psnr", "ssim", "lpips"), ["avg_error", "train_hours", "params"]
+    multiscale = _read_table(
+        folder / "multiscale_blender_table1.csv", [*_level_columns("multiscale_blender", *metrics), *others]
+    )
+    single = _read_table(folder / "single_scale_blender_table2.csv", [*_level_columns("blender", *metrics), *others])
+    supersampled = _read_table(
+        folder / "supersampling_table3.csv",
+        [*_level_columns("multiscale_blender", "psnr"), "seconds_per_megapixel"],
+    )
+    # What Tables 1 and 3 both have is taken from Table 1, where it has more digits.
+    return Reference(scenes, {"multiscale_blender": multiscale.combine_first(supersampled), "blender": single})
+
+
+def _level_columns(dataset: str, *metrics: str) -> list[str]:
+    return [column.format(metric) for metric in metrics for column in LEVEL_COLUMNS.get(dataset, [])]
+
+
+def _read_table(path: Path, columns: list[str]) -> pd.DataFrame:
+    return _read(path, ["method", *columns]).set_index("method")
 
 
 def _read(path: Path, columns: list[str]) -> pd.DataFrame:

@@ -10,7 +10,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.image import AxesImage
 
-from mipnerf.datasets.multiscale import read_level, read_metadata
+from mipnerf.config import DataConfig
+from mipnerf.datasets.load import load_scene
 from mipnerf.datasets.scene import decode_png, read_bytes
 from mipnerf.errors import DataError
 from mipnerf.report.frame import METRICS, Run, format_value, level_name, only_name
@@ -68,20 +69,14 @@ def choose_view(runs: list[Run], view: int | None) -> int:
     return common[len(common) // 2] if view is None else view
 
 
-def read_truth(folder: Path, level: int, view: int, white_bkgd: bool = True) -> np.ndarray:
-    """A test image of a converted scene, [H, W, 3] in [0, 1], on white or without its alpha as evaluation takes it.
+def read_truth(folder: Path, level: int, view: int, num_levels: int = 4, data: DataConfig = DataConfig()) -> np.ndarray:
+    """A test image of a scene, [H, W, 3] in [0, 1], as the evaluation of a run with `data` takes it.
 
-    Raises `DataError` where there is no such image.
+    Raises `DataError` or `ConfigError` where there is no such image.
     """
-    path = folder / "metadata.json"
-    names, arrays = read_metadata(path, "test")
-    entries = np.flatnonzero(arrays["label"] == level)
-    if view >= len(entries):
-        raise DataError(f"{path}: has {len(entries)} test views at level {level}, but view {view} was evaluated")
-    i = entries[view]
-    where = f"{path}: test: entry {i}"
-    image = read_level(folder, names[i], arrays["width"][i], arrays["height"][i], where) / 255.0
-    if image.shape[-1] == 3 or not white_bkgd:
+    scene = load_scene(folder, "test", num_levels, data, level=level, view=view)
+    image = scene.images[0] / scene.max_value
+    if image.shape[-1] == 3 or not data.white_bkgd:
         return image[..., :3]
     return image[..., :3] * image[..., 3:] + 1 - image[..., 3:]
 
@@ -97,13 +92,16 @@ def read_rendering(run: Run, level: int, view: int, shape: tuple[int, ...]) -> n
 
 def _read_row(data_folder: Path, runs: list[Run], level: int, view: int) -> tuple[np.ndarray, list[Result]]:
     """The truth, and for each run its rendering and error [H, W]."""
-    truth = read_truth(data_folder, level, view, runs[0].setting("data").get("white_bkgd", True))
-    return truth, [_read_result(data_folder, run, level, view) for run in runs]
+    return _truth_of(data_folder, runs[0], level, view), [_read_result(data_folder, run, level, view) for run in runs]
+
+
+def _truth_of(data_folder: Path, run: Run, level: int, view: int) -> np.ndarray:
+    return read_truth(data_folder, level, view, run.setting("levels"), DataConfig(**run.setting("data")))
 
 
 def _read_result(data_folder: Path, run: Run, level: int, view: int) -> Result:
-    """The rendering of `run` and its error against the truth on the background that it was trained with."""
-    truth = read_truth(data_folder, level, view, run.setting("data").get("white_bkgd", True))
+    """The rendering of `run` and its error against the truth as that run was evaluated."""
+    truth = _truth_of(data_folder, run, level, view)
     rendering = read_rendering(run, level, view, truth.shape)
     _check_psnr(run, level, view, np.square(rendering - truth).mean())
     return rendering, np.abs(rendering - truth).mean(axis=-1)

@@ -32,7 +32,8 @@ def reference_folder() -> Path:
 def make_run(tmp_path):
     """A function that writes the folder of one run.
 
-    PSNR at `level` and the i-th view is psnr + level + 0.1 i, SSIM is ssim + 0.01 level + 0.001 i.
+    PSNR at `level` and the i-th view is psnr + level + 0.1 i, SSIM is ssim + 0.01 level + 0.001 i, LPIPS (if given)
+    lpips - 0.01 level + 0.001 i, and the time (if given) seconds 4^level.
     """
 
     def make(
@@ -41,33 +42,50 @@ def make_run(tmp_path):
         scene="wall",
         psnr=30.0,
         ssim=0.9,
+        lpips=None,
+        seconds=None,
         levels=(0, 1, 2, 3),
         test_views=2,
+        model=None,
         **changes,
     ):
         folder = tmp_path / "results" / dataset / variant / scene
         rows = [
-            (dataset, variant, scene, level, view, metric, base + step * level + small * view)
+            (dataset, variant, scene, level, view, metric, value)
             for level in levels
             for view in range(test_views)
-            for metric, base, step, small in (("psnr", psnr, 1.0, 0.1), ("ssim", ssim, 0.01, 0.001))
+            for metric, value in (
+                ("psnr", psnr + level + 0.1 * view),
+                ("ssim", ssim + 0.01 * level + 0.001 * view),
+                ("lpips", lpips and lpips - 0.01 * level + 0.001 * view),
+                ("seconds_per_megapixel", seconds and seconds * 4**level),
+            )
+            if value is not None
         ]
         write_metrics(folder / "metrics.csv", pd.DataFrame(rows, columns=COLUMNS))
-        values = {"max_steps": 1000, "batch_size": 512, "width": 128, "height": 96, "train_seconds": 3725.4} | changes
+        values = {
+            "max_steps": 1000,
+            "batch_size": 512,
+            "width": 128,
+            "height": 96,
+            "train_seconds": 3725.4,
+            "train_views": 100,
+        }
+        values |= changes
         config = {
             "package_version": "0.1.0",
             "dataset": dataset,
             "variant": variant,
             "scene": scene,
-            "model": {"net_depth": 8, "net_width": 256, "num_samples": 128, "num_levels": 2},
+            "levels": 4,
+            "model": {"net_depth": 8, "net_width": 256, "num_samples": 128, "num_levels": 2} | (model or {}),
             "train": {key: values[key] for key in ("max_steps", "batch_size")},
             "data": {"max_test_views": None},
             "record": {
                 "num_parameters": 612740,
                 "device": "cpu",
                 "threads": 2,
-                "train_views": 100,
-                **{key: values[key] for key in ("width", "height", "train_seconds")},
+                **{key: values[key] for key in ("width", "height", "train_views", "train_seconds")},
             },
         }
         (folder / "config.yaml").write_text(yaml.safe_dump(config))

@@ -11,7 +11,16 @@ import pytest
 import yaml
 
 from mipnerf.errors import DataError
-from mipnerf.report.frame import COLUMNS, format_value, read_history, read_metrics, read_run, read_runs, write_metrics
+from mipnerf.report.frame import (
+    COLUMNS,
+    format_value,
+    lpips_reason,
+    read_history,
+    read_metrics,
+    read_run,
+    read_runs,
+    write_metrics,
+)
 
 HEADER = ",".join(COLUMNS)
 ROW = "bricks,mipnerf,wall,0,0,psnr,30.5"
@@ -97,6 +106,26 @@ def test_history_is_read_as_numbers(tmp_path):
     history = read_history(path)
     assert history["step"].tolist() == [1, 100]
     assert history["lr"].tolist() == [5e-4, 4e-4]
+
+
+def test_history_of_an_imported_model_is_empty(tmp_path):
+    assert read_history(write(tmp_path / "h.csv", "step,loss,psnr,lr,rays_per_s,seconds")).empty
+    with pytest.raises(DataError, match=r"h\.csv:1: the header is ''"):
+        read_history(write(tmp_path / "h.csv"))
+
+
+def test_average_error_is_no_metric_of_a_view(tmp_path):
+    with pytest.raises(DataError, match="metric 'avg_error' is unknown"):
+        read_metrics([write(tmp_path / "metrics.csv", HEADER, ROW.replace("psnr", "avg_error"))])
+
+
+def test_record_of_the_weights_is_read(tmp_path):
+    path = tmp_path / "weights.json"
+    assert lpips_reason(write(path, '{"available": true, "path": "vgg.pth", "sha256": "397923af"}')) is None
+    assert lpips_reason(write(path, '{"available": false, "reason": "no network"}')) == "no network"
+    for text in ("", "[]", "{}"):
+        with pytest.raises(DataError, match=r"weights\.json: is no record"):
+            lpips_reason(write(path, text))
 
 
 @pytest.mark.parametrize(

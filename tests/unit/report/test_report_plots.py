@@ -6,7 +6,8 @@ import imageio.v3 as iio
 import numpy as np
 import pytest
 
-from mipnerf.errors import DataError
+from mipnerf.config import DataConfig
+from mipnerf.errors import ConfigError, DataError
 from mipnerf.report.frame import read_runs
 from mipnerf.report.plots import plot_history, plot_levels, save_figure
 from mipnerf.report.reference import load_reference
@@ -106,6 +107,28 @@ def test_history_of_several_scenes_shows_their_mean_at_common_steps(make_run):
     assert mean.get_ydata().tolist() == [25, 25]
 
 
+def test_run_without_a_history_is_left_out(make_run, tmp_path):
+    folders = [make_run(), make_run(variant="mipnerf_wo_ipe")]
+    header = "step,loss,psnr,lr,rays_per_s,seconds\n"
+    (folders[0] / "history.csv").write_text(header)
+    figure = plot_history(read_runs(folders))
+    assert [text.get_text() for text in figure.legends[0].get_texts()] == ["mipnerf_wo_ipe"]
+    assert len(thick_lines(figure.axes[0])) == 1
+    (folders[1] / "history.csv").write_text(header)
+    figure = plot_history(read_runs(folders))
+    assert "no training was logged" in figure.texts[0].get_text()
+    save_figure(figure, tmp_path / "history.svg", tmp_path / "history.png")
+    assert (tmp_path / "history.png").stat().st_size > 1000
+
+
+def test_lpips_has_a_panel_where_it_was_measured(make_run, reference):
+    folders = [make_run("multiscale_blender", "mipnerf", scene, lpips=0.1) for scene in SCENES]
+    panels = plot_levels(read_runs(folders), reference).axes
+    assert [axes.get_ylabel() for axes in panels] == ["PSNR (dB)", "SSIM", "LPIPS"]
+    assert is_drawn(panels[2], [0.1005, 0.0905, 0.0805, 0.0705])
+    assert is_drawn(panels[2], [0.0469, 0.0260, 0.0168, 0.0120])
+
+
 def test_two_datasets_in_one_picture_are_refused(make_run, reference):
     runs = read_runs([make_run(), make_run("blender", scene="lego")])
     with pytest.raises(DataError, match="must share their dataset; got bricks, blender"):
@@ -143,7 +166,7 @@ def test_truth_is_composited_on_white_or_without_alpha(make_run, make_images):
     data = make_images([make_run()])
     image = iio.imread(data / "images_test/001_d1.png") / 255
     assert np.allclose(read_truth(data, 1, 1), image[..., :3] * image[..., 3:] + (1 - image[..., 3:]))
-    assert np.allclose(read_truth(data, 1, 1, white_bkgd=False), image[..., :3])
+    assert np.allclose(read_truth(data, 1, 1, data=DataConfig(white_bkgd=False)), image[..., :3])
 
 
 def test_default_view_is_the_middle_one_that_all_runs_have(make_run):
@@ -173,5 +196,5 @@ def test_strip_refuses_images_of_another_size_or_none(make_run, make_images):
     path.unlink()
     with pytest.raises(DataError, match=r"001\.png: cannot be read"):
         plot_strip(data, read_runs([folder]), view=1)
-    with pytest.raises(DataError, match="has 2 test views at level 0"):
+    with pytest.raises(ConfigError, match="view 2 does not exist; the split has views 0 to 1"):
         read_truth(data, 0, 2)

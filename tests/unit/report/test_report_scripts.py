@@ -43,3 +43,12 @@ def test_aggregate_plot_and_strip_write_their_files(make_run, make_images, refer
     assert "![bricks_h](plots/bricks_h.png)" in text
     assert "![bricks_strip](plots/bricks_strip.png)" in text
     assert (out / "table.csv").read_text().startswith("dataset,scene,variant,metric,level,value,jax,delta\n")
+
+
+def test_aggregate_tells_why_lpips_is_missing(make_run, reference_folder, tmp_path):
+    record = tmp_path / "weights.json"
+    record.write_text('{"available": false, "reason": "no network"}')
+    outputs = ["--markdown", tmp_path / "table.md", "--csv", tmp_path / "table.csv"]
+    call("aggregate", "--runs", make_run(), "--reference", reference_folder, "--lpips", record, *outputs)
+    assert "LPIPS could not be measured: no network." in (tmp_path / "table.md").read_text()
+    assert "bricks,wall,mipnerf,lpips,mean,,,\n" in (tmp_path / "table.csv").read_text()

@@ -7,9 +7,11 @@ import pandas as pd
 import pytest
 
 from mipnerf.errors import DataError
+from mipnerf.history import format_duration
 from mipnerf.report.frame import METRICS, read_runs
 from mipnerf.report.reference import MEAN, load_reference
-from mipnerf.report.tables import build_tables, format_duration, summarise
+from mipnerf.report.summary import summarise
+from mipnerf.report.tables import build_tables
 
 SCENES = ["chair", "drums", "ficus", "hotdog", "lego", "materials", "mic", "ship"]
 
@@ -190,6 +192,90 @@ def test_departure_from_the_published_conditions_is_told(make_run, reference_fol
     assert differing is None or f"differ in {differing}." in markdown
 
 
+TWO_NETWORKS = {"single_mlp": False, "num_samples": 64, "num_fine_samples": 128}
+
+
+@pytest.mark.parametrize(
+    ("variant", "model", "network", "differs"),
+    [
+        ("mipnerf", {"single_mlp": True, "num_fine_samples": 0}, "8×256, 2×128 samples", False),
+        ("mipnerf", {"net_width": 64}, "8×64, 2×128 samples", True),
+        ("nerf", TWO_NETWORKS, "2 networks of 8×256, 64+128 samples", False),
+        ("nerf", TWO_NETWORKS | {"single_mlp": True}, "8×256, 64+128 samples", True),
+        ("mipnerf_wo_single_mlp", {"single_mlp": False}, "2 networks of 8×256, 2×128 samples", False),
+        ("mipnerf_wo_single_mlp", {}, "8×256, 2×128 samples", True),
+        ("ss_nerf_area_center_misc", TWO_NETWORKS, "2 networks of 8×256, 64+128 samples", False),
+        ("ss_mipnerf", {}, "8×256, 2×128 samples", False),
+    ],
+)
+def test_network_is_compared_with_that_of_its_variant(make_run, reference_folder, variant, model, network, differs):
+    published = {"max_steps": 1_000_000, "batch_size": 4096, "width": 800, "height": 800, "test_views": 200}
+    folders = [make_run("multiscale_blender", variant, scene, model=model, **published) for scene in SCENES]
+    markdown, _ = build_tables(folders, reference_folder)
+    assert f" {network} |" in markdown
+    assert ("the runs differ in network." in markdown) == differs
+
+
+def test_all_published_networks_are_named(make_run, reference_folder):
+    runs = [make_run("multiscale_blender", "mipnerf", "lego"), make_run("multiscale_blender", "nerf", "lego")]
+    network = "the network 8×256, 2×128 samples or 2 networks of 8×256, 64+128 samples; the runs"
+    assert network in build_tables(runs, reference_folder)[0]
+
+
+def test_average_error_has_one_column_and_its_published_value(make_run, reference_folder):
+    runs = [make_run("multiscale_blender", v, s, lpips=0.1) for v in ("mipnerf", "nerf") for s in SCENES]
+    markdown, _ = build_tables(runs, reference_folder)
+    assert rows_of(markdown, "Average error", "multiscale_blender")[-2:] == [
+        ["mean", "mipnerf", "**0.0259**", "0.0114"],
+        ["mean", "nerf", "**0.0259**", "0.0288"],
+    ]
+    assert "geometric mean" in markdown
+    assert "Average error" not in build_tables([make_run()], reference_folder)[0]
+
+
+def test_unavailable_lpips_is_dashes_and_the_reason(make_run, reference_folder):
+    markdown, tidy = build_tables([make_run(), make_run("llff", levels=(0,))], reference_folder, lpips_reason="no net")
+    assert rows_of(markdown, "LPIPS") == [["wall", "mipnerf", *["—"] * 6]]
+    assert rows_of(markdown, "Average error") == [["wall", "mipnerf", "—", "—"]]
+    assert markdown.count("LPIPS could not be measured: no net.") == 2
+    assert tidy[tidy["metric"] == "lpips"]["value"].isna().all()
+    measured, _ = build_tables([make_run(lpips=0.1)], reference_folder, lpips_reason="no net")
+    assert "could not be measured" not in measured
+
+
+def test_render_times_are_per_level_and_the_published_ones_of_a_tpu(make_run, reference_folder):
+    runs = [make_run("multiscale_blender", "mipnerf", scene, seconds=2.0) for scene in SCENES]
+    markdown, _ = build_tables(runs, reference_folder)
+    rows = rows_of(markdown, "Seconds per megapixel", "multiscale_blender")
+    assert rows[-1] == ["mean", "mipnerf", "2.00", "8.00", "32.00", "128.00", "42.50", "2.48"]
+    assert "The published seconds are those of a TPU v2 with 32 cores." in markdown
+    assert "published seconds" not in build_tables(runs[:1], reference_folder)[0]
+
+
+def test_cost_stands_beside_the_published_one(make_run, reference_folder):
+    hours = {"mipnerf": (3600, 5400), "nerf": (3600, None), "my_variant": (7200, 7200)}
+    runs = [
+        make_run("blender", variant, scene, levels=(0,), train_seconds=seconds)
+        for variant, both in hours.items()
+        for scene, seconds in zip(("lego", "ship"), both, strict=True)
+    ]
+    markdown, _ = build_tables(runs, reference_folder)
+    assert rows_of(markdown, "Cost", "blender") == [
+        ["mipnerf", "1.25", "2.89", "612,740", "612K"],
+        ["nerf", "—", "3.05", "612,740", "1191K"],
+        ["my_variant", "2.00", "—", "612,740", "—"],
+    ]
+    assert "on a TPU v2 with 32 cores" in markdown
+    assert "### Cost" not in build_tables([make_run()], reference_folder)[0]
+
+
+def test_what_an_imported_model_does_not_tell_is_a_dash(make_run, reference_folder):
+    unknown = dict.fromkeys(["train_seconds", "train_views", "width", "height"])
+    row = rows_of(build_tables([make_run(**unknown)], reference_folder)[0], "Runs")[0]
+    assert row[2:5] == ["—", "—", "2"]
+    assert row[-2:] == ["—", "cpu"]
+
+
 def test_nothing_is_said_about_comparability_where_nothing_is_compared(make_run, reference_folder):
     assert "not directly comparable" not in build_tables([make_run()], reference_folder)[0]
 
@@ -237,6 +323,10 @@ def test_damaged_reference_is_refused(reference_folder, tmp_path):
     path = folder / "multiscale_blender_table1.csv"
     path.write_text(path.read_text().replace("psnr_full", "psnr_all"))
     with pytest.raises(DataError, match=r"table1\.csv: lacks the column psnr_full"):
+        load_reference(folder)
+    shutil.copytree(reference_folder, folder, dirs_exist_ok=True)
+    (folder / "supersampling_table3.csv").unlink()
+    with pytest.raises(DataError, match=r"table3\.csv: cannot be read"):
         load_reference(folder)
 
 

@@ -1,0 +1,89 @@
+"""What a reader must know about the runs to judge their numbers, and how it departs from what was published."""
+
+from mipnerf.history import format_duration
+from mipnerf.report.frame import Run, ordered_names
+from mipnerf.report.reference import METHODS, Reference
+
+MISSING = "—"
+PUBLISHED_RAYS, PUBLISHED_BUDGET = 1_000_000 * 4096, "1,000,000 × 4,096 rays"
+PUBLISHED_IMAGES = {"resolution": "800×800", "training views": 100, "test views": 200}
+MIPNERF_NETWORK = "8×256, 2×128 samples"
+NERF_NETWORK = "2 networks of 8×256, 64+128 samples"
+PUBLISHED_NETWORKS = {  # of the variants that have not mip-NeRF's
+    "mipnerf_wo_single_mlp": "2 networks of 8×256, 2×128 samples",
+    **dict.fromkeys(["nerf", "nerf_area", "nerf_area_center"], NERF_NETWORK),
+    **dict.fromkeys(["nerf_area_center_misc", "ss_nerf_area_center_misc"], NERF_NETWORK),
+}
+HARDWARE = "a TPU v2 with 32 cores"
+
+
+def facts_of(run: Run) -> dict[str, str | int]:
+    """What a reader must know about a run, as it is shown; a dash for what an imported model does not tell."""
+    width, height = run.setting("record", "width"), run.setting("record", "height")
+    views, seconds = run.setting("record", "train_views"), run.setting("record", "train_seconds")
+    return {
+        "scene": run.scene,
+        "variant": run.variant,
+        "resolution": MISSING if None in (width, height) else f"{width}×{height}",
+        "training views": MISSING if views is None else views,
+        "test views": len(run.views),
+        "steps × batch": f"{run.setting('train', 'max_steps'):,} × {run.setting('train', 'batch_size'):,}",
+        "network": _network(run),
+        "parameters": f"{run.setting('record', 'num_parameters'):,}",
+        "training time": MISSING if seconds is None else format_duration(seconds),
+        "device": run.setting("record", "device") or MISSING,
+    }
+
+
+def costs_of(runs: list[Run], reference: Reference) -> list[list[str]]:
+    """Variant, hours of training here and published, parameters here and published; nothing if none was published.
+
+    Ours are the mean over the scenes of one dataset, where all of them are known.
+    """
+    rows = []
+    for variant in ordered_names(runs, "variant"):
+        members = [run for run in runs if run.variant == variant]
+        seconds = [run.setting("record", "train_seconds") for run in members]
+        hours = None if None in seconds else sum(seconds) / len(seconds) / 3600
+        published = reference.train_hours(members[0].dataset, variant)
+        sizes = dict.fromkeys(facts_of(run)["parameters"] for run in members)
+        size = reference.num_parameters(members[0].dataset, variant)
+        rows.append([variant, *map(_hours, (hours, published)), ", ".join(sizes), size or MISSING])
+    return rows if any(row[2] != MISSING for row in rows) else []
+
+
+def departures(runs: list[Run]) -> str | None:
+    """In which respects published numbers were made under other conditions than those of `runs`, as one sentence."""
+    facts = [facts_of(run) for run in runs]
+    differing = [name for name, value in PUBLISHED_IMAGES.items() if any(fact[name] != value for fact in facts)]
+    if any(run.setting("train", "max_steps") * run.setting("train", "batch_size") != PUBLISHED_RAYS for run in runs):
+        differing.insert(0, "training budget")
+    methods = METHODS.get(runs[0].dataset, {})
+    published = {
+        run.variant: PUBLISHED_NETWORKS.get(run.variant, MIPNERF_NETWORK) for run in runs if run.variant in methods
+    }
+    if any(fact["network"] != published.get(fact["variant"], fact["network"]) for fact in facts):
+        differing.append("network")
+    if not differing:
+        return None
+    networks = " or ".join(dict.fromkeys(published.values()))
+    return (
+        f"it was published for {PUBLISHED_BUDGET}, images of 800×800, 100 training and 200 test views, and the "
+        f"network {networks}; the runs differ in {', '.join(differing)}."
+    )
+
+
+def _network(run: Run) -> str:
+    model = run.setting("model")
+    depth, width, levels, samples = (
+        run.setting("model", key) for key in ("net_depth", "net_width", "num_levels", "num_samples")
+    )
+    # Points of a further level join those before them; volumes replace them.
+    fine = model.get("num_fine_samples", 0)
+    drawn = "+".join(map(str, [samples, *[fine] * (levels - 1)])) if fine else f"{levels}×{samples}"
+    networks = "" if model.get("single_mlp", True) else "2 networks of "
+    return f"{networks}{depth}×{width}, {drawn} samples"
+
+
+def _hours(hours: float | None) -> str:
+    return MISSING if hours is None else f"{hours:.2f}"

@@ -2,6 +2,8 @@
 
 import csv
 import logging
+import time
+from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import NamedTuple
@@ -12,12 +14,12 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from mipnerf.batching import to_rgb
+from mipnerf.batching import integer_tensor, to_rgb
 from mipnerf.cameras import Cameras
 from mipnerf.checkpoint import load_model
 from mipnerf.config import OperationConfig, RunConfig
 from mipnerf.datasets.scene import Scene
-from mipnerf.devices import resolve_device, resolve_precision
+from mipnerf.devices import resolve_device, resolve_precision, synchronize
 from mipnerf.errors import CheckpointError, DataError
 from mipnerf.files import atomic_folder, atomic_path
 from mipnerf.metrics import compute_ssim, mse_to_psnr
@@ -28,6 +30,7 @@ from mipnerf.workers import Workers
 
 log = logging.getLogger(__name__)
 SSIM_WINDOW = 11
+Lpips = Callable[[Tensor, Tensor], float | None]
 
 
 class Score(NamedTuple):
@@ -38,8 +41,15 @@ class Score(NamedTuple):
     value: float
 
 
-def load_trained(path: Path, device: torch.device) -> tuple[MipNerf, RunConfig]:
-    """The network in `model.pt` and the run that made it."""
+class Trained(NamedTuple):
+    """A network and the run that made it."""
+
+    model: MipNerf
+    run: RunConfig
+
+
+def load_trained(path: Path, device: torch.device) -> Trained:
+    """The content of a `model.pt`; `CheckpointError` if it is none."""
     content = load_model(path, device)
     run = RunConfig.model_validate(content["run"])
     model = MipNerf(run.model).to(device)
@@ -47,36 +57,59 @@ def load_trained(path: Path, device: torch.device) -> tuple[MipNerf, RunConfig]:
         model.load_state_dict(content["parameters"])
     except RuntimeError as error:
         raise CheckpointError(f"the parameters in {path} are not those of its network: {error}") from None
-    return model, run
+    return Trained(model, run)
 
 
 def evaluate_level(
-    model_file: Path, scene: Scene, level: int, operation: OperationConfig, folder: Path, threads: int = 0
+    trained: Trained,
+    scene: Scene,
+    level: int,
+    operation: OperationConfig,
+    folder: Path,
+    threads: int = 0,
+    supersample: bool = False,
+    lpips: Lpips | None = None,
 ) -> None:
     """Render all views of `level` of `scene`; write `metrics.csv` and `renderings/<view>.png` to `folder`.
 
-    The metrics are those of the float images; the PNG files are rounded to 8 bits.
+    The metrics are those of the float images; the PNG files are rounded to 8 bits. `supersample` renders full
+    resolution and averages down ("SS" in Table 3).
     """
+    model, run = trained
     device = resolve_device(operation.device)
     workers = Workers(threads or available_cpus(), device)
-    model, run = load_trained(model_file, device)
     precision = resolve_precision(run.train.precision, device)
-    scene = scene.at_level(level).with_bounds(run.data.near, run.data.far)
+    scene = scene.at_level(level)
     if scene.num_views == 0:
         raise DataError(f"the dataset has no view of level {level}; its levels are 0 to {run.levels - 1}")
-    cameras = Cameras.from_scene(scene, device)
+    # Rays along each side of a pixel.
+    grid = 2**level if supersample else 1
+    cameras = Cameras.from_scene(scene, device, run.data).supersampled(grid)
     scores: list[Score] = []
     writes: list[Future] = []
     with atomic_folder(folder / "renderings") as images, ThreadPoolExecutor(1) as writer:
         for i in tqdm(range(scene.num_views), desc=f"{run.name} level {level}", unit="view", mininterval=5):
             view = int(scene.views[i])
-            truth = to_rgb(torch.tensor(scene.images[i], device=device), run.data.white_bkgd)
+            truth = to_rgb(integer_tensor(scene.images[i]).to(device), run.data.white_bkgd, scene.max_value)
             height, width = truth.shape[:2]
+            started = time.perf_counter()
             rendering = render_image(
-                model, cameras, i, height, width, run.data.white_bkgd, precision, operation.render_rays, workers
+                model,
+                cameras,
+                i,
+                height * grid,
+                width * grid,
+                run.data.white_bkgd,
+                precision,
+                operation.render_rays,
+                workers,
             )
-            scores += score_view(view, rendering.rgb, truth)
-            writes.append(writer.submit(iio.imwrite, images / f"{view:03d}.png", to_uint8(rendering.rgb)))
+            rgb = box_mean(rendering.rgb, grid)
+            synchronize(device)
+            seconds = time.perf_counter() - started
+            scores += score_view(view, rgb, truth, lpips)
+            scores.append(Score(view, "seconds_per_megapixel", seconds * 1e6 / (height * width)))
+            writes.append(writer.submit(iio.imwrite, images / f"{view:03d}.png", to_uint8(rgb)))
         for write in writes:
             write.result()
     write_scores(folder / "metrics.csv", run, level, scores)
@@ -84,11 +117,19 @@ def evaluate_level(
     log.info("%s level %d: %d views, mean PSNR %.2f dB", run.name, level, scene.num_views, mean)
 
 
-def score_view(view: int, rgb: Tensor, truth: Tensor) -> list[Score]:
-    """PSNR and SSIM of an image [H, W, 3]; SSIM is left out where its window does not fit."""
+def box_mean(image: Tensor, grid: int) -> Tensor:
+    """[H, W, C]: the means of squares of `grid` x `grid` pixels of [H grid, W grid, C]."""
+    height, width, channels = image.shape
+    return image.view(height // grid, grid, width // grid, grid, channels).mean((1, 3))
+
+
+def score_view(view: int, rgb: Tensor, truth: Tensor, lpips: Lpips | None = None) -> list[Score]:
+    """PSNR, SSIM and LPIPS of an image [H, W, 3]; a metric is left out where it cannot be measured."""
     scores = [Score(view, "psnr", mse_to_psnr(((rgb - truth) ** 2).mean()).item())]
     if min(rgb.shape[:2]) >= SSIM_WINDOW:
         scores.append(Score(view, "ssim", compute_ssim(rgb, truth, max_val=1.0).item()))
+    if lpips and (distance := lpips(rgb, truth)) is not None:
+        scores.append(Score(view, "lpips", distance))
     return scores
 
 

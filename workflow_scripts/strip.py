@@ -12,7 +12,7 @@ from mipnerf.report.strips import plot_strip
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--data", type=Path, required=True, metavar="FOLDER", help="the converted scene")
+    parser.add_argument("--data", type=Path, required=True, metavar="FOLDER", help="the folder of the scene")
     parser.add_argument("--runs", type=Path, nargs="+", required=True, metavar="FOLDER", help="runs of this scene")
     parser.add_argument("--view", type=int, metavar="N", help="test view; default: the middle one of those evaluated")
     parser.add_argument("--output", type=Path, required=True, metavar="FILE", help="PNG to write")

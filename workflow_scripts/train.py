@@ -4,15 +4,16 @@ import argparse
 import time
 from pathlib import Path
 
-from mipnerf.config import operation_from_settings, run_from_settings
 from mipnerf.console import run, setup_logging
+from mipnerf.runs import operation_from_settings, run_from_settings
 from mipnerf.threads import parse_threads
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--data", type=Path, required=True, help="the converted scene, a folder with metadata.json")
+    parser.add_argument("--data", type=Path, required=True, help="the folder of the scene")
     parser.add_argument("--output", type=Path, required=True, help="folder DATASET/VARIANT/SCENE for the results")
+    parser.add_argument("--levels", type=int, default=4, metavar="N", help="resolution levels it has (default 4)")
     parser.add_argument(
         "--set",
         nargs="*",
@@ -27,13 +28,14 @@ def main() -> None:
     setup_logging(args.log)
     settings = [setting for setting in args.set if not setting.startswith("operation.")]
     operation = operation_from_settings([setting for setting in args.set if setting not in settings])
-    config = run_from_settings(*args.output.resolve().parts[-3:], settings)
+    config = run_from_settings(*args.output.resolve().parts[-3:], settings, args.levels)
 
-    from mipnerf.datasets.multiscale import load_scene
+    from mipnerf.datasets.load import load_scene
     from mipnerf.training import fresh_word, train
 
     fresh = str(time.time_ns()) if args.fresh else fresh_word(args.output)
-    train(config, operation, load_scene(args.data, "train"), args.output, fresh, args.threads)
+    scene = load_scene(args.data, "train", config.levels, config.data)
+    train(config, operation, scene, args.output, fresh, args.threads)
 
 
 if __name__ == "__main__":

@@ -9,8 +9,9 @@ from pathlib import Path
 from snakemake.exceptions import WorkflowError
 from snakemake.utils import update_config, validate
 
-from mipnerf.config import parse_config, resolve_runs, retyped
+from mipnerf.config import parse_config
 from mipnerf.errors import ConfigError
+from mipnerf.runs import resolve_runs, retyped
 
 # Rules say `python`; it is the one that runs Snakemake, also where its environment is not activated. The library is the
 # one beside the Snakefile, also where another environment runs the rules.
@@ -44,7 +45,14 @@ REFERENCE = [
     "config/reference/per_scene.csv",
     "config/reference/multiscale_blender_table1.csv",
     "config/reference/single_scale_blender_table2.csv",
+    "config/reference/supersampling_table3.csv",
 ]
+
+# Whether the weights for LPIPS were to be had, and where they are.
+LPIPS = [f"{DATA}/weights/lpips.json"] if SUITE.lpips else []
+
+ADOPTED = [name for name, variant in SUITE.variants.items() if variant.model_of]
+TRAINED = [name for name in SUITE.variants if name not in ADOPTED]
 
 
 wildcard_constraints:
@@ -73,10 +81,41 @@ def settings_of(wildcards):
     return run_of(wildcards).training_settings()
 
 
-def max_views_of(wildcards):
-    """The argument that bounds the number of test views, or nothing."""
-    limit = run_of(wildcards).data.max_test_views
-    return "" if limit is None else f"--max-views {limit}"
+def evaluation_of(wildcards):
+    """The arguments that say how the run is evaluated, where that is not all views, each rendered as it is."""
+    data = run_of(wildcards).data
+    limit = [] if data.max_test_views is None else ["--max-views", str(data.max_test_views)]
+    return limit + ["--supersample"] * data.supersample
+
+
+def lpips_argument():
+    """The argument that has LPIPS measured or shown, or nothing."""
+    return ["--lpips", *LPIPS] if LPIPS else []
+
+
+def scene_file(dataset, scene):
+    """The file that is there once a scene can be read; the scene is its folder."""
+    kind = SUITE.datasets[dataset]
+    if kind.layout == "multiscale":
+        return f"{DATA}/{dataset}/{scene}/metadata.json"
+    return f"{DATA}/sources/{kind.source}/{scene}/manifest.json"
+
+
+def scene_of(wildcards):
+    """`scene_file` of the scene that the wildcards name."""
+    return scene_file(wildcards.dataset, wildcards.scene)
+
+
+def training_scene_of(wildcards):
+    """`scene_of`, or nothing for a run that was imported: data that comes later must not have it trained over."""
+    record = Path(f"results/{run_of(wildcards).name}/config.yaml")
+    is_imported = record.exists() and "imported_from:" in record.read_text()
+    return [] if is_imported else scene_of(wildcards)
+
+
+def adopted_run(wildcards):
+    """The folder of the run whose network is evaluated."""
+    return f"results/{wildcards.dataset}/{SUITE.variants[wildcards.variant].model_of}/{wildcards.scene}"
 
 
 def runs_of(dataset=None, scene=None):
@@ -144,13 +183,9 @@ def missing_source(source, problem):
 
 def check_sources():
     """Refuse a run whose data is neither there nor to be had, before any job starts."""
-    for dataset in DATASETS:
-        source = SUITE.datasets[dataset].source
-        scenes = {run.scene for run in RUNS.values() if run.dataset == dataset}
-        is_converted = all(
-            Path(f"{DATA}/{dataset}/{scene}/metadata.json").exists() for scene in scenes
-        )
-        if source != "bricks" and not is_converted:
+    for run in RUNS.values():
+        source = SUITE.datasets[run.dataset].source
+        if source != "bricks" and not Path(scene_file(run.dataset, run.scene)).exists():
             archive_path(source)
 
 

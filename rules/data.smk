@@ -1,9 +1,9 @@
-"""From an archive, a folder or nothing at all to a scene in the multiscale layout."""
+"""From an archive, a folder or nothing at all to scenes that can be read; and the weights of LPIPS."""
 
 
 rule data:
     input:
-        sorted({f"{DATA}/{run.dataset}/{run.scene}/metadata.json" for run in RUNS.values()}),
+        sorted({scene_file(run.dataset, run.scene) for run in RUNS.values()}),
 
 
 rule render_bricks:
@@ -78,3 +78,21 @@ rule convert_scene:
     shell:
         "exec python workflow_scripts/convert.py --input {params.source:q} --output {params.folder:q} "
         "--levels {params.levels} --threads {threads}/{resources.total_cores} --log {log:q}"
+
+
+rule lpips_weights:
+    output:
+        f"{DATA}/weights/lpips.json",
+    log:
+        f"{DATA}/logs/lpips_weights.log",
+    conda:
+        "../config/envs/mipnerf.yaml"
+    resources:
+        mem_mb=2000,
+        runtime=30,
+    params:
+        folder=subpath(output[0], parent=True),
+    message:
+        "Looking for the weights of VGG, or downloading them"
+    shell:
+        "exec python workflow_scripts/weights.py --output {output:q} --folder {params.folder:q} --log {log:q}"

@@ -9,7 +9,8 @@ rule metrics:
 rule evaluate:
     input:
         model="results/{dataset}/{variant}/{scene}/model.pt",
-        metadata=ancient(f"{DATA}/{{dataset}}/{{scene}}/metadata.json"),
+        scene=lambda wildcards: ancient(scene_of(wildcards)),
+        lpips=LPIPS,
     output:
         metrics="results/{dataset}/{variant}/{scene}/level_{level}/metrics.csv",
         renderings=directory("results/{dataset}/{variant}/{scene}/level_{level}/renderings"),
@@ -28,15 +29,16 @@ rule evaluate:
         mem_mb=4000,
         runtime="4h",
     params:
-        data=subpath(input.metadata, parent=True),
+        data=subpath(input.scene, parent=True),
         folder=subpath(output.metrics, parent=True),
-        max_views=max_views_of,
+        evaluation=evaluation_of,
+        lpips=lpips_argument(),
     message:
         "Evaluating level {wildcards.level} of {wildcards.dataset}/{wildcards.variant}/{wildcards.scene}"
     shell:
         "exec {resources.launcher} python workflow_scripts/evaluate.py --model {input.model:q} --data {params.data:q} "
-        "--level {wildcards.level} --output {params.folder:q} {params.max_views} "
-        "--threads {threads}/{resources.total_cores} --log {log:q} --set {resources.operation}"
+        "--level {wildcards.level} --output {params.folder:q} {params.evaluation} "
+        "{params.lpips:q} --threads {threads}/{resources.total_cores} --log {log:q} --set {resources.operation}"
 
 
 rule collect_metrics:

@@ -7,6 +7,7 @@ rule aggregate:
         configs=files_of_runs("config.yaml"),
         reference=REFERENCE,
         figures=figures(),
+        lpips=LPIPS,
     output:
         markdown="results/table.md",
         csv="results/table.csv",
@@ -17,11 +18,13 @@ rule aggregate:
     params:
         runs=runs_of(),
         reference=lambda wildcards, input: Path(input.reference[0]).parent,
+        lpips=lpips_argument(),
     message:
         "Making the tables"
     shell:
         "exec python workflow_scripts/aggregate.py --runs {params.runs:q} --reference {params.reference:q} "
-        "--figures {input.figures:q} --markdown {output.markdown:q} --csv {output.csv:q} --log {log:q}"
+        "--figures {input.figures:q} --markdown {output.markdown:q} --csv {output.csv:q} "
+        "{params.lpips:q} --log {log:q}"
 
 
 rule plot:
@@ -54,7 +57,7 @@ rule strip:
             "metrics.csv", dataset=wildcards.dataset, scene=wildcards.scene
         ),
         renderings=renderings_of,
-        metadata=ancient(f"{DATA}/{{dataset}}/{{scene}}/metadata.json"),
+        scene=lambda wildcards: ancient(scene_of(wildcards)),
     output:
         "results/plots/{dataset}_{scene}_strip.png",
     log:
@@ -63,7 +66,7 @@ rule strip:
         "../config/envs/mipnerf.yaml"
     params:
         runs=lambda wildcards: runs_of(dataset=wildcards.dataset, scene=wildcards.scene),
-        data=subpath(input.metadata, parent=True),
+        data=subpath(input.scene, parent=True),
     message:
         "Drawing truth, renderings and errors of {wildcards.dataset}/{wildcards.scene}"
     shell:

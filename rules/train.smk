@@ -1,4 +1,4 @@
-"""One training a run. Its checkpoints are no outputs: Snakemake would delete them when a job fails."""
+"""One training a run, or the network of another. Its checkpoints are no outputs: Snakemake would delete them when a job fails."""
 
 
 rule models:
@@ -8,7 +8,7 @@ rule models:
 
 rule train:
     input:
-        metadata=f"{DATA}/{{dataset}}/{{scene}}/metadata.json",
+        scene=training_scene_of,
     output:
         model="results/{dataset}/{variant}/{scene}/model.pt",
         config="results/{dataset}/{variant}/{scene}/config.yaml",
@@ -17,6 +17,8 @@ rule train:
         "results/{dataset}/{variant}/{scene}/logs/train.log",
     benchmark:
         "results/{dataset}/{variant}/{scene}/benchmarks/train.tsv"
+    wildcard_constraints:
+        variant="|".join(TRAINED),
     conda:
         "../config/envs/mipnerf.yaml"
     threads: 4
@@ -28,11 +30,36 @@ rule train:
         mem_mb=8000,
         runtime="24h",
     params:
-        data=subpath(input.metadata, parent=True),
+        data=lambda wildcards: Path(scene_of(wildcards)).parent,
+        levels=lambda wildcards: run_of(wildcards).levels,
         folder=subpath(output.model, parent=True),
         settings=settings_of,
     message:
         "Training {wildcards.variant} on {wildcards.dataset}/{wildcards.scene}"
     shell:
         "exec {resources.launcher} python workflow_scripts/train.py --data {params.data:q} --output {params.folder:q} "
-        "--threads {threads}/{resources.total_cores} --log {log:q} --set {params.settings:q} {resources.operation}"
+        "--levels {params.levels} --threads {threads}/{resources.total_cores} --log {log:q} --set {params.settings:q} {resources.operation}"
+
+
+rule adopt:
+    input:
+        model=lambda wildcards: f"{adopted_run(wildcards)}/model.pt",
+        config=lambda wildcards: f"{adopted_run(wildcards)}/config.yaml",
+        history=lambda wildcards: f"{adopted_run(wildcards)}/history.csv",
+    output:
+        model="results/{dataset}/{variant}/{scene}/model.pt",
+        config="results/{dataset}/{variant}/{scene}/config.yaml",
+        history="results/{dataset}/{variant}/{scene}/history.csv",
+    log:
+        "results/{dataset}/{variant}/{scene}/logs/adopt.log",
+    wildcard_constraints:
+        variant="|".join(ADOPTED) or "(?!)",
+    conda:
+        "../config/envs/mipnerf.yaml"
+    params:
+        trained=subpath(input.model, parent=True),
+        folder=subpath(output.model, parent=True),
+    message:
+        "Taking the network of {params.trained} for {wildcards.variant}"
+    shell:
+        "exec python workflow_scripts/adopt.py --run {params.trained:q} --output {params.folder:q} --log {log:q}"

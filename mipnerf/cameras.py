@@ -37,7 +37,7 @@ class Rays:
 class Cameras:
     """V cameras on the device; everything but the pixel's position is a constant of its view."""
 
-    pixel_to_direction: Tensor  # [V, 3, 3]: direction = matrix @ (x + 0.5, y + 0.5, 1)
+    pixel_to_direction: Tensor  # [V, 3, 3]: direction = matrix @ (x + pixel_offset, y + pixel_offset, 1)
     origins: Tensor  # [V, 3]
     radii: Tensor  # [V], without NDC
     lossmults: Tensor  # [V]
@@ -46,6 +46,7 @@ class Cameras:
     sizes: Tensor  # [V, 2] int64, columns and rows of pixels
     planes: Tensor  # [V, 2], width and height of the image plane at unit distance
     ndc: bool = False  # rays are taken to normalised device coordinates
+    pixel_offset: float = 0.5  # 0: rays pass through the upper left corners of pixels
     unit_viewdirs: bool = True  # with NDC; the reference leaves them at the length of the directions
 
     @classmethod
@@ -58,8 +59,6 @@ class Cameras:
         matrices = np.einsum("vij,vjk->vik", scene.camtoworlds[:, :, :3], scene.pix2cams)
         # Neighbouring rows differ by the matrix's second column (the reference's rule, constant without NDC).
         radii = np.linalg.norm(matrices[:, :, 1], axis=-1) * RADIUS_PER_PIXEL_WIDTH
-        if not data.use_pixel_centers:
-            matrices[:, :, 2] -= 0.5 * (matrices[:, :, 0] + matrices[:, :, 1])
 
         def tensor(array: np.ndarray) -> Tensor:
             return torch.as_tensor(array, dtype=torch.float32, device=device)
@@ -75,6 +74,7 @@ class Cameras:
             # The principal point is the middle of the image plane, also where pixels are cut off.
             planes=tensor(scene.pix2cams[:, :2, 2] * [-2, 2]),
             ndc=scene.ndc,
+            pixel_offset=0.5 if data.use_pixel_centers else 0.0,
             unit_viewdirs=data.ndc_unit_viewdirs or not scene.ndc,
         )
 
@@ -114,7 +114,8 @@ class Cameras:
     def _directions(self, view: Tensor, x: Tensor, y: Tensor) -> Tensor:
         """[..., N, 3] of the pixels x, y [..., N] of the views [N]."""
         dtype = self.pixel_to_direction.dtype
-        pixel = torch.stack([x.to(dtype) + 0.5, y.to(dtype) + 0.5, torch.ones_like(x, dtype=dtype)], dim=-1)
+        x, y = x.to(dtype) + self.pixel_offset, y.to(dtype) + self.pixel_offset
+        pixel = torch.stack([x, y, torch.ones_like(x)], dim=-1)
         return (self.pixel_to_direction[view] * pixel[..., None, :]).sum(-1)
 
     def _to_ndc(self, view: Tensor, directions: Tensor) -> tuple[Tensor, Tensor]:

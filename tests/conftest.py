@@ -1,7 +1,10 @@
 """Shared fixtures: golden arrays, the recorder of deviations from them, and the optional data that some tests need."""
 
 import os
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -26,6 +29,34 @@ OPTIONAL = {
     ),
     "lego_archive": ("MIPNERF_LEGO_ARCHIVE", "an archive of the Blender lego scene"),
 }
+
+# Golden file -> its inputs, as patterns; the first file that matches counts. All other arrays are to be compared.
+INPUTS = {
+    "data_convert_to_ndc": "origins directions",
+    "data_*": "*.yx train_flat.index",
+    "eval_summary": "b?.alpha b?.beta b?.gamma",
+    "math_lr": "steps steps_short",
+    "math_scalar": "mse psnr avg_psnr avg_ssim avg_lpips lin",
+    "math_sorted_pdf": "bins weights",
+    "math_ssim": "*.img0 *.img1",
+    "math_trig": "x",
+    "mip_cast_rays": "t_vals origins directions radii",
+    "mip_conical_frustum": "d t0 t1 base_radius",
+    "mip_cylinder": "d t0 t1 radius",
+    "mip_expected_sin": "x x_var",
+    "mip_ipe": "x var_diag cov_full",
+    "mip_lift_gaussian": "d t_mean t_var r_var",
+    "mip_pos_enc": "x xbig",
+    "mip_resample_along_rays": "t_vals weights origins directions radii",
+    "mip_sample_along_rays": "origins directions radii near far",
+    "mip_volumetric_rendering": "rgb density t_vals dirs",
+    "model_small_*": "rays.* param.* pixels scale param_names",
+    "traj_small_*": "param.* param_names",
+    "traj_batches*": "*",
+}
+
+# Whoever uses one of these meets golden arrays, and is marked `golden`.
+GOLDEN_FIXTURES = {"golden", "golden_case", "golden_dir", "golden_network", "compare"}
 
 
 def optional_path(fixture: str) -> Path:
@@ -64,13 +95,36 @@ def golden():
     return load_golden
 
 
+def is_input(name: str, array: str) -> bool:
+    """Whether `array` of the golden file `name` was given to the reference, not computed by it."""
+    patterns = next((inputs for file, inputs in INPUTS.items() if fnmatchcase(name.removeprefix("f64/"), file)), "")
+    return any(fnmatchcase(array, pattern) for pattern in patterns.split())
+
+
+@cache
+def outputs_of(path: Path) -> set[str]:
+    """The arrays of a golden file that are to be compared."""
+    with np.load(path) as arrays:
+        return {array for array in arrays.files if not is_input(path.stem, array)}
+
+
+def golden_files() -> dict[str, Path]:
+    """Every golden file at hand, by its name such as f64/mip_ipe: those of the tests and of MIPNERF_GOLDEN_DIR."""
+    folders = [Path(folder) for folder in (os.environ.get(OPTIONAL["golden_dir"][0]), GOLDEN) if folder]
+    return {
+        path.relative_to(folder).with_suffix("").as_posix(): path
+        for folder in folders
+        for path in sorted(folder.rglob("*.npz"))
+    }
+
+
 @pytest.fixture(scope="session")
 def golden_case():
-    """A function: (name, names of the inputs, dtype) -> (inputs as tensors of dtype, expected outputs)."""
+    """A function: (name, dtype) -> (inputs as tensors of dtype, expected outputs)."""
 
-    def case(name: str, inputs: str, dtype: torch.dtype = torch.float32):
+    def case(name: str, dtype: torch.dtype = torch.float32):
         arrays = load_golden(name)
-        tensors = {key: torch.from_numpy(arrays.pop(key)).to(dtype) for key in inputs.split()}
+        tensors = {key: torch.from_numpy(arrays.pop(key)).to(dtype) for key in [*arrays] if is_input(name, key)}
         return tensors, load_golden(name, f64=True) if dtype == torch.float64 else arrays
 
     return case
@@ -114,12 +168,16 @@ class Recorder:
 
         Args:
             name: "file/array"; the file is what the summary is grouped by.
-            actual: tensor, array or number; a tensor must have the dtype of `expected`.
+            actual: tensor, array, number or text; a tensor must have the dtype of `expected`, a text must equal it.
             expected: array of the same shape.
             atol: a number, or an array to be broadcast against `expected`.
         """
         __tracebackhide__ = True
         expected = np.asarray(expected)
+        if expected.dtype.kind == "U":
+            assert np.asarray(actual).tolist() == expected.tolist(), name
+            self.record(name, 0.0, 0.0)
+            return
         if isinstance(actual, torch.Tensor):
             actual = actual.detach().cpu().numpy()
             assert actual.dtype == expected.dtype, f"{name}: {actual.dtype}, expected {expected.dtype}"
@@ -145,6 +203,33 @@ class Recorder:
         for key, value in expected.items():
             self(f"{file}/{key}", actual[key], value, atol, rtol)
 
+    def network(
+        self,
+        file: str,
+        prefix: str,
+        model: torch.nn.Module,
+        value: Callable[[torch.nn.Parameter], torch.Tensor],
+        arrays: dict[str, np.ndarray],
+        tolerance: float,
+        start: str = "",
+    ) -> None:
+        """Compare `value` of every parameter with the array `prefix.*` of its name, by the relative L2 norm.
+
+        What it is relative to is the norm of the array, or of its way from the array `start.*`.
+        """
+        __tracebackhide__ = True
+        from mipnerf.interop import flax_layers
+
+        for i, layer in enumerate(flax_layers(model.mlp)):
+            for kind, parameter in (("kernel", layer.weight), ("bias", layer.bias)):
+                array = f"MLP_0.Dense_{i}.{kind}"
+                actual, expected = value(parameter).detach().numpy().T, arrays[f"{prefix}.{array}"]
+                assert actual.dtype == expected.dtype, f"{file}/{prefix}.{array}: {actual.dtype}"
+                assert actual.shape == expected.shape, f"{file}/{prefix}.{array}: {actual.shape}"
+                actual, expected = actual.astype(np.float64), expected.astype(np.float64)
+                scale = np.linalg.norm(expected - arrays[f"{start}.{array}"] if start else expected)
+                self(f"{file}/{prefix}.{array}", np.linalg.norm(actual - expected) / scale, 0.0, atol=tolerance)
+
     def record(self, name: str, absolute: float, of_tolerance: float) -> None:
         file, _, array = name.rpartition("/")
         entry = self.files.setdefault(file, Deviation())
@@ -152,6 +237,30 @@ class Recorder:
         entry.absolute = max(entry.absolute, float(absolute))
         if not entry.worst or of_tolerance > entry.of_tolerance:
             entry.of_tolerance, entry.worst = float(of_tolerance), array
+
+    def report(self, write: Callable[..., None], whole: bool) -> None:
+        """Write a line per golden file: how many of its outputs were compared, and how far off the worst was.
+
+        A `whole` run should have compared all files at hand, so the others are shown too.
+        """
+        outputs = {file: outputs_of(path) for file, path in golden_files().items()}
+        files = {file: Deviation() for file, arrays in outputs.items() if arrays and whole} | self.files
+        write(f"{'file':<32}{'arrays':>8}{'of':>6}{'absolute':>11}{'of tolerance':>14}  worst array")
+        compared = possible = 0
+        for file, entry in sorted(files.items()):
+            expected = outputs.get(file, entry.arrays)
+            missing, unknown = sorted(expected - entry.arrays), sorted(entry.arrays - expected)
+            compared, possible = compared + len(expected) - len(missing), possible + len(expected)
+            write(
+                f"{file:<32}{len(expected) - len(missing):>8}{len(expected):>6}"
+                f"{entry.absolute:>11.1e}{entry.of_tolerance:>14.1%}  {entry.worst}"
+            )
+            if missing:
+                more = f" and {len(missing) - 4} more" if len(missing) > 4 else ""
+                write(f"  not compared: {', '.join(missing[:4])}{more}", red=True)
+            if unknown:
+                write(f"  not in the file: {', '.join(unknown)}", red=True)
+        write(f"{'total':<32}{compared:>8}{possible:>6}")
 
 
 RECORDER = pytest.StashKey[Recorder]()
@@ -168,6 +277,13 @@ def compare(pytestconfig) -> Recorder:
     return pytestconfig.stash[RECORDER]
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items) -> None:
+    for item in items:
+        if GOLDEN_FIXTURES.intersection(getattr(item, "fixturenames", ())):
+            item.add_marker("golden")
+
+
 def pytest_collection_finish(session) -> None:
     session.config.stash[NEEDS] = {
         fixture: [item.nodeid for item in session.items if fixture in item.fixturenames] for fixture in OPTIONAL
@@ -175,15 +291,10 @@ def pytest_collection_finish(session) -> None:
 
 
 def pytest_terminal_summary(terminalreporter, config) -> None:
-    files = config.stash[RECORDER].files
-    if files:
+    recorder = config.stash[RECORDER]
+    if recorder.files:
         terminalreporter.section("deviation from the JAX reference, per golden file")
-        terminalreporter.line(f"{'file':<36}{'arrays':>7}{'absolute':>11}{'of tolerance':>14}  worst array")
-        for file, entry in sorted(files.items()):
-            terminalreporter.line(
-                f"{file:<36}{len(entry.arrays):>7}{entry.absolute:>11.1e}{entry.of_tolerance:>14.1%}  {entry.worst}"
-            )
-        terminalreporter.line(f"{'total':<36}{sum(len(entry.arrays) for entry in files.values()):>7}")
+        recorder.report(terminalreporter.line, config.args_source == pytest.Config.ArgsSource.TESTPATHS)
     for fixture, tests in config.stash.get(NEEDS, {}).items():
         variable, what = OPTIONAL[fixture]
         if tests and not os.environ.get(variable):

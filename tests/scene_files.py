@@ -122,5 +122,5 @@ def cast_rays(
     """Rays and colours of the pixels `yx` [N, 2] (row, column) as the network gets them, in float32."""
     y, x = torch.as_tensor(yx, dtype=torch.int64).unbind(-1)
     rays = Cameras.from_scene(scene, data=data).cast(torch.full_like(x, view), x, y)
-    colours = to_rgb(integer_tensor(scene.images[view][y, x]), white_bkgd, scene.max_value)
+    colours = to_rgb(integer_tensor(scene.images[view][y.numpy(), x.numpy()]), white_bkgd, scene.max_value)
     return {name: values.numpy() for name, values in vars(rays).items()} | {"pixels": colours.numpy()}

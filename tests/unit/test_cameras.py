@@ -65,9 +65,16 @@ def test_without_pixel_centres_rays_go_through_corners(small_scene):
 
 
 @pytest.mark.parametrize("use_pixel_centers", [True, False])
-@pytest.mark.parametrize("k", [2, 4])
-def test_finer_pixels_average_to_the_pixel(small_scene, k, use_pixel_centers):
+def test_finer_pixels_are_those_of_full_resolution(small_scene, use_pixel_centers):
     cameras = Cameras.from_scene(small_scene, data=DataConfig(use_pixel_centers=use_pixel_centers))
+    full, finer = whole_image(cameras, 2, 8, 8), whole_image(cameras.supersampled(2), 3, 8, 8)
+    for name in ("origins", "directions", "viewdirs", "radii"):
+        np.testing.assert_allclose(finer[name], full[name], atol=1e-6)
+
+
+@pytest.mark.parametrize("k", [2, 4])
+def test_finer_pixels_average_to_the_pixel(small_scene, k):
+    cameras = Cameras.from_scene(small_scene)
     finer = cameras.supersampled(k)
     rays, fine = whole_image(cameras, 3, 4, 4), whole_image(finer, 3, 4 * k, 4 * k)
     means = fine["directions"].reshape(4, k, 4, k, 3).mean((1, 3))

@@ -12,7 +12,7 @@ from mipnerf.history import HistoryRow, eta_seconds, format_duration, read_rows
 
 @dataclass(frozen=True)
 class RunStatus:
-    """One run: `state` is done, running, stopped or unknown."""
+    """One run: `state` is done, running, stopped, adopted (its model comes from elsewhere) or unknown."""
 
     name: str
     state: str
@@ -43,7 +43,7 @@ HEADERS = ["run", "state", "step", "PSNR", "rays/s", "ETA", "last line ago"]
 
 def read_statuses(results: Path) -> list[RunStatus]:
     """All runs below `results`, which holds DATASET/VARIANT/SCENE folders, by name."""
-    folders = {path.parent for path in results.glob("*/*/*/checkpoints")}
+    folders = {path.parent for name in ("checkpoints", "model.pt") for path in results.glob(f"*/*/*/{name}")}
     return [read_status(folder, results) for folder in sorted(folders)]
 
 
@@ -62,6 +62,8 @@ def read_status(folder: Path, results: Path) -> RunStatus:
 
 
 def _state(folder: Path) -> str:
+    if not (folder / "checkpoints").is_dir():
+        return "adopted"
     lock = filelock.FileLock(folder / "checkpoints" / ".lock", timeout=0)
     try:
         with lock:

@@ -181,9 +181,24 @@ def missing_source(source, problem):
     )
 
 
+def asked_runs():
+    """The runs that the command line names, or all where it asks for something else as well, or for nothing.
+
+    Snakemake knows its targets only after it has read this file, and takes a table that is there for a finished one if
+    an archive is missing.
+    """
+    words = ("all", "data", "models", "metrics")
+    targets = [word for word in sys.argv[1:] if word.startswith("results/") or word in words]
+    asked = {
+        target: name for target in targets for name in RUNS if target.startswith(f"results/{name}/")
+    }
+    is_all = not targets or len(asked) < len(set(targets))
+    return list(RUNS.values()) if is_all else [RUNS[name] for name in asked.values()]
+
+
 def check_sources():
     """Refuse a run whose data is neither there nor to be had, before any job starts."""
-    for run in RUNS.values():
+    for run in asked_runs():
         source = SUITE.datasets[run.dataset].source
         if source != "bricks" and not Path(scene_file(run.dataset, run.scene)).exists():
             archive_path(source)
@@ -220,4 +235,6 @@ def figures():
     return plots + [f"results/plots/{dataset}_{scene}_strip.png" for dataset, scene in scenes]
 
 
-check_sources()
+# A job on another machine needs no more than its own inputs.
+if workflow.is_main_process:
+    check_sources()

@@ -32,6 +32,7 @@ SIZE = (7, 3.2)  # inches
 SMOOTHED_SHARE = 0.05
 # Colours tell apart for all eyes, markers and dashes in grey. Dots are for what is published.
 COLORS = seaborn.color_palette("colorblind").as_hex()
+LEGEND_HANDLE, LEGEND_LETTER = 0.65, 0.065  # inches of an entry: without its text, and a letter of it
 MARKERS = ["o", "s", "^", "D", "v", "P", "X", "<", ">"]
 DASHES = ["-", (0, (5, 1.5)), (0, (6, 1.5, 1.5, 1.5)), (0, (9, 2)), (0, (6, 1.5, 1.5, 1.5, 1.5, 1.5)), (0, (3, 1))]
 PUBLISHED = {"linestyle": ":", "linewidth": 1.6, "marker": ""}
@@ -166,4 +167,6 @@ def _scenes_note(runs: list[Run]) -> str:
 
 def _finish(figure: Figure, handles: list[Line2D], dataset: str, note: str) -> None:
     figure.suptitle(f"{dataset} ({note})" if note else dataset, fontsize=9)
-    figure.legend(handles=handles, loc="outside lower center", ncols=min(4, len(handles)), handlelength=3.2)
+    widest = max(len(handle.get_label()) for handle in handles)
+    ncols = max(1, min(4, len(handles), int(SIZE[0] / (LEGEND_HANDLE + LEGEND_LETTER * widest))))
+    figure.legend(handles=handles, loc="outside lower center", ncols=ncols, handlelength=3.2)

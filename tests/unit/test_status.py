@@ -6,6 +6,7 @@ import pytest
 from mipnerf import training
 from mipnerf.config import OperationConfig
 from mipnerf.errors import Interrupted
+from mipnerf.results import adopt_run
 from mipnerf.status import read_statuses
 from mipnerf.training import train
 
@@ -43,3 +44,12 @@ def test_the_command_prints_a_table_or_says_what_to_do(tmp_path, small_run, smal
     table = subprocess.run(command, capture_output=True, text=True, check=True).stdout
     assert "toy/mipnerf/box" in table
     assert "12/12" in table
+
+
+def test_a_model_from_elsewhere_is_listed(tmp_path, small_run, small_scene):
+    train(small_run, OPERATION, small_scene, tmp_path / "toy" / "a" / "box", threads=1)
+    adopt_run(tmp_path / "toy" / "a" / "box", tmp_path / "toy" / "b" / "box")
+    assert [(status.name, status.state) for status in read_statuses(tmp_path)] == [
+        ("toy/a/box", "done"),
+        ("toy/b/box", "adopted"),
+    ]

@@ -6,10 +6,11 @@ import zipfile
 from pathlib import Path
 
 import pytest
+import torch
 
 from mipnerf.datasets.bricks import render_bricks
 
-from .conftest import ROOT
+from .conftest import ROOT, jobs
 
 README = (ROOT / "README.md").read_text()
 ARCHIVE = "/path/to/nerf_synthetic.zip"
@@ -62,8 +63,26 @@ def test_a_command_of_the_table_works(copy_of_finished, command):
     copy_of_finished.run(command)
 
 
+def block_with(text: str) -> list[str]:
+    """The lines of the one block that has `text` in its first line."""
+    (lines,) = [lines for lines in blocks().values() if text in lines[0]]
+    return lines
+
+
+@pytest.fixture
+def archive(tmp_path) -> Path:
+    """An archive in the layout of the Blender scenes, with a lego that consists of bricks."""
+    scene = tmp_path / "lego"
+    render_bricks(scene, size=96, num_train=3, num_val=1, num_test=2, samples=1, workers=1)
+    path = tmp_path / "archive.zip"
+    with zipfile.ZipFile(path, "w") as content:
+        for file in sorted(scene.rglob("*")):
+            content.write(file, Path("nerf_synthetic") / "lego" / file.relative_to(scene))
+    return path
+
+
 def test_the_commands_by_hand_work_in_their_order(project):
-    (lines,) = [lines for name, lines in blocks().items() if name.startswith("by hand") and "python" in lines[0]]
+    lines = block_with("workflow_scripts/bricks.py")
     assert [Path(shlex.split(line)[1]).stem for line in lines] == ["bricks", "convert", "train", "evaluate"]
     for line in lines:
         line = line.replace("--threads 2", "--threads 1")
@@ -73,16 +92,49 @@ def test_the_commands_by_hand_work_in_their_order(project):
     assert (project.folder / "results/bricks/mipnerf/bricks/level_3/metrics.csv").exists()
 
 
-def test_the_lego_command_works_on_an_archive_of_that_layout(project, tmp_path):
-    (line,) = [lines[0] for lines in blocks().values() if ARCHIVE in lines[0]]
-    scene = tmp_path / "lego"
-    render_bricks(scene, size=96, num_train=3, num_val=1, num_test=2, samples=1, workers=1)
-    with zipfile.ZipFile(tmp_path / "archive.zip", "w") as archive:
-        for path in sorted(scene.rglob("*")):
-            archive.write(path, Path("nerf_synthetic") / "lego" / path.relative_to(scene))
-    line = line.replace(ARCHIVE, str(tmp_path / "archive.zip")).replace("--config ", f"--config {TOY_STEPS} ")
+def test_the_lego_command_works_on_an_archive_of_that_layout(project, archive):
+    (line,) = block_with("config/lego.yaml")
+    line = line.replace(ARCHIVE, str(archive)).replace("--config ", f"--config {TOY_STEPS} ")
     project.run(line)
     table = (project.folder / "results" / "table.md").read_text()
     assert "35.74" in table
     assert "96×96" in table
     assert "not directly comparable" in table
+
+
+@pytest.mark.parametrize(("name", "trainings"), [("ablations", 9), ("paper", 168)])
+def test_the_commands_of_the_tables_plan_every_row(project, tmp_path, name, trainings):
+    """Every row is trained at toy scale in test_paper.py."""
+    if "slurm" in (line := block_with(f"config/{name}.yaml")[0]):
+        pytest.importorskip(
+            "snakemake_executor_plugin_slurm", reason="the extra `slurm` is not installed: pip install -e '.[slurm]'"
+        )
+    (tmp_path / "archive.zip").touch()
+    for placeholder in (ARCHIVE, ARCHIVE.replace("nerf_synthetic", "nerf_llff_data")):
+        line = line.replace(placeholder, str(tmp_path / "archive.zip"))
+    assert jobs(project.run(line + " -n").stdout)["train"] == trainings
+
+
+def test_a_pretrained_model_is_evaluated_and_never_trained(project, tmp_path, archive):
+    pytest.importorskip("msgpack", reason="the extra `interop` is not installed: pip install -e '.[interop]'")
+    from foreign_checkpoints import write_flax
+
+    from mipnerf.config import ModelConfig
+    from mipnerf.model import MipNerf
+
+    torch.manual_seed(0)
+    write_flax(tmp_path / "checkpoint", MipNerf(ModelConfig(net_depth=2, net_width=8, net_width_condition=8)))
+    first, second, third = block_with("mipnerf import")
+    project.run(first.replace("/path/to/checkpoint_1000000", str(tmp_path / "checkpoint")))
+    model = project.folder / "results/multiscale_blender/mipnerf/lego/model.pt"
+    imported = model.read_bytes()
+    second = second.replace(ARCHIVE, str(archive))
+    # Data that is made, or made anew, later than the model must not have it trained over.
+    for arguments, evaluations in (("", 4), (" --forcerun convert_scene", 0)):
+        counts = jobs(project.run(second.replace(" -- ", f"{arguments} -- ")).stdout)
+        assert "train" not in counts
+        assert counts["convert_scene"] == 1
+        assert counts.get("evaluate", 0) == evaluations
+        assert model.read_bytes() == imported
+    project.run(third)
+    assert (project.folder / "checkpoint_1000000").stat().st_size > 0

@@ -5,7 +5,7 @@ BAD = {
     "key": ({"train": {"max_stpes": 5}}, ["train.max_stpes", "did you mean 'max_steps'"]),
     "top level key": ({"sources_": {}}, ["sources_ is an unknown key", "allowed are"]),
     "word for a number": ({"train": {"lr_init": "5e-4"}}, ["train.lr_init is '5e-4'", "write 5.0e-4"]),
-    "value": ({"model": {"ray_shape": "sphere"}}, ["model.ray_shape is 'sphere'", "'cone' or 'cylinder'"]),
+    "value": ({"model": {"ray_shape": "sphere"}}, ["model.ray_shape is 'sphere'", "'cone', 'cylinder' or 'point'"]),
     "scene": (
         {"runs": [{"dataset": "multiscale_blender", "scenes": ["legos"], "variants": ["mipnerf"]}]},
         ["runs[0].scenes", "'legos' is unknown", "did you mean 'lego'?"],

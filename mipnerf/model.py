@@ -1,5 +1,6 @@
 """The networks of mip-NeRF, one MLP evaluated at every level of samples, and of its baselines."""
 
+from collections.abc import Iterator
 from typing import NamedTuple
 
 import torch
@@ -9,6 +10,7 @@ from torch.nn import functional as F
 from mipnerf import mip, nerf
 from mipnerf.cameras import Rays
 from mipnerf.config import ModelConfig
+from mipnerf.fused import fused_mlp
 
 _ACTIVATIONS = {"softplus": F.softplus, "relu": F.relu, "sigmoid": torch.sigmoid}
 
@@ -55,7 +57,7 @@ class MLP(nn.Module):
         self.layers = nn.ModuleList()
         for i in range(config.net_depth):
             self.layers.append(_linear(width, config.net_width))
-            width = config.net_width + (num_position_features if self._skips_after(i) else 0)
+            width = config.net_width + (num_position_features if self.skips_after(i) else 0)
         self.density_layer = _linear(width, config.num_density_channels)
         self.bottleneck_layer = None
         self.condition_layers = nn.ModuleList()
@@ -67,15 +69,33 @@ class MLP(nn.Module):
                 width = config.net_width_condition
         self.rgb_layer = _linear(width, config.num_rgb_channels)
 
-    def _skips_after(self, i: int) -> bool:
+    def skips_after(self, i: int) -> bool:
+        """Whether the features join the output of trunk layer `i`."""
         return i > 0 and i % self.skip_layer == 0
+
+    def linear_layers(self) -> Iterator[nn.Linear]:
+        """All layers in the order of the reference's Dense_0, Dense_1, ..."""
+        yield from self.layers
+        yield self.density_layer
+        if self.bottleneck_layer is not None:
+            yield self.bottleneck_layer
+        yield from self.condition_layers
+        yield self.rgb_layer
+
+    def evaluate(self, x: Tensor, condition: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """As `forward`, the faster way where there is one: what is rectified, of samples that need no gradient."""
+        if self.activation is not F.relu or x.requires_grad:
+            return self(x, condition)
+        device = x.device.type
+        dtype = torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else x.dtype
+        return fused_mlp(self, x, condition, dtype)
 
     def forward(self, x: Tensor, condition: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """Raw rgb [N, S, 3] and raw density [N, S, 1] of features x [N, S, F] and condition [N, D]."""
         hidden, extra = x, None
         for i, layer in enumerate(self.layers):
             hidden = self.activation(_apply_to_pair(layer, hidden, extra))
-            extra = x if self._skips_after(i) else None
+            extra = x if self.skips_after(i) else None
         raw_density = _apply_to_pair(self.density_layer, hidden, extra)
         if condition is not None:
             hidden = _apply_to_pair(self.bottleneck_layer, hidden, extra)
@@ -209,7 +229,7 @@ class MipNerf(nn.Module):
     ) -> tuple[Tensor, Tensor]:
         """Colour [N, S, 3] and density [N, S, 1] of encoded samples."""
         config = self.config
-        raw_rgb, raw_density = mlp(features, condition)
+        raw_rgb, raw_density = mlp.evaluate(features, condition)
         # The network may have run in bfloat16; what follows never does.
         raw_rgb, raw_density = raw_rgb.to(features.dtype), raw_density.to(features.dtype)
         if randomized and config.density_noise > 0:

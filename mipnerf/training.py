@@ -17,7 +17,7 @@ import torch
 import yaml
 
 from mipnerf import __version__
-from mipnerf.batching import RayBatcher
+from mipnerf.batching import Batch, RayBatcher
 from mipnerf.checkpoint import list_states, load_newest_state, save_state
 from mipnerf.config import OperationConfig, RunConfig
 from mipnerf.datasets.scene import Scene
@@ -59,10 +59,16 @@ def train(
         if fresh:
             _put_aside(checkpoints, fresh)
         trainer = Trainer.create(run, operation, scene, threads)
+        facts = {
+            "train_views": int((scene.levels == 0).sum()),
+            "width": int(scene.widths[0]),
+            "height": int(scene.heights[0]),
+        }
+        del scene  # the batcher has the pixels
         write_text(checkpoints / "run.yaml", yaml.safe_dump(run.model_dump(), sort_keys=False))
         trainer.restore(checkpoints)
         trainer.run_to_end(checkpoints, signals)
-        trainer.export(folder, checkpoints, scene)
+        trainer.export(folder, checkpoints, facts)
 
 
 @dataclass
@@ -77,6 +83,7 @@ class Trainer:
     optimizer: torch.optim.Optimizer
     batcher: RayBatcher
     workers: Workers
+    microbatch_rays: int  # computed at a time
     step: int = 0
     seconds: float = 0.0
 
@@ -98,18 +105,8 @@ class Trainer:
             optimizer=make_optimizer(model),
             batcher=RayBatcher(scene, run.train.batch_size, run.data, device, seed=run.train.seed),
             workers=Workers(threads or available_cpus(), device),
+            microbatch_rays=operation.microbatch_rays or suitable_microbatch(run, device),
         )
-
-    @property
-    def microbatch_rays(self) -> int:
-        """Rays computed at a time: as configured, else the whole batch, on a CPU at most half of it."""
-        if self.operation.microbatch_rays:
-            return self.operation.microbatch_rays
-        batch_size = self.run.train.batch_size
-        if self.device.type == "cpu":
-            samples = self.run.model.num_samples + self.run.model.num_fine_samples
-            return max(1, min(CPU_MICROBATCH_SAMPLES // samples, batch_size // 2))
-        return batch_size
 
     def state(self) -> dict[str, Any]:
         """All that a continued training needs to go on as if never stopped."""
@@ -152,19 +149,7 @@ class Trainer:
             learning_rate = learning_rate_decay(
                 self.step, train.lr_init, train.lr_final, train.max_steps, train.lr_delay_steps, train.lr_delay_mult
             )
-            losses = train_step(
-                self.model,
-                self.optimizer,
-                next(self.batcher),
-                learning_rate,
-                train,
-                self.run.data,
-                self.precision,
-                self.microbatch_rays,
-                (self.run.train.seed, self.step),
-                self.workers,
-            )
-            window.add(losses)
+            window.add(self.take_step(next(self.batcher), learning_rate))
             is_last = self.step == train.max_steps
             if self.step % operation.print_every == 0 or is_last:
                 row = window.close(learning_rate)
@@ -183,7 +168,35 @@ class Trainer:
                     signals.received,
                 )
 
-    def export(self, folder: Path, checkpoints: Path, scene: Scene) -> None:
+    def take_step(self, batch: Batch, learning_rate: float) -> torch.Tensor:
+        """One step on `batch`, in as many parts as fit into memory; returns the losses [L] of the levels."""
+        while True:
+            try:
+                return train_step(
+                    self.model,
+                    self.optimizer,
+                    batch,
+                    learning_rate,
+                    self.run.train,
+                    self.run.data,
+                    self.precision,
+                    self.microbatch_rays,
+                    (self.run.train.seed, self.step),
+                    self.workers,
+                )
+            except torch.cuda.OutOfMemoryError as error:
+                if self.operation.microbatch_rays or self.microbatch_rays == 1:
+                    raise ConfigError(
+                        f"{self.run.name}: {self.microbatch_rays} rays at a time do not fit into the memory of "
+                        f"{describe_device(self.device)}; lower operation.microbatch_rays (0 finds what fits), "
+                        f"model.num_samples or model.net_width ({error})"
+                    ) from None
+                self.microbatch_rays = -(-self.microbatch_rays // 2)
+            # Outside of the handler, where the error no longer holds on to what filled the memory.
+            torch.cuda.empty_cache()
+            log.warning("out of memory: from now on %d rays are computed at a time", self.microbatch_rays)
+
+    def export(self, folder: Path, checkpoints: Path, facts: dict[str, int]) -> None:
         """Write what later steps read: the model last, since it tells that all is there."""
         record = {
             "num_parameters": sum(p.numel() for p in self.model.parameters()),
@@ -192,15 +205,22 @@ class Trainer:
             "threads": self.workers.count,
             "precision": str(self.precision).removeprefix("torch."),
             "torch": str(torch.__version__),
-            "train_views": int((scene.levels == 0).sum()),
-            "width": int(scene.widths[0]),
-            "height": int(scene.heights[0]),
+            **facts,
         }
         history = read_rows(checkpoints / "history.csv")
         write_run(folder, self.run, self.model.state_dict(), record, history)
         for old in list_states(checkpoints)[1:]:
             old.unlink()
         log.info("%s is trained: %s steps in %s", self.run.name, f"{self.step:,}", format_duration(self.seconds))
+
+
+def suitable_microbatch(run: RunConfig, device: torch.device) -> int:
+    """Rays computed at a time: the whole batch, on a CPU at most half of it and what its caches hold."""
+    batch_size = run.train.batch_size
+    if device.type != "cpu":
+        return batch_size
+    samples = run.model.num_samples + run.model.num_fine_samples
+    return max(1, min(CPU_MICROBATCH_SAMPLES // samples, batch_size // 2))
 
 
 class Window:

@@ -34,8 +34,15 @@ def main() -> None:
     from mipnerf.training import fresh_word, train
 
     fresh = str(time.time_ns()) if args.fresh else fresh_word(args.output)
-    scene = load_scene(args.data, "train", config.levels, config.data)
-    train(config, operation, scene, args.output, fresh, args.threads)
+    # No name is given to the scene, so that its images are gone once training has copied their pixels.
+    train(
+        config,
+        operation,
+        load_scene(args.data, "train", config.levels, config.data),
+        args.output,
+        fresh,
+        args.threads,
+    )
 
 
 if __name__ == "__main__":

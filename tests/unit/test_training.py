@@ -13,6 +13,7 @@ from mipnerf.config import OperationConfig
 from mipnerf.errors import CheckpointError, ConfigError, Interrupted, TrainingDiverged
 from mipnerf.evaluation import load_trained
 from mipnerf.history import read_rows
+from mipnerf.model import MipNerf
 from mipnerf.training import train
 
 OPERATION = OperationConfig(print_every=3, save_every=5, device="cpu")
@@ -262,3 +263,34 @@ def test_a_gpu_that_is_not_there_is_named(tmp_path, small_run, small_scene):
         pytest.skip("this machine has a GPU, so asking for it is no mistake")
     with pytest.raises(ConfigError, match=r"operation\.device is 'cuda'"):
         train(small_run, OperationConfig(device="cuda"), small_scene, tmp_path, threads=1)
+
+
+def test_what_does_not_fit_is_halved_and_the_gradient_stays_that_of_the_batch(
+    tmp_path, monkeypatch, run_with, small_scene
+):
+    run = run_with(train={"randomized": False, "precision": "float32"})
+    for limit in (32, 5):
+        original = MipNerf.render_levels
+
+        def render_levels(self, rays, *args, limit=limit, original=original):
+            if len(rays) > limit:
+                raise torch.cuda.OutOfMemoryError("CUDA out of memory")
+            return original(self, rays, *args)
+
+        with monkeypatch.context() as patch:
+            patch.setattr(MipNerf, "render_levels", render_levels)
+            train(run, OPERATION, small_scene, tmp_path / str(limit), threads=1)
+    whole, parts = (torch.load(tmp_path / str(limit) / "model.pt")["parameters"] for limit in (32, 5))
+    for name, value in whole.items():
+        torch.testing.assert_close(parts[name], value, atol=2e-5, rtol=1e-3)
+
+
+@pytest.mark.parametrize("microbatch_rays", [0, 16])
+def test_memory_for_not_even_one_part_is_one_message(tmp_path, monkeypatch, small_run, small_scene, microbatch_rays):
+    def render_levels(*args):
+        raise torch.cuda.OutOfMemoryError("CUDA out of memory")
+
+    monkeypatch.setattr(MipNerf, "render_levels", render_levels)
+    operation = OPERATION.model_copy(update={"microbatch_rays": microbatch_rays})
+    with pytest.raises(ConfigError, match=rf"{microbatch_rays or 1} rays at a time do not fit.*microbatch_rays"):
+        train(small_run, operation, small_scene, tmp_path, threads=1)

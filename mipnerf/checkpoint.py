@@ -67,7 +67,9 @@ def load_model(path: Path, device: torch.device) -> dict[str, Any]:
     except FileNotFoundError:
         raise CheckpointError(f"{path} does not exist; train the run first") from None
     except Exception as error:
-        raise CheckpointError(f"{path} cannot be read as a model: {error}; remove it and train again") from None
+        raise CheckpointError(
+            f"{path} cannot be read as a model ({type(error).__name__}); remove it and train again"
+        ) from None
     if not isinstance(content, dict) or {"run", "parameters"} - set(content):
         raise CheckpointError(f"{path} is not a model of this suite: `run` and `parameters` are not in it")
     return content

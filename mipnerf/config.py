@@ -238,6 +238,13 @@ class SuiteConfig(Overrides):
                 raise ValueError(
                     f"datasets.{name}.scenes: 'mean' is the name of the tables' mean row; call it otherwise"
                 )
+            if dataset.layout == "blender" and dataset.levels != 1:
+                raise ValueError(
+                    f"datasets.{name}: a dataset with the layout blender has one resolution; set levels to 1, or "
+                    "layout to multiscale"
+                )
+            if dataset.source == "bricks" and dataset.layout == "llff":
+                raise ValueError(f"datasets.{name}: bricks is a Blender scene; set layout to multiscale or blender")
             if dataset.source == "bricks" and (
                 dataset.scenes != ["bricks"] or self.bricks.size % 2 ** (dataset.levels - 1)
             ):
@@ -258,6 +265,12 @@ class RunConfig(Section):
     model: ModelConfig = ModelConfig()
     train: TrainConfig = TrainConfig()
     data: DataConfig = DataConfig()
+
+    @model_validator(mode="after")
+    def _trains_on_levels_that_are_there(self) -> Self:
+        if self.data.train_levels is not None and self.data.train_levels > self.levels:
+            raise ValueError(f"data.train_levels {self.data.train_levels} must be at most the {self.levels} levels")
+        return self
 
     @model_validator(mode="after")
     def _can_be_sampled(self) -> Self:

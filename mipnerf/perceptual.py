@@ -23,7 +23,8 @@ log = logging.getLogger(__name__)
 VGG_URL = "https://download.pytorch.org/models/vgg16-397923af.pth"
 VGG_NAME = "vgg16-397923af.pth"
 SHA256_PREFIX = "397923af"
-MISSING_PACKAGE = "the package lpips is not installed; run pip install -e '.[lpips]' and this step again"
+AGAIN = "snakemake with --forcerun lpips_weights"
+MISSING_PACKAGE = f"the package lpips is not installed; run pip install -e '.[lpips]' and {AGAIN}"
 DOWNLOAD_TIMEOUT = 60  # seconds without a byte
 MIN_SIZE = 16  # VGG halves an image four times before its last features
 SCALES = ((0, 2), (5, 7), (10, 12, 14), (17, 19, 21), (24, 26, 28))  # convolutions in torchvision's `features`
@@ -73,7 +74,7 @@ def load_lpips(path: Path, device: torch.device) -> Lpips:
         vgg, lins = (torch.load(file, map_location="cpu", weights_only=True) for file in (path, calibration))
         return Lpips(vgg, lins, device)
     except FileNotFoundError:
-        raise DataError(f"{path}: the weights of VGG16 are gone; run workflow_scripts/weights.py again") from None
+        raise DataError(f"{path}: the weights of VGG16 are gone; run {AGAIN}") from None
     except Exception as error:  # torch.load fails in many ways on a damaged file
         raise DataError(f"{path}: does not hold the weights of VGG16 ({error}); remove it and fetch it anew") from error
 
@@ -84,7 +85,7 @@ def lpips_from(weights_json: Path, device: torch.device) -> Callable[[Tensor, Te
         record = json.loads(weights_json.read_text(encoding="utf-8"))
         path = Path(record["path"]) if record["available"] else None
     except (OSError, ValueError, LookupError, TypeError) as error:
-        raise DataError(f"{weights_json}: cannot be read ({error}); run workflow_scripts/weights.py again") from error
+        raise DataError(f"{weights_json}: cannot be read ({error}); run {AGAIN}") from error
     if path is None:
         log.warning("LPIPS is not measured: %s", record["reason"])
         return None
@@ -117,11 +118,11 @@ def find_weights(folder: Path | None = None) -> dict[str, bool | str]:
         problem = f"{path} cannot be read" if files else f"{VGG_URL} cannot be downloaded"
         return {
             "available": False,
-            "reason": f"{problem} ({error}); put it into {target.parent} and run this step again",
+            "reason": f"{problem} ({error}); put it into {target.parent} and run {AGAIN}",
         }
     if not sha256.startswith(SHA256_PREFIX):
         problem = f"{path} has the SHA-256 {sha256[:8]}... and not {SHA256_PREFIX}...; it is damaged or another file"
-        return {"available": False, "reason": f"{problem}: replace it by {VGG_URL} and run this step again"}
+        return {"available": False, "reason": f"{problem}: replace it by {VGG_URL} and run {AGAIN}"}
     return {"available": True, "path": str(path.resolve()), "sha256": sha256}
 
 

@@ -14,6 +14,7 @@ from mipnerf.config import EVALUATION_KEYS, RunConfig
 from mipnerf.errors import CheckpointError
 from mipnerf.files import write_text
 from mipnerf.history import HistoryRow, read_rows, write_rows
+from mipnerf.validation import validated
 
 
 def write_run(
@@ -41,7 +42,8 @@ def adopt_run(source: Path, folder: Path) -> None:
     """
     content = load_model(source / "model.pt", torch.device("cpu"))
     dataset, variant, scene = folder.resolve().parts[-3:]
-    run = RunConfig.model_validate(content["run"] | {"dataset": dataset, "variant": variant, "scene": scene})
+    named = content["run"] | {"dataset": dataset, "variant": variant, "scene": scene}
+    run = validated(RunConfig, named, where=str(folder))
     try:
         record = yaml.safe_load((source / "config.yaml").read_text(encoding="utf-8"))["record"]
     except (OSError, KeyError, TypeError, yaml.YAMLError) as error:

@@ -10,7 +10,8 @@ from mipnerf.errors import ConfigError
 from mipnerf.validation import lookup, validated
 
 # Above about 1e-2 even the smallest networks diverge.
-MAX_LEARNING_RATE_BOOST = 20.0
+MAX_SCALED_LEARNING_RATE = 1e-2
+MAX_SCALED_FACTOR = 16
 
 
 def resolve_runs(suite: SuiteConfig) -> dict[str, RunConfig]:
@@ -30,7 +31,24 @@ def resolve_runs(suite: SuiteConfig) -> dict[str, RunConfig]:
                         "give one of the two a variant of its own name under `variants`"
                     )
                 resolved[run.name] = run
+    for run in resolved.values():
+        _check_network(resolved, run, suite.variants[run.variant].model_of)
     return resolved
+
+
+def _check_network(resolved: Mapping[str, RunConfig], run: RunConfig, model_of: str | None) -> None:
+    """`ConfigError` unless the run whose network `run` evaluates is there, and trained as `run` says."""
+    if model_of is None:
+        return
+    trained = resolved.get(f"{run.dataset}/{model_of}/{run.scene}")
+    if trained is None:
+        raise ConfigError(f"{run.name} evaluates the network of {model_of}; add {model_of} to the variants of its runs")
+    if trained.training_settings() != run.training_settings():
+        differing = sorted(set(trained.training_settings()) ^ set(run.training_settings()))
+        raise ConfigError(
+            f"{run.name} evaluates the network of {trained.name}, but is configured otherwise: {', '.join(differing)}; "
+            "give both the same values"
+        )
 
 
 def _variant_layers(suite: SuiteConfig, name: str, where: str) -> list[Overrides]:
@@ -64,7 +82,7 @@ def scaled(run: RunConfig, scale: float) -> RunConfig:
         return run
     model, train, data = run.model, run.train, run.data
     root, fourth = scale**0.5, scale**0.25
-    boost = min(1 / root, MAX_LEARNING_RATE_BOOST)
+    boost = max(1.0, min(1 / root, MAX_SCALED_LEARNING_RATE / train.lr_init))
 
     def shrunk(value: int, share: float, least: int) -> int:
         return max(min(value, least), round(value * share))
@@ -83,7 +101,8 @@ def scaled(run: RunConfig, scale: float) -> RunConfig:
         "lr_init": train.lr_init * boost,
         "lr_final": train.lr_final * boost,
     }
-    values["data"]["factor"] = max(data.factor, 1) * 2 ** int(-math.log2(scale) / 8 + 1e-9)
+    factor = max(data.factor, 1)
+    values["data"]["factor"] = max(factor, min(factor * 2 ** int(-math.log2(scale) / 8 + 1e-9), MAX_SCALED_FACTOR))
     return validated(RunConfig, values, where=run.name)
 
 

@@ -12,7 +12,7 @@ from mipnerf.history import HistoryRow, eta_seconds, format_duration, read_rows
 
 @dataclass(frozen=True)
 class RunStatus:
-    """One run: `state` is done, running, stopped, adopted (its model comes from elsewhere) or unknown."""
+    """One run: `state` is done, running, stopped or unknown, imported or adopted (trained elsewhere)."""
 
     name: str
     state: str
@@ -61,9 +61,18 @@ def read_status(folder: Path, results: Path) -> RunStatus:
     )
 
 
+def is_imported(folder: Path) -> bool:
+    """Whether the run in `folder` was made of a foreign checkpoint, so that nothing here could make it again."""
+    try:
+        config = yaml.safe_load((folder / "config.yaml").read_text(encoding="utf-8"))
+        return "imported_from" in config["record"]
+    except (OSError, KeyError, TypeError, yaml.YAMLError):
+        return False
+
+
 def _state(folder: Path) -> str:
     if not (folder / "checkpoints").is_dir():
-        return "adopted"
+        return "imported" if is_imported(folder) else "adopted"
     lock = filelock.FileLock(folder / "checkpoints" / ".lock", timeout=0)
     try:
         with lock:

@@ -44,6 +44,8 @@ def _describe(model: type[BaseModel], problem: Mapping[str, Any], where: str) ->
         return f"{location} is missing"
     message = problem["msg"].removeprefix("Value error, ").replace("Input should", "it should")
     hint = ""
+    if problem["type"] == "string_pattern_mismatch":
+        message = "it should consist of lower-case letters, digits and _ (rename the folder of a scene if need be)"
     if isinstance(problem["input"], str) and "number" in message:
         hint = " (YAML reads 5e-4 as a word: write 5.0e-4)"
     if problem["type"] == "value_error":

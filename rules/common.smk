@@ -1,6 +1,7 @@
 """The configuration as the rules see it, and the functions that give them inputs, parameters and resources."""
 
 import os
+import re
 import shlex
 import sys
 import time
@@ -12,6 +13,7 @@ from snakemake.utils import update_config, validate
 from mipnerf.config import parse_config
 from mipnerf.errors import ConfigError
 from mipnerf.runs import resolve_runs, retyped
+from mipnerf.status import is_imported
 
 # Rules say `python`; it is the one that runs Snakemake, also where its environment is not activated. The library is the
 # one beside the Snakefile, also where another environment runs the rules.
@@ -54,9 +56,18 @@ LPIPS = [f"{DATA}/weights/lpips.json"] if SUITE.lpips else []
 ADOPTED = [name for name, variant in SUITE.variants.items() if variant.model_of]
 TRAINED = [name for name in SUITE.variants if name not in ADOPTED]
 
+# No rule makes these runs: nothing could bring them back.
+IMPORTED = [name for name in RUNS if is_imported(Path("results", name))]
+
+
+def names(known, unless=()):
+    """A pattern for one of `known`, where what follows begins with none of `unless`."""
+    exceptions = "".join(f"(?!{re.escape(name)}/)" for name in unless)
+    return f"{exceptions}(?:{'|'.join(known)})"
+
 
 wildcard_constraints:
-    dataset="|".join(SUITE.datasets),
+    dataset=names(SUITE.datasets),
     variant="|".join(SUITE.variants),
     scene="|".join(
         sorted({scene for dataset in SUITE.datasets.values() for scene in dataset.scenes})
@@ -106,11 +117,15 @@ def scene_of(wildcards):
     return scene_file(wildcards.dataset, wildcards.scene)
 
 
-def training_scene_of(wildcards):
-    """`scene_of`, or nothing for a run that was imported: data that comes later must not have it trained over."""
-    record = Path(f"results/{run_of(wildcards).name}/config.yaml")
-    is_imported = record.exists() and "imported_from:" in record.read_text()
-    return [] if is_imported else scene_of(wildcards)
+def evaluated_scene_of(wildcards):
+    """`scene_of`, whose age matters only where no training stands between it and the evaluation."""
+    network = (
+        adopted_run(wildcards)
+        if wildcards.variant in ADOPTED
+        else f"results/{run_of(wildcards).name}"
+    )
+    is_trained = network.removeprefix("results/") not in IMPORTED
+    return ancient(scene_of(wildcards)) if is_trained else scene_of(wildcards)
 
 
 def adopted_run(wildcards):

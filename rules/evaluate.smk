@@ -9,7 +9,7 @@ rule metrics:
 rule evaluate:
     input:
         model="results/{dataset}/{variant}/{scene}/model.pt",
-        scene=lambda wildcards: ancient(scene_of(wildcards)),
+        scene=evaluated_scene_of,
         lpips=LPIPS,
     output:
         metrics="results/{dataset}/{variant}/{scene}/level_{level}/metrics.csv",

@@ -8,7 +8,7 @@ rule models:
 
 rule train:
     input:
-        scene=training_scene_of,
+        scene=scene_of,
     output:
         model="results/{dataset}/{variant}/{scene}/model.pt",
         config="results/{dataset}/{variant}/{scene}/config.yaml",
@@ -18,7 +18,8 @@ rule train:
     benchmark:
         "results/{dataset}/{variant}/{scene}/benchmarks/train.tsv"
     wildcard_constraints:
-        variant="|".join(TRAINED),
+        dataset=names(SUITE.datasets, unless=IMPORTED),
+        variant=names(TRAINED),
     conda:
         "../config/envs/mipnerf.yaml"
     threads: 4
@@ -30,7 +31,7 @@ rule train:
         mem_mb=8000,
         runtime="24h",
     params:
-        data=lambda wildcards: Path(scene_of(wildcards)).parent,
+        data=subpath(input.scene, parent=True),
         levels=lambda wildcards: run_of(wildcards).levels,
         folder=subpath(output.model, parent=True),
         settings=settings_of,
@@ -53,7 +54,7 @@ rule adopt:
     log:
         "results/{dataset}/{variant}/{scene}/logs/adopt.log",
     wildcard_constraints:
-        variant="|".join(ADOPTED) or "(?!)",
+        variant=names(ADOPTED) if ADOPTED else "(?!)",
     conda:
         "../config/envs/mipnerf.yaml"
     params:

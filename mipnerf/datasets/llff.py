@@ -135,7 +135,13 @@ def make_scene(capture: Capture, data: DataConfig, *, focals: np.ndarray, levels
         max_value=255 * capture.reduction**2,
         ndc=not data.spherify,
     )
-    return scene.with_bounds(data.near, data.far)
+    scene = scene.with_bounds(data.near, data.far)
+    if scene.ndc and (scene.nears.min() < NEAR or scene.fars.max() > FAR):
+        raise ConfigError(
+            f"data.near {scene.nears.min():g} and data.far {scene.fars.max():g} must lie within 0 and 1, which are the "
+            "image plane and infinity for a forward-facing capture; set data.spherify for one that goes around"
+        )
+    return scene
 
 
 def split_indices(num_images: int, split: str, llffhold: int) -> np.ndarray:
@@ -156,7 +162,8 @@ def read_capture(folder: Path, data: DataConfig) -> Capture:
     paths = sorted(entry for entry in images.iterdir() if entry.suffix.lower() in SUFFIXES and entry.name[0] != ".")
     if len(paths) != len(matrices):
         raise DataError(
-            f"{images}: {len(paths)} PNG or JPEG images, but {path} has {len(matrices)} poses; fetch the scene anew"
+            f"{images}: {len(paths)} PNG or JPEG images, but {path} has {len(matrices)} poses; "
+            "every image needs its pose, in the order of their names"
         )
     width, height = image_size(paths[0])
     factor = max(data.factor, 1)
@@ -197,7 +204,7 @@ def read_poses_bounds(path: Path) -> tuple[np.ndarray, np.ndarray]:
     try:
         rows = np.lib.format.read_array(io.BytesIO(data), allow_pickle=False)
     except READ_ERRORS as error:
-        raise DataError(f"{path}: not a whole NumPy array ({error}); fetch the scene anew") from None
+        raise DataError(f"{path}: not a whole NumPy array ({error}); fetch the scene anew, or repair it") from None
     if rows.dtype.kind not in "fiu" or rows.ndim != 2 or rows.shape[1] != 17:
         raise DataError(
             f"{path}: must hold numbers of shape [images, 17], found {rows.dtype} of shape {list(rows.shape)}"
@@ -231,7 +238,8 @@ def find_images(folder: Path, factor: int) -> tuple[Path, int]:
             return folder / name, reduction
     found = ", ".join(sorted(entry.name for entry in folder.glob("images*") if entry.is_dir()))
     raise DataError(
-        f"{folder}: data.factor {factor} needs a folder {' or '.join(candidates)}; found: {found or 'none'}"
+        f"{folder}: data.factor {factor} needs a folder {' or '.join(candidates)}; found: {found or 'none'}; "
+        "set data.factor to one that is there"
     )
 
 

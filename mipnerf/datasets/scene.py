@@ -233,7 +233,9 @@ def decode_image(data: bytes, path: Path) -> np.ndarray:
         with Image.open(io.BytesIO(data), formats=["JPEG"]) as image:
             mode, pixels = image.mode, np.array(image)
     except DECODE_ERRORS as error:
-        raise DataError(f"{path}: not a whole, undamaged PNG or JPEG image ({error}); fetch the scene anew") from None
+        raise DataError(
+            f"{path}: not a whole, undamaged PNG or JPEG image ({error}); fetch the scene anew, or repair it"
+        ) from None
     if mode != "RGB":
         raise DataError(f"{path}: pixels are {mode}, allowed is RGB with 8 bits a channel")
     return pixels
@@ -245,7 +247,7 @@ def image_size(path: Path) -> tuple[int, int]:
         with Image.open(path, formats=["PNG", "JPEG"]) as image:
             return image.size
     except DECODE_ERRORS as error:
-        raise DataError(f"{path}: not a PNG or JPEG image ({error}); fetch the scene anew") from None
+        raise DataError(f"{path}: not a PNG or JPEG image ({error}); fetch the scene anew, or repair it") from None
 
 
 def check_size(pixels: np.ndarray, path: Path, width: int, height: int) -> None:

@@ -20,17 +20,17 @@ HARDWARE = "a TPU v2 with 32 cores"
 def facts_of(run: Run) -> dict[str, str | int]:
     """What a reader must know about a run, as it is shown; a dash for what an imported model does not tell."""
     width, height = run.setting("record", "width"), run.setting("record", "height")
-    views, seconds = run.setting("record", "train_views"), run.setting("record", "train_seconds")
+    views = run.setting("record", "train_views")
     return {
         "scene": run.scene,
         "variant": run.variant,
         "resolution": MISSING if None in (width, height) else f"{width}×{height}",
         "training views": MISSING if views is None else views,
         "test views": len(run.views),
-        "steps × batch": f"{run.setting('train', 'max_steps'):,} × {run.setting('train', 'batch_size'):,}",
+        "steps × batch": _budget(run),
         "network": _network(run),
         "parameters": f"{run.setting('record', 'num_parameters'):,}",
-        "training time": MISSING if seconds is None else format_duration(seconds),
+        "training time": _training_time(run),
         "device": run.setting("record", "device") or MISSING,
     }
 
@@ -43,7 +43,7 @@ def costs_of(runs: list[Run], reference: Reference) -> list[list[str]]:
     rows = []
     for variant in ordered_names(runs, "variant"):
         members = [run for run in runs if run.variant == variant]
-        seconds = [run.setting("record", "train_seconds") for run in members]
+        seconds = [_seconds(run) for run in members]
         hours = None if None in seconds else sum(seconds) / len(seconds) / 3600
         published = reference.train_hours(members[0].dataset, variant)
         sizes = dict.fromkeys(facts_of(run)["parameters"] for run in members)
@@ -56,7 +56,8 @@ def departures(runs: list[Run]) -> str | None:
     """In which respects published numbers were made under other conditions than those of `runs`, as one sentence."""
     facts = [facts_of(run) for run in runs]
     differing = [name for name, value in PUBLISHED_IMAGES.items() if any(fact[name] != value for fact in facts)]
-    if any(run.setting("train", "max_steps") * run.setting("train", "batch_size") != PUBLISHED_RAYS for run in runs):
+    rays = [run.setting("train", "max_steps") * run.setting("train", "batch_size") for run in runs]
+    if set(rays) != {PUBLISHED_RAYS} or any(fact["steps × batch"] == MISSING for fact in facts):
         differing.insert(0, "training budget")
     methods = METHODS.get(runs[0].dataset, {})
     published = {
@@ -71,6 +72,27 @@ def departures(runs: list[Run]) -> str | None:
         f"it was published for {PUBLISHED_BUDGET}, images of 800×800, 100 training and 200 test views, and the "
         f"network {networks}; the runs differ in {', '.join(differing)}."
     )
+
+
+def _budget(run: Run) -> str:
+    record = run.setting("record")
+    if "imported_from" in record and record["imported_step"] is None:
+        return MISSING
+    return f"{run.setting('train', 'max_steps'):,} × {run.setting('train', 'batch_size'):,}"
+
+
+def _seconds(run: Run) -> float | None:
+    """Seconds of training; nothing for a network that comes from elsewhere."""
+    return None if "model_of" in run.setting("record") else run.setting("record", "train_seconds")
+
+
+def _training_time(run: Run) -> str:
+    record, seconds = run.setting("record"), _seconds(run)
+    if "model_of" in record:
+        return f"network of {record['model_of']}"
+    if "imported_from" in record:
+        return "imported"
+    return MISSING if seconds is None else format_duration(seconds)
 
 
 def _network(run: Run) -> str:

@@ -112,7 +112,7 @@ def test_what_tables_ask_of_a_run_is_known_of_an_imported_one(tmp_path, command,
     (folder / "metrics.csv").write_text("dataset,variant,scene,level,view,metric,value\ntoy,mipnerf,box,0,0,psnr,20\n")
     config = yaml.safe_load((folder / "config.yaml").read_text())
     facts = facts_of(Run(folder, "toy", "mipnerf", "box", config, read_metrics([folder / "metrics.csv"])))
-    assert facts["training time"] == "—"
+    assert facts["training time"] == "imported"
     assert facts["network"].startswith("6×16")
 
 

@@ -123,6 +123,22 @@ def test_a_256th_is_the_run_that_the_documentation_names(paper):
     assert (run.model.net_width, run.model.num_samples, run.data.factor) == (64, 32, 2)
 
 
+def test_a_learning_rate_that_is_high_already_does_not_grow():
+    run = RunConfig(dataset="d", variant="v", scene="s", levels=1, train={"lr_init": 1e-2, "lr_final": 5e-4})
+    assert (scaled(run, 1e-3).train.lr_init, scaled(run, 1e-3).train.lr_final) == (1e-2, 5e-4)
+
+
+def test_the_network_of_another_variant_has_to_be_trained_as_it_is_evaluated():
+    runs = [
+        {"dataset": "multiscale_blender", "scenes": ["lego"], "variants": ["mipnerf"]},
+        {"dataset": "multiscale_blender", "scenes": ["lego"], "variants": ["ss_mipnerf"], "model": {"net_width": 32}},
+    ]
+    with pytest.raises(ConfigError, match=r"configured otherwise: model.net_width=32"):
+        resolve_runs(parse_config(suite_values(runs=runs)))
+    with pytest.raises(ConfigError, match=r"add mipnerf to the variants"):
+        resolve_runs(parse_config(suite_values(runs=runs[1:])))
+
+
 @given(st.floats(1e-7, 1), st.floats(1e-7, 1), st.sampled_from(["mipnerf", "nerf", "mipnerf_wo_single_mlp"]))
 def test_less_scale_is_never_more_work(paper, first, second, variant):
     run = paper[f"multiscale_blender/{variant}/lego"]

@@ -83,8 +83,8 @@ def test_cameras_look_from_the_middle_along_minus_z(toy):
 def test_bounds_are_zero_and_one_unless_given(toy):
     scene = load_scene(toy, "test", FULL)
     assert (scene.nears.tolist(), scene.fars.tolist()) == ([0, 0], [1, 1])
-    scene = load_scene(toy, "test", DataConfig(near=0.1, far=3))
-    assert (scene.nears.tolist(), scene.fars.tolist()) == ([0.1, 0.1], [3, 3])
+    scene = load_scene(toy, "test", DataConfig(near=0.1, far=0.5))
+    assert (scene.nears.tolist(), scene.fars.tolist()) == ([0.1, 0.1], [0.5, 0.5])
 
 
 def test_missing_reduced_images_are_made_exactly(folder):
@@ -328,3 +328,10 @@ def test_every_damage_of_the_poses_is_one_message_or_harmless(folder):
         path.write_bytes(data[:length])
         with pytest.raises(DataError, match=r"poses_bounds\.npy: not a whole NumPy array"):
             load_scene(folder, "test", FULL)
+
+
+@pytest.mark.parametrize("data", [{"far": 6.0}, {"far": 1.5, "near": 0.5}])
+def test_bounds_outside_of_ndc_are_refused(tmp_path, data):
+    folder = write_llff_scene(tmp_path / "fern")
+    with pytest.raises(ConfigError, match=r"must lie within 0 and 1.*spherify"):
+        load_scene(folder, "train", DataConfig(**data))

@@ -83,8 +83,8 @@ def test_a_factor_of_one_changes_nothing(folders):
 def test_bounds_are_the_layouts_unless_given(folders, layout, bounds):
     scene = load_scene(folders / layout, "test", 1, DATA)
     assert (set(scene.nears), set(scene.fars)) == ({bounds[0]}, {bounds[1]})
-    scene = load_scene(folders / layout, "test", 1, DataConfig(near=0.5, far=9))
-    assert (set(scene.nears), set(scene.fars)) == ({0.5}, {9})
+    scene = load_scene(folders / layout, "test", 1, DataConfig(near=0.5, far=0.75))
+    assert (set(scene.nears), set(scene.fars)) == ({0.5}, {0.75})
 
 
 @pytest.mark.parametrize("layout", ["blender", "multiscale", "llff"])

@@ -8,6 +8,7 @@ from tabulate import tabulate
 
 from mipnerf import __version__
 from mipnerf.config import json_schema
+from mipnerf.threads import parse_threads
 
 
 def status(args: argparse.Namespace) -> None:
@@ -28,9 +29,17 @@ def schema(_: argparse.Namespace) -> None:
 
 def import_run(args: argparse.Namespace) -> None:
     """Make a run of a checkpoint of another implementation."""
+    from mipnerf.configfiles import CONFIG_FILES, read_suite
     from mipnerf.interop import import_checkpoint
+    from mipnerf.runs import named_run
 
-    import_checkpoint(args.checkpoint, args.run, args.set, args.levels)
+    settings, levels = args.set, args.levels
+    project = Path()
+    if all((project / "config" / name).exists() for name in CONFIG_FILES):
+        known = named_run(read_suite(project, args.configfile), *args.run.resolve().parts[-3:])
+        if known is not None:
+            settings, levels = [*known.training_settings(), *settings], levels or known.levels
+    import_checkpoint(args.checkpoint, args.run, settings, levels or 4)
 
 
 def export(args: argparse.Namespace) -> None:
@@ -42,6 +51,18 @@ def export(args: argparse.Namespace) -> None:
 
     model, run = load_trained(args.model, torch.device("cpu"))
     export_flax(model, run.train.max_steps, args.output)
+
+
+def bench(args: argparse.Namespace) -> None:
+    """Print how fast this machine is, and how long the configured runs will take."""
+    from mipnerf.bench.report import format_result, measure
+    from mipnerf.runs import operation_from_settings, run_from_settings
+
+    settings = [setting for setting in args.set if not setting.startswith("operation.")]
+    operation = operation_from_settings([setting for setting in args.set if setting not in settings])
+    run = run_from_settings("bench", "bench", "bench", ["train.batch_size=256", *settings])
+    result = measure(run, operation, args.threads, args.seconds, args.configfile)
+    print(json.dumps(result, indent=2) if args.json else format_result(result))
 
 
 def main() -> None:
@@ -62,14 +83,18 @@ def main() -> None:
         "run", type=Path, metavar="RUN_FOLDER", help="results/DATASET/VARIANT/SCENE, which must be free"
     )
     command.add_argument(
-        "--levels", type=int, default=4, metavar="N", help="resolution levels of the dataset (default 4)"
+        "--levels", type=int, metavar="N", help="resolution levels of the dataset (default: as configured, else 4)"
     )
     command.add_argument(
         "--set",
         nargs="*",
         default=[],
         metavar="KEY=VALUE",
-        help="what weights do not tell: model.num_samples=64 data.white_bkgd=false ... (default: as the reference)",
+        help="what weights do not tell: model.num_samples=64 data.white_bkgd=false ... "
+        "(default: as dataset and variant are configured, else as the reference)",
+    )
+    command.add_argument(
+        "--configfile", type=Path, nargs="+", default=[], metavar="FILE", help="on top of config/, as for snakemake"
     )
     command.set_defaults(call=import_run)
     command = commands.add_parser("export", help="write a trained network as a checkpoint of google/mipnerf")
@@ -78,5 +103,21 @@ def main() -> None:
         "output", type=Path, metavar="OUTPUT", help="file to write; the reference looks for FOLDER/checkpoint_STEP"
     )
     command.set_defaults(call=export)
+    command = commands.add_parser("bench", help="how fast this machine is, and how long the configured runs will take")
+    command.add_argument("--json", action="store_true", help="print JSON")
+    command.add_argument(
+        "--configfile", type=Path, nargs="+", default=[], metavar="FILE", help="on top of config/, as for snakemake"
+    )
+    command.add_argument(
+        "--set",
+        nargs="*",
+        default=[],
+        metavar="KEY=VALUE",
+        help="what is measured: model.net_width=64 operation.device=cpu ... "
+        "(default: the reference's network, 256 rays a step)",
+    )
+    command.add_argument("--threads", type=parse_threads, default="1024", help="CPU threads: N, or N/M of M cores")
+    command.add_argument("--seconds", type=float, default=3.0, help="of each measurement, at least (default 3)")
+    command.set_defaults(call=bench)
     args = parser.parse_args()
     args.call(args)

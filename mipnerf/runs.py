@@ -51,6 +51,14 @@ def _check_network(resolved: Mapping[str, RunConfig], run: RunConfig, model_of: 
         )
 
 
+def named_run(suite: SuiteConfig, dataset: str, variant: str, scene: str) -> RunConfig | None:
+    """What dataset and variant alone say of a run, or nothing where they are not both configured."""
+    if dataset not in suite.datasets or variant not in suite.variants:
+        return None
+    layers = [suite.datasets[dataset], *_variant_layers(suite, variant, f"variants.{variant}")]
+    return _resolve_run(dataset, variant, scene, suite.datasets[dataset].levels, layers)
+
+
 def _variant_layers(suite: SuiteConfig, name: str, where: str) -> list[Overrides]:
     """The overrides of a variant, after those of the one whose networks it evaluates."""
     variant = lookup(suite.variants, name, where)

@@ -215,12 +215,15 @@ class Trainer:
 
 
 def suitable_microbatch(run: RunConfig, device: torch.device) -> int:
-    """Rays computed at a time: the whole batch, on a CPU at most half of it and what its caches hold."""
+    """Rays computed at a time: the whole batch, on a CPU what its caches hold, in equal parts for 2, 4, ... threads."""
     batch_size = run.train.batch_size
     if device.type != "cpu":
         return batch_size
     samples = run.model.num_samples + run.model.num_fine_samples
-    return max(1, min(CPU_MICROBATCH_SAMPLES // samples, batch_size // 2))
+    num_parts = 2
+    while batch_size * samples > num_parts * CPU_MICROBATCH_SAMPLES:
+        num_parts *= 2
+    return -(-batch_size // num_parts)
 
 
 class Window:

@@ -56,7 +56,7 @@ LPIPS = [f"{DATA}/weights/lpips.json"] if SUITE.lpips else []
 ADOPTED = [name for name, variant in SUITE.variants.items() if variant.model_of]
 TRAINED = [name for name in SUITE.variants if name not in ADOPTED]
 
-# No rule makes these runs: nothing could bring them back.
+# Made by none of the rules: nothing could bring these runs back.
 IMPORTED = [name for name in RUNS if is_imported(Path("results", name))]
 
 

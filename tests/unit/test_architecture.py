@@ -16,6 +16,7 @@ LAYERS = [
     ["config", "console", "checkpoint", "history", "perceptual"],
     [
         "runs",
+        "configfiles",
         "results",
         "devices",
         "workers",
@@ -31,9 +32,13 @@ LAYERS = [
     ["model", "batching"],
     ["interop.parameters", "interop.flax", "interop.pytorch", "optimization", "rendering"],
     ["training", "evaluation", "interop.importing"],
+    ["bench.operations", "bench.speed"],
+    ["bench.products", "bench.parts", "bench.plan", "bench.scaling"],
+    ["bench.report"],
     ["report.frame", "report.reference", "status"],
     ["report.summary", "report.conditions"],
     ["report.tables", "report.plots", "report.strips"],
+    ["report.scaling"],
     ["cli"],
     ["__main__"],
 ]

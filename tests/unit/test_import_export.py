@@ -177,3 +177,17 @@ def test_the_command_refuses_with_one_message(tmp_path):
     assert result.returncode == 1
     assert result.stderr.startswith(f"CheckpointError: {tmp_path / 'checkpoint'}: its layout is unknown")
     assert len(result.stderr.splitlines()) == 1
+
+
+def test_what_dataset_and_variant_say_is_taken_from_the_projects_configuration(tmp_path, command, model, monkeypatch):
+    monkeypatch.chdir(Path(__file__).parents[2])
+    checkpoint = write_flax(tmp_path / "checkpoint_1", model)
+    folder = tmp_path / "results" / "multiscale_llff" / "mipnerf_wo_misc" / "fern"
+    command("import", checkpoint, folder)
+    config = yaml.safe_load((folder / "config.yaml").read_text())
+    assert (config["levels"], config["model"]["ray_shape"], config["data"]["factor"]) == (4, "cylinder", 4)
+    assert (config["model"]["density_activation"], config["data"]["white_bkgd"]) == ("relu", False)
+    single = tmp_path / "results" / "blender" / "mipnerf" / "lego"
+    command("import", checkpoint, single, "--set", "data.white_bkgd=false")
+    config = yaml.safe_load((single / "config.yaml").read_text())
+    assert (config["levels"], config["data"]["white_bkgd"]) == (1, False)

@@ -29,7 +29,7 @@ def test_every_promised_file_is_there(finished_project):
             assert len(list((run / f"level_{level}" / "renderings").glob("*.png"))) == 2
         with open(run / "metrics.csv", newline="") as stream:
             rows = list(csv.DictReader(stream))
-        assert len(rows) == 4 * 2 * 2
+        assert len(rows) == 4 * 2 * 3
         assert all(math.isfinite(float(row["value"])) for row in rows)
 
 

@@ -6,7 +6,7 @@ levels; MLP_1 is then that of the finest.
 """
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -14,7 +14,7 @@ import torch
 from torch import nn
 
 from mipnerf.errors import CheckpointError
-from mipnerf.model import MLP, MipNerf
+from mipnerf.model import MipNerf
 
 MAX_PARAMETERS = 100_000_000  # 160 times the paper's network
 _NAME = re.compile(r"(MLP_[01])/Dense_\d+/(kernel|bias)")
@@ -27,16 +27,6 @@ class ForeignCheckpoint(NamedTuple):
     params: dict[str, Any]  # "MLP_0/Dense_0/kernel" -> [in, out]
     step: int | None  # None where it does not say
     settings: list[str]  # `section.key=value` that it states besides
-
-
-def flax_layers(mlp: MLP) -> Iterable[nn.Linear]:
-    """The layers of `mlp` in the order in which the reference numbers them, Dense_0 first."""
-    yield from mlp.layers
-    yield mlp.density_layer
-    if mlp.bottleneck_layer is not None:
-        yield mlp.bottleneck_layer
-    yield from mlp.condition_layers
-    yield mlp.rgb_layer
 
 
 def flax_params(model: MipNerf) -> dict[str, np.ndarray]:
@@ -145,7 +135,7 @@ def _named_parameters(model: MipNerf) -> dict[str, nn.Parameter]:
     networks = [model.mlp] if model.coarse_mlp is None else [model.coarse_mlp, model.mlp]
     named = {}
     for i, mlp in enumerate(networks):
-        for k, layer in enumerate(flax_layers(mlp)):
+        for k, layer in enumerate(mlp.linear_layers()):
             named[f"MLP_{i}/Dense_{k}/kernel"] = layer.weight
             named[f"MLP_{i}/Dense_{k}/bias"] = layer.bias
     return named

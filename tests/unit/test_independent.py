@@ -12,7 +12,6 @@ from mip_inputs import random, random_rays, random_t_vals, seeds
 from mipnerf import mip
 from mipnerf.cameras import Rays
 from mipnerf.config import ModelConfig, TrainConfig
-from mipnerf.interop import flax_layers
 from mipnerf.model import MipNerf
 from mipnerf.optimization import compute_loss
 
@@ -226,7 +225,9 @@ class Scene:
                 parameter.copy_(scale * random(*parameter.shape, seed=seed + 7 + i, low=-1.7, high=1.7))
 
     def layers(self) -> list:
-        return [(layer.weight.detach().numpy(), layer.bias.detach().numpy()) for layer in flax_layers(self.model.mlp)]
+        return [
+            (layer.weight.detach().numpy(), layer.bias.detach().numpy()) for layer in self.model.mlp.linear_layers()
+        ]
 
     def slow(self, layers: list, white_bkgd: bool, t_vals=None) -> list:
         """Per ray what `render` gives."""
@@ -273,7 +274,7 @@ def test_loss_and_its_gradient(config, seed):
     layers, t_vals = scene.layers(), [level.t_vals.detach().numpy() for level in levels]
     np.testing.assert_allclose(loss.item(), scene.slow_loss(scene.slow(layers, True)), rtol=1e-9)
 
-    used = [parameter for layer in flax_layers(scene.model.mlp) for parameter in (layer.weight, layer.bias)]
+    used = [parameter for layer in scene.model.mlp.linear_layers() for parameter in (layer.weight, layer.bias)]
     gradients = torch.autograd.grad(loss, used)
     change = [random(*parameter.shape, seed=i, low=-1, high=1) for i, parameter in enumerate(used)]
     slope = sum((gradient * c).sum() for gradient, c in zip(gradients, change, strict=True)).item()

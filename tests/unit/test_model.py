@@ -5,7 +5,7 @@ from mipnerf.batching import image_rays
 from mipnerf.cameras import Cameras
 from mipnerf.config import ModelConfig
 from mipnerf.errors import CheckpointError
-from mipnerf.interop import flax_layers, load_flax_params
+from mipnerf.interop import load_flax_params
 from mipnerf.model import MLP, MipNerf, _apply_to_pair, _linear
 
 SMALL = {"net_depth": 3, "net_width": 16, "net_width_condition": 8, "num_samples": 8, "max_deg_point": 4}
@@ -133,7 +133,7 @@ def test_a_layer_of_a_pair_is_that_of_the_concatenation():
 
 def test_all_layers_start_glorot_uniform_with_zero_biases():
     torch.manual_seed(0)
-    for layer in flax_layers(MLP(ModelConfig(), 96, 27)):
+    for layer in MLP(ModelConfig(), 96, 27).linear_layers():
         bound = (6 / (layer.in_features + layer.out_features)) ** 0.5
         assert layer.weight.abs().max() <= bound
         assert layer.weight.std() > 0.5 * bound
@@ -146,7 +146,7 @@ def test_foreign_parameters_must_match():
     with pytest.raises(CheckpointError, match="Dense_0"):
         load_flax_params(model, {})
     params = {}
-    for i, layer in enumerate(flax_layers(model.mlp)):
+    for i, layer in enumerate(model.mlp.linear_layers()):
         params[f"MLP_0/Dense_{i}/kernel"] = torch.randn(layer.in_features, layer.out_features).numpy()
         params[f"MLP_0/Dense_{i}/bias"] = torch.randn(layer.out_features).numpy()
     wrong = params | {"MLP_0/Dense_5/kernel": params["MLP_0/Dense_5/kernel"][:, :1]}

@@ -1,4 +1,7 @@
-"""One training a run, or the network of another. Its checkpoints are no outputs: Snakemake would delete them when a job fails."""
+"""One training a run, or the network of another run.
+
+Checkpoints are no outputs: Snakemake would delete them when a job fails.
+"""
 
 
 rule models:

@@ -218,9 +218,8 @@ class Recorder:
         What it is relative to is the norm of the array, or of its way from the array `start.*`.
         """
         __tracebackhide__ = True
-        from mipnerf.interop import flax_layers
 
-        for i, layer in enumerate(flax_layers(model.mlp)):
+        for i, layer in enumerate(model.mlp.linear_layers()):
             for kind, parameter in (("kernel", layer.weight), ("bias", layer.bias)):
                 array = f"MLP_0.Dense_{i}.{kind}"
                 actual, expected = value(parameter).detach().numpy().T, arrays[f"{prefix}.{array}"]

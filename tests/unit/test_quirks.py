@@ -18,7 +18,6 @@ from mipnerf.datasets.convert import coarser_levels
 from mipnerf.datasets.scene import pinhole_pix2cam
 from mipnerf.evaluation import score_view
 from mipnerf.history import read_rows
-from mipnerf.interop import flax_layers
 from mipnerf.model import MipNerf
 from mipnerf.optimization import compute_loss
 from mipnerf.schedule import learning_rate_decay
@@ -30,7 +29,7 @@ CONFIG = Path(__file__).parents[2] / "config"
 
 
 def test_the_input_rejoins_after_the_fifth_layer_only():
-    shapes = [(layer.in_features, layer.out_features) for layer in flax_layers(MipNerf(ModelConfig()).mlp)]
+    shapes = [(layer.in_features, layer.out_features) for layer in MipNerf(ModelConfig()).mlp.linear_layers()]
     trunk = [(96, 256), *[(256, 256)] * 4, (352, 256), (256, 256), (256, 256)]
     density, bottleneck, condition, rgb = (256, 1), (256, 256), (283, 128), (128, 3)
     assert shapes == [*trunk, density, bottleneck, condition, rgb]

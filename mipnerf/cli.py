@@ -29,13 +29,13 @@ def schema(_: argparse.Namespace) -> None:
 
 def import_run(args: argparse.Namespace) -> None:
     """Make a run of a checkpoint of another implementation."""
-    from mipnerf.configfiles import CONFIG_FILES, read_suite
+    from mipnerf.configfiles import missing_files, read_suite
     from mipnerf.interop import import_checkpoint
     from mipnerf.runs import named_run
 
     settings, levels = args.set, args.levels
     project = Path()
-    if all((project / "config" / name).exists() for name in CONFIG_FILES):
+    if not missing_files(project):
         known = named_run(read_suite(project, args.configfile), *args.run.resolve().parts[-3:])
         if known is not None:
             settings, levels = [*known.training_settings(), *settings], levels or known.levels
@@ -56,10 +56,9 @@ def export(args: argparse.Namespace) -> None:
 def bench(args: argparse.Namespace) -> None:
     """Print how fast this machine is, and how long the configured runs will take."""
     from mipnerf.bench.report import format_result, measure
-    from mipnerf.runs import operation_from_settings, run_from_settings
+    from mipnerf.runs import run_from_settings, split_operation
 
-    settings = [setting for setting in args.set if not setting.startswith("operation.")]
-    operation = operation_from_settings([setting for setting in args.set if setting not in settings])
+    settings, operation = split_operation(args.set)
     run = run_from_settings("bench", "bench", "bench", ["train.batch_size=256", *settings])
     result = measure(run, operation, args.threads, args.seconds, args.configfile)
     print(json.dumps(result, indent=2) if args.json else format_result(result))

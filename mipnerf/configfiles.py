@@ -12,6 +12,11 @@ from mipnerf.errors import ConfigError
 CONFIG_FILES = ("datasets.yaml", "variants.yaml", "config.yaml")  # in the order in which the Snakefile reads them
 
 
+def missing_files(project: Path) -> list[Path]:
+    """Those of its configuration files that a project lacks; all of them, if the folder is none."""
+    return [path for name in CONFIG_FILES if not (path := project / "config" / name).exists()]
+
+
 def read_suite(project: Path, configfiles: Sequence[Path] = ()) -> SuiteConfig:
     """The configuration in the folder `config` of a project, with `configfiles` on top, as Snakemake reads them."""
     values: dict[str, Any] = {}

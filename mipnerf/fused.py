@@ -58,7 +58,7 @@ class _FusedMlp(torch.autograd.Function):
             width = bottleneck.shape[0]
             folded = (weight[:, :width] @ bottleneck).to(layout.dtype)
             per_ray = torch.addmm(bias + weight[:, :width] @ bottleneck_bias, condition, weight[:, width:].t())
-            rgb = _product(hidden, extra, folded).view(-1, layout.num_samples, len(weight))
+            rgb = _affine(hidden, extra, folded).view(-1, layout.num_samples, len(weight))
             rgb = rgb.add_(per_ray.to(layout.dtype)[:, None]).flatten(0, 1)
             for weight, bias in head[2:]:
                 tail.append(rgb.relu_())
@@ -116,16 +116,11 @@ def _split(layers: list[tuple[Tensor, Tensor]], layout: Layout) -> tuple[list, t
     return layers[:depth], layers[depth], layers[depth + 1 :]
 
 
-def _affine(hidden: Tensor, extra: Tensor | None, weight: Tensor, bias: Tensor) -> Tensor:
+def _affine(hidden: Tensor, extra: Tensor | None, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     """The layer's output for the concatenation of `hidden` and `extra`, which is never made."""
     width = hidden.shape[1]
-    output = torch.addmm(bias, hidden, weight[:, :width].t())
-    return output if extra is None else output.addmm_(extra, weight[:, width:].t())
-
-
-def _product(hidden: Tensor, extra: Tensor | None, weight: Tensor) -> Tensor:
-    width = hidden.shape[1]
-    output = hidden @ weight[:, :width].t()
+    transposed = weight[:, :width].t()
+    output = hidden @ transposed if bias is None else torch.addmm(bias, hidden, transposed)
     return output if extra is None else output.addmm_(extra, weight[:, width:].t())
 
 

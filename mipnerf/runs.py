@@ -120,6 +120,12 @@ def run_from_settings(dataset: str, variant: str, scene: str, settings: Sequence
     return validated(RunConfig, values | parse_settings(settings, ("model", "train", "data")))
 
 
+def split_operation(settings: Sequence[str]) -> tuple[list[str], OperationConfig]:
+    """The `settings` of a run, and the operation that the others, `operation.key=value`, give."""
+    of_run = [setting for setting in settings if not setting.startswith("operation.")]
+    return of_run, operation_from_settings([setting for setting in settings if setting not in of_run])
+
+
 def operation_from_settings(settings: Sequence[str]) -> OperationConfig:
     """The operation whose differences from the defaults are `settings`, each `operation.key=value`."""
     return validated(OperationConfig, parse_settings(settings, ("operation",)).get("operation", {}))

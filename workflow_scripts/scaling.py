@@ -10,7 +10,7 @@ from mipnerf.console import run, setup_logging
 from mipnerf.files import atomic_path
 from mipnerf.report.plots import save_figure
 from mipnerf.report.scaling import plot_scaling
-from mipnerf.runs import operation_from_settings, run_from_settings
+from mipnerf.runs import run_from_settings, split_operation
 from mipnerf.threads import parse_threads
 
 
@@ -34,8 +34,7 @@ def main() -> None:
     parser.add_argument("--log", type=Path, metavar="FILE", help="also log to this file")
     args = parser.parse_args()
     setup_logging(args.log)
-    settings = [setting for setting in args.set if not setting.startswith("operation.")]
-    operation = operation_from_settings([setting for setting in args.set if setting not in settings])
+    settings, operation = split_operation(args.set)
     config = run_from_settings("bench", "bench", "bench", ["train.batch_size=256", *settings])
 
     from mipnerf.bench.scaling import describe_machine, measure_scaling

@@ -5,7 +5,7 @@ import time
 from pathlib import Path
 
 from mipnerf.console import run, setup_logging
-from mipnerf.runs import operation_from_settings, run_from_settings
+from mipnerf.runs import run_from_settings, split_operation
 from mipnerf.threads import parse_threads
 
 
@@ -26,8 +26,7 @@ def main() -> None:
     parser.add_argument("--log", type=Path, help="write the log here as well")
     args = parser.parse_args()
     setup_logging(args.log)
-    settings = [setting for setting in args.set if not setting.startswith("operation.")]
-    operation = operation_from_settings([setting for setting in args.set if setting not in settings])
+    settings, operation = split_operation(args.set)
     config = run_from_settings(*args.output.resolve().parts[-3:], settings, args.levels)
 
     from mipnerf.datasets.load import load_scene

@@ -14,7 +14,7 @@ from mipnerf.bench.plan import estimate_runs
 from mipnerf.bench.products import product_bound
 from mipnerf.bench.speed import PeakMemory, make_trainer, time_rendering, time_training
 from mipnerf.config import OperationConfig, RunConfig
-from mipnerf.configfiles import CONFIG_FILES, read_suite
+from mipnerf.configfiles import missing_files, read_suite
 from mipnerf.devices import describe_device, has_bfloat16_products, resolve_device, resolve_precision
 from mipnerf.history import format_duration
 from mipnerf.threads import available_cpus
@@ -116,7 +116,7 @@ def measure_runs(
     project: Path, configfiles: Sequence[Path], operation: OperationConfig, threads: int, seconds: float
 ) -> dict[str, Any]:
     """The estimates of all runs and their sum, or why there are none."""
-    missing = [path for name in CONFIG_FILES if not (path := project / "config" / name).exists()]
+    missing = missing_files(project)
     if missing:
         note = f"no runs are estimated: {missing[0]} is not here; call this in the project's folder"
         log.warning(note)

@@ -4,6 +4,8 @@ import numpy as np
 import torch
 from hypothesis import strategies as st
 
+from mipnerf import mip
+
 seeds = st.integers(0, 2**32 - 1)
 
 
@@ -21,3 +23,9 @@ def random_rays(seed: int, count: int = 5) -> dict[str, torch.Tensor]:
 
 def random_t_vals(seed: int, count: int = 5, num_samples: int = 8) -> torch.Tensor:
     return 2 + torch.cumsum(random(count, num_samples + 1, seed=seed, low=0.01, high=0.5), dim=-1)
+
+
+def resampled(t_vals: torch.Tensor, weights: torch.Tensor, seed: int = 0, **changes) -> torch.Tensor:
+    """The new end points along random cones, without jitter unless `changes` say otherwise."""
+    arguments = {"randomized": False, "ray_shape": "cone", "stop_grad": True, "resample_padding": 0.01} | changes
+    return mip.resample_along_rays(**random_rays(seed), t_vals=t_vals, weights=weights, **arguments)[0]

@@ -7,7 +7,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from mip_inputs import random, random_rays, random_t_vals, seeds
+from mip_inputs import random, random_rays, random_t_vals, resampled, seeds
 
 from mipnerf import mip
 from mipnerf.cameras import Rays
@@ -159,15 +159,7 @@ def test_integrated_encoding(seed, min_deg, degrees):
 def test_resampling(seed, sharpness, padding):
     t_vals, weights = random_t_vals(seed), torch.softmax(sharpness * random(5, 8, seed=seed + 1), dim=-1)
     expected = [resample(*row, padding) for row in zip(t_vals.numpy(), weights.numpy(), strict=True)]
-    actual, _ = mip.resample_along_rays(
-        **random_rays(seed),
-        t_vals=t_vals,
-        weights=weights,
-        randomized=False,
-        ray_shape="cone",
-        stop_grad=True,
-        resample_padding=padding,
-    )
+    actual = resampled(t_vals, weights, seed, resample_padding=padding)
     np.testing.assert_allclose(actual, expected, atol=1e-11)
 
 

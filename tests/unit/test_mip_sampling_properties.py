@@ -7,7 +7,7 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from mip_inputs import random, random_rays, random_t_vals, seeds
+from mip_inputs import random, random_rays, random_t_vals, resampled, seeds
 
 from mipnerf import mip
 
@@ -156,16 +156,7 @@ def test_resampling_blurs_and_pads_the_weights():
 @given(seed=seeds, sharpness=st.floats(0, 30))
 def test_resampled_t_vals_are_sorted_and_within_the_old_ones(randomized, seed, sharpness):
     t_vals, weights = random_t_vals(seed), torch.softmax(sharpness * random(5, 8, seed=seed), dim=-1)
-    new, _ = mip.resample_along_rays(
-        **random_rays(seed),
-        t_vals=t_vals,
-        weights=weights,
-        randomized=randomized,
-        ray_shape="cone",
-        stop_grad=True,
-        resample_padding=0.01,
-        generator=torch.Generator().manual_seed(seed),
-    )
+    new = resampled(t_vals, weights, seed, randomized=randomized, generator=torch.Generator().manual_seed(seed))
     assert new.shape == t_vals.shape
     assert (torch.diff(new) >= 0).all()
     assert (new >= t_vals[:, :1]).all()
@@ -177,15 +168,7 @@ def test_stop_grad_decides_whether_resampling_has_gradients(stop_grad):
     weights = random(5, 8, seed=5, low=0.1).requires_grad_()
 
     def resample(weights):
-        return mip.resample_along_rays(
-            **random_rays(0),
-            t_vals=random_t_vals(1),
-            weights=weights,
-            randomized=False,
-            ray_shape="cone",
-            stop_grad=stop_grad,
-            resample_padding=0.01,
-        )[0]
+        return resampled(random_t_vals(1), weights, stop_grad=stop_grad)
 
     if stop_grad:
         assert not resample(weights).requires_grad

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 import yaml
-from mip_inputs import random, random_rays, random_t_vals
+from mip_inputs import random, random_t_vals, resampled
 
 from mipnerf import mip
 from mipnerf.batching import image_rays, to_rgb
@@ -78,16 +78,7 @@ def test_resampled_ends_are_not_near_and_far():
     """They are so only by chance: the blurred weights, not the ends, decide."""
     t_vals, weights = random_t_vals(0), torch.zeros(5, 8, dtype=torch.float64)
     weights[:, 4] = 1
-    new, _ = mip.resample_along_rays(
-        **random_rays(0),
-        t_vals=t_vals,
-        weights=weights,
-        randomized=True,
-        ray_shape="cone",
-        stop_grad=True,
-        resample_padding=0.01,
-        generator=torch.Generator().manual_seed(0),
-    )
+    new = resampled(t_vals, weights, randomized=True, generator=torch.Generator().manual_seed(0))
     assert (new[:, 0] > t_vals[:, 0]).all()
     assert (new[:, -1] < t_vals[:, -1]).all()
 
@@ -110,15 +101,7 @@ def test_the_padding_of_the_weights_does_not_scale_with_them(padding):
     t_vals = random_t_vals(1)
     for scale in (1e-9, 1.0):
         weights = scale * torch.eye(8, dtype=torch.float64)[:5]
-        new, _ = mip.resample_along_rays(
-            **random_rays(0),
-            t_vals=t_vals,
-            weights=weights,
-            randomized=False,
-            ray_shape="cone",
-            stop_grad=True,
-            resample_padding=padding,
-        )
+        new = resampled(t_vals, weights, resample_padding=padding)
         assert torch.allclose(new[:, 1:-1], t_vals[:, 1:-1], rtol=1e-5) == (scale < 1)
 
 

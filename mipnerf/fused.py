@@ -3,7 +3,7 @@
 - The bottleneck is linear and so is what follows: their weights are multiplied once, not their outputs for each sample,
   which saves 11 % of all products of the default network. The gradient of both follows from that of their product.
 - Samples get no gradient, since nobody asks for it; activations and their masks take no memory of their own.
-- Weights are converted to the type of the products once a call, sums over samples are kept in the parameters' type.
+- Weights are converted to the type of the products once a call; their gradients come back in the parameters' type.
 """
 
 from typing import Any, NamedTuple

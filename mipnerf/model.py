@@ -10,6 +10,7 @@ from torch.nn import functional as F
 from mipnerf import mip, nerf
 from mipnerf.cameras import Rays
 from mipnerf.config import ModelConfig
+from mipnerf.encoding import encode_by_doubling
 from mipnerf.fused import fused_mlp
 
 _ACTIVATIONS = {"softplus": F.softplus, "relu": F.relu, "sigmoid": torch.sigmoid}
@@ -44,6 +45,12 @@ def _apply_to_pair(layer: nn.Linear, hidden: Tensor, extra: Tensor | None) -> Te
         return layer(hidden)
     width = hidden.shape[-1]
     return F.linear(hidden, layer.weight[:, :width]) + F.linear(extra, layer.weight[:, width:], layer.bias)
+
+
+def dtype_of_products(x: Tensor) -> torch.dtype:
+    """The type in which the network multiplies what it makes of `x`."""
+    device = x.device.type
+    return torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else x.dtype
 
 
 class MLP(nn.Module):
@@ -86,9 +93,7 @@ class MLP(nn.Module):
         """As `forward`, the faster way where there is one: what is rectified, of samples that need no gradient."""
         if self.activation is not F.relu or x.requires_grad:
             return self(x, condition)
-        device = x.device.type
-        dtype = torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else x.dtype
-        return fused_mlp(self, x, condition, dtype)
+        return fused_mlp(self, x, condition, dtype_of_products(x))
 
     def forward(self, x: Tensor, condition: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """Raw rgb [N, S, 3] and raw density [N, S, 1] of features x [N, S, F] and condition [N, D]."""
@@ -216,7 +221,11 @@ class MipNerf(nn.Module):
         means, covs = gaussians
         if config.disable_integration:
             covs = torch.zeros_like(covs)
-        features = mip.integrated_pos_enc((means, covs), config.min_deg_point, config.max_deg_point)
+        dtype = dtype_of_products(means)
+        if dtype is torch.bfloat16 and not means.requires_grad:
+            features = encode_by_doubling(means, covs, config.min_deg_point, config.max_deg_point, dtype)
+        else:
+            features = mip.integrated_pos_enc((means, covs), config.min_deg_point, config.max_deg_point)
         return torch.cat([means, features], dim=-1) if config.append_identity else features
 
     def _evaluate(
@@ -231,7 +240,8 @@ class MipNerf(nn.Module):
         config = self.config
         raw_rgb, raw_density = mlp.evaluate(features, condition)
         # The network may have run in bfloat16; what follows never does.
-        raw_rgb, raw_density = raw_rgb.to(features.dtype), raw_density.to(features.dtype)
+        dtype = mlp.rgb_layer.weight.dtype
+        raw_rgb, raw_density = raw_rgb.to(dtype), raw_density.to(dtype)
         if randomized and config.density_noise > 0:
             noise = torch.randn(
                 raw_density.shape, dtype=raw_density.dtype, device=raw_density.device, generator=generator

@@ -1,6 +1,7 @@
 import pytest
 import torch
 
+from mipnerf import mip, model
 from mipnerf.batching import image_rays
 from mipnerf.cameras import Cameras
 from mipnerf.config import ModelConfig
@@ -155,3 +156,20 @@ def test_foreign_parameters_must_match():
     assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
     load_flax_params(model, params)
     assert torch.equal(model.mlp.layers[0].weight, torch.tensor(params["MLP_0/Dense_0/kernel"]).T)
+
+
+@pytest.mark.parametrize("append_identity", [False, True])
+def test_the_encoding_is_exact_in_float32_and_doubled_where_the_network_reads_bfloat16(
+    monkeypatch, rays, append_identity
+):
+    calls = []
+    for module, name in ((mip, "integrated_pos_enc"), (model, "encode_by_doubling")):
+        original = getattr(module, name)
+        monkeypatch.setattr(module, name, lambda *a, name=name, original=original: calls.append(name) or original(*a))
+    network = MipNerf(ModelConfig(num_samples=4, net_width=8, net_depth=2, append_identity=append_identity))
+    exact = network(rays, False, True)
+    with torch.autocast("cpu", torch.bfloat16):
+        doubled = network(rays, False, True)
+    assert calls == ["integrated_pos_enc"] * 2 + ["encode_by_doubling"] * 2
+    assert doubled[-1][0].dtype == torch.float32
+    torch.testing.assert_close(doubled[-1][0], exact[-1][0], atol=0.02, rtol=0)

@@ -32,6 +32,9 @@ class RayBatcher:
     `single_image` (a view for the whole batch, then its pixels), both as in the reference, or `all_levels` (for each
     ray a view of any level, then a pixel of it: every level as often, so the heavy pixels of the coarse levels come
     often with little weight instead of seldom with much).
+
+    With `data.foreground_tries` above 1, a ray whose pixel is transparent is drawn again, up to that many times in all:
+    what the background teaches is soon learnt. `importance` makes up for it.
     """
 
     def __init__(
@@ -43,6 +46,7 @@ class RayBatcher:
         seed: int = 0,
     ):
         self.batch_size, self.batching, self.white_bkgd = batch_size, data.batching, data.white_bkgd
+        self.tries = data.foreground_tries
         self.max_value = scene.max_value
         self.cameras = Cameras.from_scene(scene, device, data)
         self.colors = _flatten(scene.images).to(device)  # uint8 or int32 [P, 3 or 4]
@@ -50,6 +54,7 @@ class RayBatcher:
         self.ends = torch.cumsum(sizes, 0).to(device)
         self.starts = self.ends - sizes.to(device)
         self.widths = torch.as_tensor(np.asarray(scene.widths), device=device)
+        self.foreground = torch.tensor([_foreground(image) for image in scene.images], device=device)
         self.generator = torch.Generator(device).manual_seed(seed)
 
     def __iter__(self) -> Self:
@@ -61,28 +66,58 @@ class RayBatcher:
         width = self.widths[view]
         y = torch.div(offset, width, rounding_mode="floor")
         rays = self.cameras.cast(view, offset - y * width, y)
-        pixels = to_rgb(self.colors[index], self.white_bkgd, self.max_value)
-        return Batch(rays, pixels, self._importance(view))
+        colors = self.colors[index]
+        pixels = to_rgb(colors, self.white_bkgd, self.max_value)
+        return Batch(rays, pixels, self._importance(view, is_foreground(colors))[:, None])
 
     def _draw(self) -> tuple[Tensor, Tensor]:
         """Indices of pixels and of their views, [batch_size] each."""
-        shape, device = (self.batch_size,), self.colors.device
+        view = self._draw_views()
+        index = self._draw_pixels(view)
+        for _ in range(1, self.tries):
+            index = torch.where(is_foreground(self.colors[index]), index, self._draw_pixels(view))
+        return index, torch.searchsorted(self.ends, index, right=True) if view is None else view
+
+    def _draw_views(self) -> Tensor | None:
+        """The views of a batch, or nothing where any pixel of any view may be drawn."""
         if self.batching == "all_images":
-            index = torch.randint(len(self.colors), shape, generator=self.generator, device=device)
-            return index, torch.searchsorted(self.ends, index, right=True)
-        num_draws = (1,) if self.batching == "single_image" else shape
-        view = torch.randint(len(self.ends), num_draws, generator=self.generator, device=device)
+            return None
+        num_draws = 1 if self.batching == "single_image" else self.batch_size
+        view = torch.randint(len(self.ends), (num_draws,), generator=self.generator, device=self.colors.device)
+        return view.expand(self.batch_size)
+
+    def _draw_pixels(self, view: Tensor | None) -> Tensor:
+        """Random pixels [batch_size] of these views."""
+        shape, device = (self.batch_size,), self.colors.device
+        if view is None:
+            return torch.randint(len(self.colors), shape, generator=self.generator, device=device)
         # A random fraction instead of an upper bound: the size of the view stays on the device.
         fraction = torch.rand(shape, dtype=torch.float64, generator=self.generator, device=device)
         size = self.ends[view] - self.starts[view]
-        offset = torch.minimum((fraction * size).long(), size - 1)
-        return self.starts[view] + offset, view.expand(shape)
+        return self.starts[view] + torch.minimum((fraction * size).long(), size - 1)
 
-    def _importance(self, view: Tensor) -> Tensor:
-        if self.batching != "all_levels":
-            return torch.ones(len(view), 1, device=view.device)
+    def _importance(self, view: Tensor, is_foreground: Tensor) -> Tensor:
+        """[batch_size]: the weights of the views, and within them of foreground and background."""
         size = (self.ends[view] - self.starts[view]).to(torch.float32)
-        return (size * (len(self.ends) / len(self.colors)))[:, None]
+        weight = size * (len(self.ends) / len(self.colors)) if self.batching == "all_levels" else torch.ones_like(size)
+        if self.tries == 1:
+            return weight
+        share = self.foreground[view]
+        if self.batching == "all_images":
+            sizes = self.ends - self.starts
+            share = (self.foreground * sizes).sum() / sizes.sum()
+        never = (1 - share) ** self.tries  # the probability of the background
+        return weight * torch.where(is_foreground, share / (1 - never), (1 - share) / never)
+
+
+def is_foreground(colors: Tensor) -> Tensor:
+    """Which of the integer colours [..., 3] or [..., 4] are not transparent."""
+    return colors[..., 3] > 0 if colors.shape[-1] == 4 else torch.ones_like(colors[..., 0], dtype=torch.bool)
+
+
+def _foreground(image: np.ndarray) -> float:
+    """The share of an image's pixels that are not transparent."""
+    return float(np.count_nonzero(image[..., 3]) / image[..., 3].size) if image.shape[-1] == 4 else 1.0
 
 
 def _flatten(images: list[np.ndarray]) -> Tensor:

@@ -22,6 +22,15 @@ def pixel_table(scene):
     return torch.cat(rows)
 
 
+@pytest.fixture
+def partly_transparent_scene(small_scene):
+    """The left quarter of every image is opaque, the rest transparent."""
+    images = [image.copy() for image in small_scene.images]
+    for image in images:
+        image[..., 3] = np.where(np.arange(image.shape[1]) < image.shape[1] // 4, 255, 0)
+    return replace(small_scene, images=images)
+
+
 @pytest.mark.parametrize("batching", ["all_images", "single_image", "all_levels"])
 def test_every_ray_has_the_colour_of_its_pixel(small_scene, batching):
     table = pixel_table(small_scene)
@@ -56,11 +65,14 @@ def test_all_levels_draws_every_level_as_often(small_scene):
 
 
 @pytest.mark.parametrize("ignore_area", [False, True])
-def test_all_levels_expects_the_loss_of_uniform_draws(small_scene, ignore_area):
+@pytest.mark.parametrize(
+    "changes", [{"batching": "all_levels"}, {"foreground_tries": 3}, {"batching": "all_levels", "foreground_tries": 2}]
+)
+def test_draws_that_are_not_uniform_expect_the_loss_of_those_that_are(partly_transparent_scene, changes, ignore_area):
     """Any function of the pixels will do for a loss."""
     means = []
-    for batching in ("all_images", "all_levels"):
-        batcher = RayBatcher(small_scene, 4096, DataConfig(batching=batching))
+    for data in (DataConfig(), DataConfig(**changes)):
+        batcher = RayBatcher(partly_transparent_scene, 4096, data)
         total, weight = 0.0, 0.0
         for _ in range(40):
             batch = next(batcher)
@@ -69,6 +81,21 @@ def test_all_levels_expects_the_loss_of_uniform_draws(small_scene, ignore_area):
             weight += mask.sum().item()
         means.append(total / weight)
     assert means[0] == pytest.approx(means[1], rel=0.01)
+
+
+@pytest.mark.parametrize("batching", ["all_images", "single_image", "all_levels"])
+def test_transparent_pixels_are_drawn_anew_as_often_as_asked_for(partly_transparent_scene, batching):
+    """Three of four pixels are transparent, so three tries find such pixels alone in 27 of 64 cases."""
+    batcher = RayBatcher(partly_transparent_scene, 4096, DataConfig(batching=batching, foreground_tries=3))
+    transparent = torch.cat([batcher.colors[batcher._draw()[0], 3] == 0 for _ in range(20)])
+    assert abs(transparent.float().mean() - 27 / 64) < 0.01
+
+
+def test_tries_change_nothing_where_no_pixel_is_transparent(small_scene):
+    scene = replace(small_scene, images=[image[..., :3] for image in small_scene.images])
+    batch, expected = (next(RayBatcher(scene, 64, DataConfig(foreground_tries=tries))) for tries in (4, 1))
+    assert len(batch.pixels) == 64
+    assert torch.equal(batch.importance, expected.importance)
 
 
 def test_with_area_weights_all_draws_of_all_levels_weigh_the_same(small_scene):

@@ -8,8 +8,10 @@ import hashlib
 import io
 import logging
 import re
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
+from types import TracebackType
+from typing import Any, Self
 
 import torch
 
@@ -31,6 +33,75 @@ def save_state(folder: Path, step: int, state: dict[str, Any], keep: int) -> Pat
     for old in list_states(folder)[keep:]:
         old.unlink(missing_ok=True)
     return path
+
+
+class StateWriter:
+    """Has states written by a thread while training goes on; leaving the context waits for the last of them.
+
+    What goes wrong there is raised by the next call, of `check` at the latest.
+    """
+
+    def __init__(self, folder: Path, keep: int):
+        self.folder, self.keep = folder, keep
+        self._pool = ThreadPoolExecutor(1)
+        self._pending: Future | None = None
+
+    def save(self, step: int, state: dict[str, Any]) -> None:
+        """Copy `state` and have it written; waits for the one before it."""
+        self.wait()
+        copied, copy = copy_to_host(state)
+        self._pending = self._pool.submit(self._write, copied, step, copy)
+
+    def check(self) -> None:
+        """Raise what has gone wrong so far."""
+        if self._pending is not None and self._pending.done():
+            self.wait()
+
+    def wait(self) -> None:
+        """Return when everything is on disk, or raise what has gone wrong."""
+        pending, self._pending = self._pending, None
+        if pending is not None:
+            pending.result()
+
+    def _write(self, copied: torch.cuda.Event | None, step: int, state: dict[str, Any]) -> None:
+        if copied is not None:
+            copied.synchronize()
+        save_state(self.folder, step, state, self.keep)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None):
+        self._pool.shutdown()
+        if error is None:
+            self.wait()
+
+
+def copy_to_host(state: Any) -> tuple[torch.cuda.Event | None, Any]:
+    """A copy of all tensors in a nested `state`, in pinned memory where they are on a GPU, which is not waited for.
+
+    The event tells when the copy is complete; there is none where it already is.
+    """
+    is_behind = False
+
+    def copy(value: Any) -> Any:
+        nonlocal is_behind
+        if isinstance(value, dict):
+            return {key: copy(item) for key, item in value.items()}
+        if isinstance(value, list | tuple):
+            return type(value)(copy(item) for item in value)
+        if not isinstance(value, torch.Tensor):
+            return value
+        if not value.is_cuda:
+            return value.clone()
+        is_behind = True
+        return torch.empty_like(value, device="cpu", pin_memory=True).copy_(value, non_blocking=True)
+
+    copied_state = copy(state)
+    event = torch.cuda.Event() if is_behind else None
+    if event is not None:
+        event.record()
+    return event, copied_state
 
 
 def list_states(folder: Path) -> list[Path]:

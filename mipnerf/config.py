@@ -86,6 +86,9 @@ class TrainConfig(Section):
     """Optimisation (`Config` of google/mipnerf)."""
 
     batch_size: Positive = Field(4096, description="rays per step")
+    linear_scaling: bool = Field(
+        False, description="multiply the steps, and divide the learning rates, by 4096 / batch_size"
+    )
     max_steps: Positive = Field(1_000_000, description="optimisation steps")
     lr_init: Annotated[float, Field(gt=0)] = Field(5e-4, description="learning rate at the first step")
     lr_final: Annotated[float, Field(gt=0)] = Field(5e-6, description="learning rate at the last step")
@@ -109,6 +112,9 @@ class DataConfig(Section):
     white_bkgd: bool = Field(True, description="composite images and renderings on white")
     batching: Literal["all_images", "single_image", "all_levels"] = Field(
         "all_images", description="where a batch is drawn from; all_levels draws every resolution level as often"
+    )
+    foreground_tries: Annotated[int, Field(ge=1, le=16)] = Field(
+        1, description="draw a ray anew, up to so many times, where its pixel is transparent; weights make up for it"
     )
     near: Annotated[float, Field(ge=0)] | None = Field(None, description="nearest sample; null keeps the dataset's")
     far: Annotated[float, Field(gt=0)] | None = Field(None, description="farthest sample; null keeps the dataset's")
@@ -139,6 +145,9 @@ class OperationConfig(Section):
         0, description="rays computed at a time within a batch, whose gradients add up; 0 lets the suite choose"
     )
     render_rays: Annotated[int, Field(ge=0)] = Field(0, description="rays rendered at a time; 0 lets the suite choose")
+    compile: Literal["auto", "on", "off"] = Field(
+        "auto", description="compile the network before training; auto does for a GPU, and a failure is only a warning"
+    )
     device: Literal["auto", "cpu", "cuda"] = Field("auto", description="auto takes the first GPU, if any")
 
 

@@ -1,5 +1,6 @@
 """Where and in which precision a job computes."""
 
+from collections.abc import Callable
 from contextlib import AbstractContextManager
 from pathlib import Path
 
@@ -46,6 +47,24 @@ def synchronize(device: torch.device) -> None:
     """Wait for what a GPU has been given to do, so that a clock tells the truth."""
     if device.type == "cuda":
         torch.cuda.synchronize(device)
+
+
+def compiled(function: Callable, device: torch.device) -> Callable:
+    """`function`, compiled at its first call for arguments of these shapes; a GPU's launches are recorded as well."""
+    return torch.compile(function, mode="reduce-overhead" if device.type == "cuda" else None, dynamic=False)
+
+
+def is_failed_compilation(error: RuntimeError) -> bool:
+    """Whether `error` came from the compiler, not from what it has compiled."""
+    from torch._dynamo.exc import TorchDynamoException  # two seconds, which only compilation is worth
+
+    return isinstance(error, TorchDynamoException)
+
+
+def free_memory(device: torch.device) -> int:
+    """Bytes of a GPU's memory that tensors can still take, those that PyTorch holds in reserve included."""
+    reserve = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
+    return torch.cuda.mem_get_info(device)[0] + reserve
 
 
 def describe_device(device: torch.device) -> str:

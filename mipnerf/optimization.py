@@ -1,7 +1,7 @@
 """One step of training: the loss of the reference, its gradient clipping, Adam."""
 
 import hashlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple
 
 import torch
@@ -79,6 +79,14 @@ def part_seed(run_seed: int, step: int, start: int) -> int:
     return int.from_bytes(hashlib.blake2b(text, digest_size=7).digest())
 
 
+def _seed(seed: int, device: torch.device, is_global: bool) -> torch.Generator | None:
+    """A generator of its own, or PyTorch's, which is the one that compiled code reads."""
+    if is_global:
+        torch.manual_seed(seed)
+        return None
+    return torch.Generator(device).manual_seed(seed)
+
+
 def train_step(
     model: MipNerf,
     optimizer: torch.optim.Optimizer,
@@ -90,6 +98,7 @@ def train_step(
     microbatch_rays: int | None = None,
     seed: tuple[int, int] = (0, 0),
     workers: Workers | None = None,
+    compiled: Callable[..., list[LevelOutput]] | None = None,
 ) -> Tensor:
     """Take one step and return the losses [L] of the levels, still on the device.
 
@@ -98,6 +107,7 @@ def train_step(
             part is divided by the batch's sum of weights.
         seed: of the jitter, of the run and the step; each part draws its own.
         workers: compute the parts beside one another; they are added in their order.
+        compiled: `model.render_levels` after `torch.compile`; not with more than one worker.
     """
     lossmult = batch.rays.lossmult
     mask_sum = loss_mask(lossmult, train, batch.importance).sum()
@@ -105,11 +115,14 @@ def train_step(
 
     def gradient_of_part(start: int) -> tuple[Tensor, tuple[Tensor, ...]]:
         part = slice(start, start + part_size)
-        generator = torch.Generator(lossmult.device).manual_seed(part_seed(*seed, start))
+        generator = _seed(part_seed(*seed, start), lossmult.device, is_global=compiled is not None)
+        torch.compiler.cudagraph_mark_step_begin()
         with torch.enable_grad(), autocast(lossmult.device, precision):
-            outputs = model.render_levels(batch.rays[part], train.randomized, data.white_bkgd, generator)
+            outputs = (compiled or model.render_levels)(batch.rays[part], train.randomized, data.white_bkgd, generator)
         loss = compute_loss(outputs, batch.pixels[part], lossmult[part], train, batch.importance[part], mask_sum)
-        return loss.losses.detach(), torch.autograd.grad(loss.loss, parameters)
+        gradients = torch.autograd.grad(loss.loss, parameters)
+        # The next part overwrites what a captured graph has returned.
+        return loss.losses.detach(), tuple(g.clone() for g in gradients) if compiled and len(starts) > 1 else gradients
 
     part_size = microbatch_rays or len(batch.rays)
     starts = range(0, len(batch.rays), part_size)

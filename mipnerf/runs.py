@@ -5,7 +5,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from mipnerf.config import OperationConfig, Overrides, RunConfig, SuiteConfig
+from mipnerf.config import OperationConfig, Overrides, RunConfig, SuiteConfig, TrainConfig
 from mipnerf.errors import ConfigError
 from mipnerf.validation import lookup, validated
 
@@ -76,7 +76,39 @@ def _resolve_run(dataset: str, variant: str, scene: str, levels: int, overrides:
         values[section] = {}
         for layer in overrides:
             values[section] |= getattr(layer, section).model_dump(exclude_unset=True)
-    return validated(RunConfig, values, where=f"{dataset}/{variant}/{scene}")
+    return linearly_scaled(validated(RunConfig, values, where=f"{dataset}/{variant}/{scene}"))
+
+
+def linearly_scaled(run: RunConfig) -> RunConfig:
+    """`run` with the steps and learning rates that `train.linear_scaling` stands for, and without it.
+
+    The linear scaling rule, as the reference's authors advise it: half the batch has twice the steps at half the rate.
+    """
+    train = run.train
+    if not train.linear_scaling:
+        return run
+    share = train.batch_size / TrainConfig().batch_size
+    values = run.model_dump()
+    values["train"] |= {
+        "linear_scaling": False,
+        "max_steps": max(1, round(train.max_steps / share)),
+        "lr_delay_steps": round(train.lr_delay_steps / share),
+        "lr_init": train.lr_init * share,
+        "lr_final": train.lr_final * share,
+    }
+    return validated(RunConfig, values, where=run.name)
+
+
+def shrunk_batch(run: RunConfig) -> str | None:
+    """What to tell whoever has made the reference's batch smaller and nothing else of its schedule."""
+    train, reference = run.train, TrainConfig()
+    is_same = (train.max_steps, train.lr_init) == (reference.max_steps, reference.lr_init)
+    if train.batch_size >= reference.batch_size or not is_same:
+        return None
+    return (
+        f"{run.name}: batches of {train.batch_size} rays with the steps and learning rate of {reference.batch_size} "
+        "see less data with more noise; set train.linear_scaling: true to have both scaled"
+    )
 
 
 def scaled(run: RunConfig, scale: float) -> RunConfig:
@@ -117,7 +149,7 @@ def scaled(run: RunConfig, scale: float) -> RunConfig:
 def run_from_settings(dataset: str, variant: str, scene: str, settings: Sequence[str], levels: int = 4) -> RunConfig:
     """The run whose differences from the defaults are `settings`, each `section.key=value`."""
     values = {"dataset": dataset, "variant": variant, "scene": scene, "levels": levels}
-    return validated(RunConfig, values | parse_settings(settings, ("model", "train", "data")))
+    return linearly_scaled(validated(RunConfig, values | parse_settings(settings, ("model", "train", "data"))))
 
 
 def split_operation(settings: Sequence[str]) -> tuple[list[str], OperationConfig]:

@@ -5,7 +5,7 @@ import os
 import shutil
 import socket
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,16 +18,17 @@ import yaml
 
 from mipnerf import __version__
 from mipnerf.batching import Batch, RayBatcher
-from mipnerf.checkpoint import list_states, load_newest_state, save_state
+from mipnerf.checkpoint import StateWriter, list_states, load_newest_state
 from mipnerf.config import OperationConfig, RunConfig
 from mipnerf.datasets.scene import Scene
-from mipnerf.devices import describe_device, resolve_device, resolve_precision
+from mipnerf.devices import compiled, describe_device, is_failed_compilation, resolve_device, resolve_precision
 from mipnerf.errors import CheckpointError, ConfigError, Interrupted, TrainingDiverged
 from mipnerf.files import write_text
 from mipnerf.history import HistoryRow, append_row, format_duration, format_row, read_rows, truncate
 from mipnerf.model import MipNerf
 from mipnerf.optimization import make_optimizer, train_step
 from mipnerf.results import write_run
+from mipnerf.runs import shrunk_batch
 from mipnerf.schedule import learning_rate_decay
 from mipnerf.signals import StopSignals
 from mipnerf.threads import available_cpus
@@ -55,6 +56,8 @@ def train(
     """
     checkpoints = folder / "checkpoints" / run.fingerprint(scene.fingerprint())
     checkpoints.mkdir(parents=True, exist_ok=True)
+    if warning := shrunk_batch(run):
+        log.warning("%s", warning)
     with StopSignals() as signals, _only_one(folder):
         if fresh:
             _put_aside(checkpoints, fresh)
@@ -84,6 +87,7 @@ class Trainer:
     batcher: RayBatcher
     workers: Workers
     microbatch_rays: int  # computed at a time
+    compiled: Callable | None = None  # what renders the levels, if not the model itself
     step: int = 0
     seconds: float = 0.0
 
@@ -93,6 +97,7 @@ class Trainer:
         if run.model.lindisp and (scene.nears <= 0).any():
             raise ConfigError("model.lindisp divides by near, which is 0 for this scene: set a positive data.near")
         device = resolve_device(operation.device)
+        is_compiled = operation.compile == "on" or (operation.compile == "auto" and device.type == "cuda")
         with torch.random.fork_rng():
             torch.manual_seed(run.train.seed)
             model = MipNerf(run.model).to(device)
@@ -104,8 +109,10 @@ class Trainer:
             model=model,
             optimizer=make_optimizer(model),
             batcher=RayBatcher(scene, run.train.batch_size, run.data, device, seed=run.train.seed),
-            workers=Workers(threads or available_cpus(), device),
+            # Threads would share the one generator that compiled code reads.
+            workers=Workers(1 if is_compiled else threads or available_cpus(), device),
             microbatch_rays=operation.microbatch_rays or suitable_microbatch(run, device),
+            compiled=compiled(model.render_levels, device) if is_compiled else None,
         )
 
     def state(self) -> dict[str, Any]:
@@ -133,14 +140,18 @@ class Trainer:
         truncate(checkpoints / "history.csv", self.step)
         log.info("%s goes on after step %s of %s", self.run.name, f"{self.step:,}", f"{self.run.train.max_steps:,}")
 
-    def save(self, checkpoints: Path) -> None:
-        """Write the state as it is now; raises TrainingDiverged rather than keep weights that are not finite."""
-        if not all(torch.isfinite(p).all() for p in self.model.parameters()):
+    def save(self, writer: StateWriter) -> None:
+        """Keep the state as it is now; raises TrainingDiverged rather than keep weights that are not finite."""
+        if not torch.stack([torch.isfinite(p).all() for p in self.model.parameters()]).all():
             raise TrainingDiverged(diverged(self.run.name, self.step, "weights are"))
-        save_state(checkpoints, self.step, self.state(), self.operation.keep_checkpoints)
+        writer.save(self.step, self.state())
 
     def run_to_end(self, checkpoints: Path, signals: StopSignals) -> None:
         """Take all steps that are left, saving and reporting on the way."""
+        with StateWriter(checkpoints, self.operation.keep_checkpoints) as writer:
+            self._take_steps(checkpoints, signals, writer)
+
+    def _take_steps(self, checkpoints: Path, signals: StopSignals, writer: StateWriter) -> None:
         train, operation = self.run.train, self.operation
         window = Window(self)
         last_save = time.monotonic()
@@ -152,6 +163,7 @@ class Trainer:
             window.add(self.take_step(next(self.batcher), learning_rate))
             is_last = self.step == train.max_steps
             if self.step % operation.print_every == 0 or is_last:
+                writer.check()
                 row = window.close(learning_rate)
                 append_row(checkpoints / "history.csv", row)
                 log.info("%s | %s", self.run.name, format_row(row, train.max_steps))
@@ -159,9 +171,10 @@ class Trainer:
             is_late = time.monotonic() - last_save > 60 * operation.save_minutes
             if is_due or is_late or is_last or signals.received:
                 window.check()
-                self.save(checkpoints)
+                self.save(writer)
                 last_save = time.monotonic()
             if signals.received and not is_last:
+                writer.wait()
                 raise Interrupted(
                     f"{self.run.name} was stopped by signal {signals.received}; step {self.step:,} is saved, "
                     "the same command goes on from there",
@@ -183,6 +196,7 @@ class Trainer:
                     self.microbatch_rays,
                     (self.run.train.seed, self.step),
                     self.workers,
+                    self.compiled,
                 )
             except torch.cuda.OutOfMemoryError as error:
                 if self.operation.microbatch_rays or self.microbatch_rays == 1:
@@ -192,6 +206,12 @@ class Trainer:
                         f"model.num_samples or model.net_width ({error})"
                     ) from None
                 self.microbatch_rays = -(-self.microbatch_rays // 2)
+            except RuntimeError as error:
+                if self.compiled is None or not is_failed_compilation(error):
+                    raise
+                log.warning("the network cannot be compiled and runs as it is (%s)", str(error).partition("\n")[0])
+                self.compiled = None
+                continue
             # Outside of the handler, where the error no longer holds on to what filled the memory.
             torch.cuda.empty_cache()
             log.warning("out of memory: from now on %d rays are computed at a time", self.microbatch_rays)

@@ -16,7 +16,7 @@ from mipnerf.config import OperationConfig, RunConfig
 from mipnerf.datasets.scene import Scene, pinhole_pix2cam
 from mipnerf.devices import synchronize
 from mipnerf.optimization import train_step
-from mipnerf.rendering import CHUNK_SAMPLES, render_rays
+from mipnerf.rendering import render_rays, suitable_chunk
 from mipnerf.training import Trainer
 
 WINDOWS = 5  # that the time of a measurement is divided into
@@ -90,6 +90,7 @@ def train_once(trainer: Trainer) -> None:
         trainer.microbatch_rays,
         (trainer.run.train.seed, trainer.step),
         trainer.workers,
+        trainer.compiled,
     )
 
 
@@ -118,9 +119,7 @@ def time_training(trainer: Trainer, seconds: float, least: int = 3) -> Timing:
 
 def time_rendering(trainer: Trainer, seconds: float) -> Timing:
     """Seconds a ray takes in rendering, of a number of rays that fills the device."""
-    model = trainer.run.model
-    samples = model.num_samples + model.num_fine_samples
-    chunk = trainer.operation.render_rays or max(1, CHUNK_SAMPLES[trainer.device.type] // samples)
+    chunk = trainer.operation.render_rays or suitable_chunk(trainer.run.model, trainer.device)
     rays = random_rays(trainer, CHUNKS_PER_WORKER * trainer.workers.count * chunk)
     timing = time_calls(lambda: render_once(trainer, rays), seconds, trainer.device)
     return Timing(*(value / len(rays) for value in timing))

@@ -1,9 +1,11 @@
 import pickle
+import threading
 
 import pytest
 import torch
 
-from mipnerf.checkpoint import list_states, load_model, load_newest_state, save_model, save_state
+from mipnerf import checkpoint
+from mipnerf.checkpoint import StateWriter, list_states, load_model, load_newest_state, save_model, save_state
 from mipnerf.errors import CheckpointError
 
 CPU = torch.device("cpu")
@@ -32,17 +34,61 @@ def test_a_damaged_state_is_passed_over_with_a_warning(tmp_path, caplog, damage)
     assert path.name in caplog.text
 
 
+def full(*_):
+    raise OSError(28, "No space left on device")
+
+
 def test_a_failed_write_leaves_the_old_state_and_no_litter(tmp_path, monkeypatch):
     save_state(tmp_path, 1, {"step": 1}, keep=1)
-
-    def full(*_):
-        raise OSError(28, "No space left on device")
-
     monkeypatch.setattr("mipnerf.files.os.fsync", full)
     with pytest.raises(OSError, match="No space"):
         save_state(tmp_path, 2, {"step": 2}, keep=1)
     assert [path.name for path in tmp_path.iterdir()] == [list_states(tmp_path)[0].name]
     assert load_newest_state(tmp_path, CPU)["step"] == 1
+
+
+def test_a_state_is_written_as_it_was_while_training_goes_on(tmp_path, monkeypatch):
+    begun, may_go_on = threading.Event(), threading.Event()
+
+    def slow(*arguments):
+        begun.set()
+        assert may_go_on.wait(10)
+        return save_state(*arguments)
+
+    monkeypatch.setattr(checkpoint, "save_state", slow)
+    weights = torch.zeros(3)
+    with StateWriter(tmp_path, keep=3) as writer:
+        writer.save(1, {"layers": [{"w": weights}], "step": 1})
+        assert begun.wait(10)
+        weights.fill_(9)
+        writer.check()
+        may_go_on.set()
+    state = load_newest_state(tmp_path, CPU)
+    assert state["step"] == 1
+    assert torch.equal(state["layers"][0]["w"], torch.zeros(3))
+
+
+def check_until_it_raises(writer):
+    while True:
+        writer.check()
+
+
+NEXT_CALLS = {
+    "save": lambda writer: writer.save(2, {"step": 2}),
+    "wait": StateWriter.wait,
+    "check": check_until_it_raises,
+    "leave": lambda writer: writer.__exit__(None, None, None),
+}
+
+
+@pytest.mark.parametrize("call", NEXT_CALLS.values(), ids=NEXT_CALLS)
+def test_a_write_that_fails_beside_the_training_is_raised_by_the_next_call(tmp_path, monkeypatch, call):
+    monkeypatch.setattr("mipnerf.files.os.fsync", full)
+    writer = StateWriter(tmp_path, keep=3)
+    writer.save(1, {"step": 1})
+    with pytest.raises(OSError, match="No space"):
+        call(writer)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_model_comes_back_as_it_was(tmp_path):

@@ -6,12 +6,14 @@ import numpy as np
 import pytest
 import torch
 
+from mipnerf import rendering
 from mipnerf.batching import image_rays, to_rgb
 from mipnerf.cameras import Cameras
-from mipnerf.config import OperationConfig
-from mipnerf.errors import DataError
+from mipnerf.config import ModelConfig, OperationConfig
+from mipnerf.errors import ConfigError, DataError
 from mipnerf.evaluation import evaluate_level, load_trained, score_view, to_uint8
-from mipnerf.rendering import render_image, render_rays
+from mipnerf.model import MipNerf
+from mipnerf.rendering import render_image, render_rays, suitable_chunk
 from mipnerf.training import train
 from mipnerf.workers import Workers
 
@@ -37,6 +39,32 @@ def test_chunks_do_not_change_the_picture(trained, small_scene):
     for chunk in (1, 7, 64):
         for part, all_at_once in zip(render_image(model, cameras, 0, 8, 8, True, chunk_rays=chunk), whole, strict=True):
             torch.testing.assert_close(part, all_at_once, atol=2e-6, rtol=1e-5)
+
+
+@pytest.mark.parametrize("limit", [40, 3])
+def test_fewer_rays_are_rendered_at_a_time_where_memory_runs_out(trained, small_scene, monkeypatch, caplog, limit):
+    cameras = Cameras.from_scene(small_scene)
+    whole = render_image(trained.model, cameras, 0, 8, 8, True)
+    original = MipNerf.render_levels
+
+    def render_levels(self, rays, *args):
+        if len(rays) > limit:
+            raise torch.cuda.OutOfMemoryError("CUDA out of memory")
+        return original(self, rays, *args)
+
+    monkeypatch.setattr(MipNerf, "render_levels", render_levels)
+    for part, all_at_once in zip(render_image(trained.model, cameras, 0, 8, 8, True), whole, strict=True):
+        torch.testing.assert_close(part, all_at_once, atol=2e-6, rtol=1e-5)
+    assert "out of memory" in caplog.text
+    with pytest.raises(ConfigError, match=r"41 rays at a time do not fit.*render_rays"):
+        render_image(trained.model, cameras, 0, 8, 8, True, chunk_rays=41)
+
+
+@pytest.mark.parametrize(("gigabytes", "samples"), [(80, 1 << 22), (8, 1 << 19), (0.08, 1 << 13), (0, 1 << 13)])
+def test_a_gpu_renders_as_many_rays_at_a_time_as_its_memory_holds(monkeypatch, gigabytes, samples):
+    monkeypatch.setattr(rendering, "free_memory", lambda _: gigabytes * 1e9)
+    assert suitable_chunk(ModelConfig(), torch.device("cuda")) == samples // 128
+    assert suitable_chunk(ModelConfig(), torch.device("cpu")) == (1 << 13) // 128
 
 
 def test_threads_do_not_change_a_bit(trained, small_scene):

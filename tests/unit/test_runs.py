@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from mipnerf.config import ModelConfig, RunConfig, parse_config
 from mipnerf.errors import ConfigError
 from mipnerf.model import MipNerf
-from mipnerf.runs import resolve_runs, scaled
+from mipnerf.runs import linearly_scaled, resolve_runs, run_from_settings, scaled, shrunk_batch
 
 CONFIG = Path(__file__).parents[2] / "config"
 PAPER_TABLE_1 = [
@@ -178,3 +178,32 @@ def test_what_is_small_already_does_not_grow():
 def test_points_and_volumes_are_not_mixed(model):
     with pytest.raises(ValueError, match="point"):
         ModelConfig(**model)
+
+
+def test_linear_scaling_trades_steps_for_learning_rate():
+    """Four times smaller batches: four times the steps, at a quarter of the rate."""
+    run = run_from_settings("blender", "mipnerf", "lego", ["train.batch_size=1024", "train.linear_scaling=true"])
+    assert (run.train.max_steps, run.train.lr_delay_steps) == (4_000_000, 10_000)
+    assert (run.train.lr_init, run.train.lr_final) == pytest.approx((1.25e-4, 1.25e-6))
+    assert linearly_scaled(run) == run
+    assert shrunk_batch(run) is None
+
+
+def test_linear_scaling_reaches_the_runs_of_the_configuration():
+    values = suite_values(train={"batch_size": 8192, "linear_scaling": True})
+    for run in resolve_runs(parse_config(values)).values():
+        assert (run.train.max_steps, run.train.lr_init, run.train.linear_scaling) == (500_000, 1e-3, False)
+
+
+@pytest.mark.parametrize(
+    ("settings", "is_warned"),
+    [
+        (["train.batch_size=1024"], True),
+        (["train.batch_size=1024", "train.max_steps=4000000"], False),
+        (["train.batch_size=8192"], False),
+        ([], False),
+    ],
+)
+def test_a_batch_that_alone_is_made_smaller_is_warned_about(settings, is_warned):
+    warning = shrunk_batch(run_from_settings("blender", "mipnerf", "lego", settings))
+    assert ("linear_scaling: true" in (warning or "")) == is_warned

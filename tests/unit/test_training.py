@@ -1,3 +1,4 @@
+import functools
 import multiprocessing
 import signal
 from dataclasses import replace
@@ -7,7 +8,7 @@ import pytest
 import torch
 import yaml
 
-from mipnerf import training
+from mipnerf import checkpoint, training
 from mipnerf.checkpoint import list_states
 from mipnerf.config import OperationConfig
 from mipnerf.errors import CheckpointError, ConfigError, Interrupted, TrainingDiverged
@@ -192,13 +193,13 @@ def test_a_damaged_checkpoint_costs_steps_not_the_run(tmp_path, monkeypatch, sma
 
 def test_checkpoints_are_made_at_once_then_by_steps_and_by_time(tmp_path, monkeypatch, small_run, small_scene):
     saved = []
-    original = training.save_state
+    original = checkpoint.save_state
 
     def note(folder, step, *rest):
         saved.append(step)
         return original(folder, step, *rest)
 
-    monkeypatch.setattr(training, "save_state", note)
+    monkeypatch.setattr(checkpoint, "save_state", note)
     train(small_run, OPERATION, small_scene, tmp_path / "steps", threads=1)
     assert saved == [1, 5, 10, 12]
     saved.clear()
@@ -294,3 +295,28 @@ def test_memory_for_not_even_one_part_is_one_message(tmp_path, monkeypatch, smal
     operation = OPERATION.model_copy(update={"microbatch_rays": microbatch_rays})
     with pytest.raises(ConfigError, match=rf"{microbatch_rays or 1} rays at a time do not fit.*microbatch_rays"):
         train(small_run, operation, small_scene, tmp_path, threads=1)
+
+
+@pytest.mark.parametrize("microbatch_rays", [0, 16])
+def test_a_compiled_network_takes_the_same_steps(tmp_path, monkeypatch, run_with, small_scene, microbatch_rays):
+    """All but the code generator, which takes minutes on a CPU."""
+    run = run_with(train={"precision": "float32"})
+    monkeypatch.setattr(torch, "compile", functools.partial(torch.compile, backend="aot_eager"))
+    operation = OPERATION.model_copy(update={"microbatch_rays": microbatch_rays})
+    train(run, operation, small_scene, tmp_path / "plain", threads=1)
+    operation = operation.model_copy(update={"compile": "on"})
+    train(run, operation, small_scene, tmp_path / "compiled", threads=2)
+    for name, value in weights(tmp_path / "plain").items():
+        torch.testing.assert_close(weights(tmp_path / "compiled")[name], value, atol=1e-6, rtol=1e-4)
+
+
+def test_a_network_that_cannot_be_compiled_is_trained_as_it_is(tmp_path, monkeypatch, small_run, small_scene, caplog):
+    def fail(*_):
+        raise ValueError("no compiler on this machine")
+
+    monkeypatch.setattr(torch, "compile", functools.partial(torch.compile, backend=fail))
+    train(small_run, OPERATION, small_scene, tmp_path / "plain", threads=1)
+    operation = OPERATION.model_copy(update={"compile": "on"})
+    train(small_run, operation, small_scene, tmp_path / "failed", threads=1)
+    assert "cannot be compiled and runs as it is" in caplog.text
+    assert same(weights(tmp_path / "plain"), weights(tmp_path / "failed"))

@@ -4,6 +4,7 @@ COLMAP's cameras look along +z, x right, y down; its poses are world to camera. 
 colmap.github.io/format.html.
 """
 
+import os
 from pathlib import Path
 from typing import NamedTuple
 
@@ -98,7 +99,7 @@ def read_images(model: Model, cameras: dict) -> list[ImageRow]:
         check_new(row.image_id, found, where)
         if row.camera_id not in cameras:
             raise DataError(f"{where}: its camera {row.camera_id} is not in {model.cameras}")
-        if not np.isfinite([*row.qvec, *row.tvec]).all() or not 1e-6 < np.linalg.norm(row.qvec) < 1e6:
+        if not np.isfinite([*row.qvec, *row.tvec]).all() or not 1e-6 < np.abs(row.qvec).max() < 1e6:
             raise DataError(f"{where}: the pose must be finite, with a quaternion that is not 0")
         found[row.image_id] = row
     if not found:
@@ -114,11 +115,7 @@ def check_new(number: int, known: dict, where: str) -> None:
 def image_name(folder: Path, name: str, where: Path) -> str:
     """The image's path relative to `folder`."""
     path = safe_path(folder / "images", name, f"{where}: image")
-    try:
-        is_there = path.is_file()
-    except ValueError:  # no possible name
-        is_there = False
-    if not is_there:
+    if not os.path.isfile(path):  # false also for impossible names
         raise DataError(f"{where}: image {name!r} does not exist in {folder / 'images'}; put the photographs there")
     return path.relative_to(folder).as_posix()
 

@@ -26,7 +26,7 @@ CAMERA_MODELS = ("PINHOLE", "SIMPLE_PINHOLE", "SIMPLE_RADIAL", "RADIAL", "OPENCV
 COEFFICIENTS = ("k1", "k2", "k3", "k4", "k5", "k6", "p1", "p2")
 NO_DISTORTION = 1e-6  # moves no pixel of an image by a hundredth of a pixel
 OTHER_LENSES = ("is_fisheye", "latlong", "equirectangular", "orthographic", "ftheta_p0")
-MAX_ANGLE = 3.14  # of view, radians
+MIN_ANGLE, MAX_ANGLE = 1e-6, 3.14  # of view, radians
 
 
 @dataclass(frozen=True, eq=False)
@@ -150,8 +150,8 @@ def focal_length(frame: Mapping, content: Mapping, axis: str, side: float, where
         if f"fl_{axis}" in values:
             return positive(values, f"fl_{axis}", where)
         if f"camera_angle_{axis}" in values:
-            angle = positive(values, f"camera_angle_{axis}", where)
-            if angle > MAX_ANGLE:
+            angle = number(values, f"camera_angle_{axis}", where)
+            if not MIN_ANGLE <= angle <= MAX_ANGLE:
                 raise DataError(
                     f"{where}: 'camera_angle_{axis}' must be an angle in radians between 0 and pi, found {angle}"
                 )

@@ -119,6 +119,7 @@ def place(photographs: Photographs, data: DataConfig) -> tuple[np.ndarray, float
     """
     poses = photographs.camtoworlds
     is_given = data.near is not None and data.far is not None
+    # What is given replaces these later: no rule is needed.
     depths = (data.near, data.far) if is_given else photographs.depths()
     if depths and not data.normalize:
         return poses, *depths

@@ -7,7 +7,7 @@ that parsing the workflow costs nothing.
 import copy
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, create_model, model_validator
@@ -123,7 +123,15 @@ class DataConfig(Section):
         0, description="images are this many times smaller; 0: as they are"
     )
     train_levels: Positive | None = Field(None, description="train on this many of the finest levels; null: all")
-    llffhold: Annotated[int, Field(ge=2)] = Field(8, description="LLFF: every so many views, one is a test view")
+    llffhold: Annotated[int, Field(ge=2)] = Field(
+        8, description="captures: every so many views, sorted by name, one is a test view"
+    )
+    layout: Literal["transforms", "colmap"] | None = Field(
+        None, description="what a capture is read from, which the dataset's layout says; null goes by its files"
+    )
+    normalize: bool = Field(
+        True, description="transforms and colmap: what the cameras look at comes to the origin, 4 from them on average"
+    )
     spherify: bool = Field(False, description="LLFF: cameras all around the scene, instead of NDC rays")
     ndc_unit_viewdirs: bool = Field(False, description="LLFF: directions given to the network have unit length in NDC")
     max_test_views: Positive | None = Field(None, description="evaluate this many views, evenly spread; null: all")
@@ -151,17 +159,20 @@ class OperationConfig(Section):
     device: Literal["auto", "cpu", "cuda"] = Field("auto", description="auto takes the first GPU, if any")
 
 
-def _partial(section: type[Section]) -> type[Section]:
+def _partial(section: type[Section], without: Container[str] = ()) -> type[Section]:
     """`section` with every key optional: any part of it may be given."""
     fields = {}
     for name, field in section.model_fields.items():
+        if name in without:
+            continue
         optional = copy.copy(field)
         optional.default = None
         fields[name] = (field.annotation, optional)
     return create_model(f"{section.__name__}Overrides", __base__=Section, **fields)
 
 
-ModelOverrides, TrainOverrides, DataOverrides = map(_partial, (ModelConfig, TrainConfig, DataConfig))
+ModelOverrides, TrainOverrides = map(_partial, (ModelConfig, TrainConfig))
+DataOverrides = _partial(DataConfig, without=("layout",))  # a dataset has it
 
 
 class Overrides(Section):
@@ -187,8 +198,8 @@ class DatasetConfig(Overrides):
     source: Name = Field(description="the archive it is made from: a key of `sources`, or `bricks`")
     scenes: Annotated[list[Name], Field(min_length=1)] = Field(description="all scenes it has")
     levels: Annotated[int, Field(ge=1, le=8)] = Field(4, description="resolution levels; each halves the last")
-    layout: Literal["multiscale", "blender", "llff"] = Field(
-        "multiscale", description="what is read: a conversion to all levels, or the source as it is"
+    layout: Literal["multiscale", "blender", "llff", "transforms", "colmap"] = Field(
+        "multiscale", description="what is read: a conversion of a Blender scene to all levels, or the source as it is"
     )
 
 
@@ -252,7 +263,7 @@ class SuiteConfig(Overrides):
                     f"datasets.{name}: a dataset with the layout blender has one resolution; set levels to 1, or "
                     "layout to multiscale"
                 )
-            if dataset.source == "bricks" and dataset.layout == "llff":
+            if dataset.source == "bricks" and dataset.layout not in ("multiscale", "blender"):
                 raise ValueError(f"datasets.{name}: bricks is a Blender scene; set layout to multiscale or blender")
             if dataset.source == "bricks" and (
                 dataset.scenes != ["bricks"] or self.bricks.size % 2 ** (dataset.levels - 1)

@@ -12,6 +12,7 @@ from mipnerf.validation import lookup, validated
 # Above about 1e-2 even the smallest networks diverge.
 MAX_SCALED_LEARNING_RATE = 1e-2
 MAX_SCALED_FACTOR = 16
+CAPTURE_LAYOUTS = ("transforms", "colmap")
 
 
 def resolve_runs(suite: SuiteConfig) -> dict[str, RunConfig]:
@@ -24,7 +25,7 @@ def resolve_runs(suite: SuiteConfig) -> dict[str, RunConfig]:
             lookup(dict.fromkeys(dataset.scenes), scene, f"runs[{i}].scenes")
             for variant in runs.variants:
                 layers = [dataset, runs, suite, *_variant_layers(suite, variant, f"runs[{i}].variants")]
-                run = scaled(_resolve_run(runs.dataset, variant, scene, dataset.levels, layers), suite.scale)
+                run = scaled(_resolve_run(suite, runs.dataset, variant, scene, layers), suite.scale)
                 if run.name in resolved and resolved[run.name] != run:
                     raise ConfigError(
                         f"runs[{i}] asks for {run.name} with other values than an earlier entry; "
@@ -56,7 +57,7 @@ def named_run(suite: SuiteConfig, dataset: str, variant: str, scene: str) -> Run
     if dataset not in suite.datasets or variant not in suite.variants:
         return None
     layers = [suite.datasets[dataset], *_variant_layers(suite, variant, f"variants.{variant}")]
-    return _resolve_run(dataset, variant, scene, suite.datasets[dataset].levels, layers)
+    return _resolve_run(suite, dataset, variant, scene, layers)
 
 
 def _variant_layers(suite: SuiteConfig, name: str, where: str) -> list[Overrides]:
@@ -70,12 +71,18 @@ def _variant_layers(suite: SuiteConfig, name: str, where: str) -> list[Overrides
     return [trained, variant]
 
 
-def _resolve_run(dataset: str, variant: str, scene: str, levels: int, overrides: Sequence[Overrides]) -> RunConfig:
-    values: dict[str, Any] = {"dataset": dataset, "variant": variant, "scene": scene, "levels": levels}
+def _resolve_run(
+    suite: SuiteConfig, dataset: str, variant: str, scene: str, overrides: Sequence[Overrides]
+) -> RunConfig:
+    kind = suite.datasets[dataset]
+    values: dict[str, Any] = {"dataset": dataset, "variant": variant, "scene": scene, "levels": kind.levels}
     for section in ("model", "train", "data"):
         values[section] = {}
         for layer in overrides:
             values[section] |= getattr(layer, section).model_dump(exclude_unset=True)
+    # The folder of such a scene may also hold files of another layout.
+    if kind.layout in CAPTURE_LAYOUTS:
+        values["data"]["layout"] = kind.layout
     return linearly_scaled(validated(RunConfig, values, where=f"{dataset}/{variant}/{scene}"))
 
 

@@ -1,4 +1,4 @@
-"""Take one Blender scene out of a local archive or folder."""
+"""Take one scene out of a local archive or folder."""
 
 import argparse
 from pathlib import Path

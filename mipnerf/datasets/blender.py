@@ -14,6 +14,7 @@ from mipnerf.datasets.scene import (
     decode_png,
     evenly_spread,
     finite_array,
+    is_scene,
     parallel,
     pinhole_pix2cam,
     read_bytes,
@@ -48,6 +49,8 @@ def read_transforms(folder: Path, split: str) -> BlenderSplit:
     of another shape, an angle outside (0, pi), no frames, and images that are missing or outside of `folder`.
     """
     path = folder / f"transforms_{split}.json"
+    if split == "train" and not path.exists() and is_scene(folder):
+        raise DataError(f"{folder} is no Blender scene; set the dataset's layout to transforms, colmap or llff")
     content = read_json(path)
     angle = float(finite_array(require(content, "camera_angle_x", object, str(path)), (), f"{path}: 'camera_angle_x'"))
     if not 0 < angle < math.pi:

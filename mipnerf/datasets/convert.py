@@ -11,7 +11,7 @@ import numpy as np
 from PIL import Image
 
 from mipnerf.datasets.blender import FAR, NEAR, SPLITS, BlenderSplit, read_transforms
-from mipnerf.datasets.scene import check_size, decode_png, parallel, pinhole_pix2cam, read_bytes
+from mipnerf.datasets.scene import check_size, cropped, decode_png, parallel, pinhole_pix2cam, read_bytes
 from mipnerf.errors import ConfigError, DataError
 from mipnerf.files import atomic_folder, write_text
 
@@ -21,9 +21,10 @@ PNG_LEVEL = 1  # zlib's fastest: half the time of the default for a tenth more b
 def convert_to_multiscale(source: Path, target: Path, num_levels: int = 4, workers: int | None = None) -> None:
     """Write the multiscale form of the Blender scene `source` to the folder `target`, which is replaced as a whole.
 
-    All images need to be 8-bit RGBA of one size, divisible by 2**(num_levels - 1). Raises `DataError` for a bad scene,
-    and `ConfigError` for `num_levels` below 1; `target` is then as it was before. At most `workers` images (default:
-    one a CPU) are in memory.
+    All images need to be 8-bit RGBA of one size. Where that is no multiple of 2**(num_levels - 1), pixels are lost at
+    the right and the bottom, and the others still look where they did. Raises `DataError` for a bad scene, and
+    `ConfigError` for `num_levels` below 1; `target` is then as it was before. At most `workers` images (default: one a
+    CPU) are in memory.
     """
     if num_levels < 1:
         raise ConfigError(f"levels must be at least 1, found {num_levels}")
@@ -46,15 +47,22 @@ def write_levels(
             (temporary / f"images_{split}").mkdir()
             views += [(path, split, i) for i, path in enumerate(data.paths)]
 
+        def save(image: np.ndarray, name: str) -> None:
+            Image.fromarray(image).save(temporary / name, compress_level=PNG_LEVEL)
+
         def convert(view: tuple[Path, str, int]) -> None:
             path, split, i = view
             data = read_bytes(path)
             pixels = decode_png(data, path, modes=["RGBA"])
             check_size(pixels, path, width, height)
-            # Full resolution stays the very file: x / 255 * 255 gives back every byte.
-            (temporary / level_name(split, i, 0)).write_bytes(data)
-            for level, image in enumerate(coarser_levels(pixels, num_levels), start=1):
-                Image.fromarray(image).save(temporary / level_name(split, i, level), compress_level=PNG_LEVEL)
+            kept = cropped(pixels, 2 ** (num_levels - 1))
+            if kept.shape == pixels.shape:
+                # Full resolution stays the very file: x / 255 * 255 gives back every byte.
+                (temporary / level_name(split, i, 0)).write_bytes(data)
+            else:
+                save(kept, level_name(split, i, 0))
+            for level, image in enumerate(coarser_levels(kept, num_levels), start=1):
+                save(image, level_name(split, i, level))
 
         parallel(convert, views, workers, progress="convert")
         metadata = {split: split_metadata(data, split, width, height, num_levels) for split, data in splits.items()}
@@ -73,13 +81,17 @@ def coarser_levels(pixels: np.ndarray, num_levels: int) -> list[np.ndarray]:
 
 
 def split_metadata(data: BlenderSplit, split: str, width: int, height: int, num_levels: int) -> dict[str, list]:
-    """One split of metadata.json: a list a key, with the levels of a view one after the other."""
+    """One split of metadata.json: a list a key, with the levels of a view one after the other.
+
+    `width` and `height` are those of the source, whose image plane and middle stay those of the cameras.
+    """
+    coarsest = num_levels - 1
     entries = [
         {
             "file_path": level_name(split, i, level),
             "cam2world": camtoworld.tolist(),
-            "width": width >> level,
-            "height": height >> level,
+            "width": width >> coarsest << coarsest >> level,
+            "height": height >> coarsest << coarsest >> level,
             "focal": data.focal(width) / 2**level,
             "label": level,
             "near": NEAR,
@@ -90,7 +102,8 @@ def split_metadata(data: BlenderSplit, split: str, width: int, height: int, num_
         for level in range(num_levels)
     ]
     for entry in entries:
-        entry["pix2cam"] = pinhole_pix2cam(entry["focal"], entry["width"], entry["height"]).tolist()
+        scale = 2 ** entry["label"]
+        entry["pix2cam"] = pinhole_pix2cam(entry["focal"], width / scale, height / scale).tolist()
     return {key: [entry[key] for entry in entries] for key in entries[0]}
 
 
@@ -101,10 +114,10 @@ def level_name(split: str, view: int, level: int) -> str:
 def scene_size(path: Path, num_levels: int) -> tuple[int, int]:
     """Width and height of the first image, which all others have to share."""
     height, width = decode_png(read_bytes(path), path, modes=["RGBA"]).shape[:2]
-    factor = 2 ** (num_levels - 1)
-    if width % factor or height % factor:
+    least = 2 ** (num_levels - 1)
+    if min(width, height) < least:
         raise DataError(
-            f"{path}: image is {width} x {height} pixels; for {num_levels} levels both must be divisible by {factor}"
+            f"{path}: image is {width} x {height} pixels; for {num_levels} levels both must be at least {least}"
         )
     return width, height
 

@@ -18,7 +18,7 @@ from typing import BinaryIO
 
 from tqdm import tqdm
 
-from mipnerf.datasets.scene import SCENE_MARKERS, refuse_to_replace
+from mipnerf.datasets.scene import MARKER_NAMES, refuse_to_replace, scene_of_file
 from mipnerf.errors import DataError
 from mipnerf.files import atomic_folder, write_text
 
@@ -51,8 +51,8 @@ class Member:
 def fetch_scene(source: Path, scene: str, target: Path) -> None:
     """Take the scene `scene` out of `source`, an archive or folder, and put it in the folder `target`.
 
-    The scene is the folder of that name with a transforms_train.json or poses_bounds.npy, at any depth; or the top of
-    `source`, if that is the only scene there. `target` is replaced as a whole, manifest.json (files with size and
+    The scene is the folder of that name with one of `SCENE_MARKERS`, at any depth; or the top of `source`, if that is
+    the only scene there. `target` is replaced as a whole, manifest.json (files with size and
     SHA-256) last. Files of a source folder are hard links where the file system allows. Raises `DataError`, with
     `target` as it was before, if the source is missing or damaged, has no such scene or several, holds links or names
     that lead elsewhere, grows suspiciously when unpacked, or does not fit on the disk.
@@ -183,7 +183,7 @@ def bounded(members: Iterable[Member], source: Path) -> Iterator[Member]:
 
 def find_scene(members: list[Member], scene: str, source: Path) -> PurePosixPath:
     """The folder of `scene` inside `source`; `DataError` listing what is there if it is not exactly one."""
-    folders = sorted({PurePosixPath(m.name).parent for m in members if PurePosixPath(m.name).name in SCENE_MARKERS})
+    folders = sorted({folder for m in members if (folder := scene_of_file(m.name)) is not None})
     top = source.resolve().name if source.is_dir() else ""
     matches = [folder for folder in folders if (folder.name or top) == scene]
     if not matches and folders == [PurePosixPath()]:
@@ -194,7 +194,7 @@ def find_scene(members: list[Member], scene: str, source: Path) -> PurePosixPath
     count = f"{len(matches)} scenes" if matches else "no scene"
     hint = "; ".join(f"{m.name} {m.defect}" for m in members if m.defect and PurePosixPath(m.name).name == scene)
     raise DataError(
-        f"{source}: {count} named {scene!r} (a folder of that name with {' or '.join(SCENE_MARKERS)}); "
+        f"{source}: {count} named {scene!r} (a folder of that name with one of {MARKER_NAMES}); "
         f"found: {found or 'none at all'}{'; ' + hint if hint else ''}"
     )
 

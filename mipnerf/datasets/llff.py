@@ -13,14 +13,11 @@ import numpy as np
 
 from mipnerf.config import DataConfig
 from mipnerf.datasets.blender import SPLITS
-from mipnerf.datasets.convert import coarser_levels
+from mipnerf.datasets.captures import holdout, read_levels
 from mipnerf.datasets.poses import recenter_poses, scale_poses, spherical_path, spherify_poses, spiral_path
 from mipnerf.datasets.scene import (
     Scene,
-    box_sum,
-    check_size,
     chosen_levels,
-    decode_image,
     evenly_spread,
     image_size,
     parallel,
@@ -76,12 +73,16 @@ def load_scene(
         raise ConfigError(f"levels must be at least 1, found {num_levels}")
     levels = np.array(chosen_levels(num_levels, level))
     capture = read_capture(folder, data)
-    indices = split_indices(len(capture.paths), split, data.llffhold)
+    indices = holdout(len(capture.paths), data.llffhold)[split]
     if len(indices) == 0:
         raise DataError(f"{folder}: its only image is a test image; at least 2 are needed to train")
     views = evenly_spread(len(indices), max_views, view)
     chosen = indices[views]
-    images = parallel(lambda i: read_levels(capture, i, num_levels, levels), chosen, workers)
+
+    def read(i: int) -> list[np.ndarray]:
+        return read_levels(capture.paths[i], capture.size, capture.reduction, num_levels, levels)
+
+    images = parallel(read, chosen, workers)
     return make_scene(
         capture,
         data,
@@ -142,12 +143,6 @@ def make_scene(capture: Capture, data: DataConfig, *, focals: np.ndarray, levels
             "image plane and infinity for a forward-facing capture; set data.spherify for one that goes around"
         )
     return scene
-
-
-def split_indices(num_images: int, split: str, llffhold: int) -> np.ndarray:
-    """Indices of the images of a split."""
-    is_test = np.arange(num_images) % llffhold == 0
-    return np.flatnonzero(~is_test if split == "train" else is_test)
 
 
 def read_capture(folder: Path, data: DataConfig) -> Capture:
@@ -220,6 +215,7 @@ def read_poses_bounds(path: Path) -> tuple[np.ndarray, np.ndarray]:
     rules = {
         "all 17 values must be finite in 32 bits": is_finite,
         "the pose must be invertible": np.abs(determinants) > 1e-9,
+        "the axes of the pose must be right-handed: down, right, back": determinants > 0,
         "height, width and focal length must be above 0": (matrices[:, :, 4] > 0).all(axis=1),
         "the bounds must be above 0, the near one below the far one": (near > 0) & (near < far),
     }
@@ -241,21 +237,3 @@ def find_images(folder: Path, factor: int) -> tuple[Path, int]:
         f"{folder}: data.factor {factor} needs a folder {' or '.join(candidates)}; found: {found or 'none'}; "
         "set data.factor to one that is there"
     )
-
-
-def read_levels(capture: Capture, index: int, num_levels: int, levels: np.ndarray) -> list[np.ndarray]:
-    """The `levels` of the pyramid of one image: uint8, or uint16 sums where the file is reduced."""
-    path, (width, height), reduction = capture.paths[index], capture.size, capture.reduction
-    pixels = decode_image(read_bytes(path), path)
-    check_size(pixels, path, width, height)
-    multiple = reduction * 2 ** (num_levels - 1)
-    pixels = pixels[: height - height % multiple, : width - width % multiple]
-    if pixels.size == 0:
-        raise DataError(f"{path}: {width} x {height} pixels are too few to be reduced {multiple} times")
-    if reduction == 1:
-        pyramid = [pixels, *coarser_levels(pixels, int(levels.max()) + 1)]
-    else:
-        pixels = box_sum(pixels, reduction)
-        # Means of the sums, cut off to whole numbers as the 8-bit levels are.
-        pyramid = [(box_sum(pixels, 2**level, np.uint32) // 4**level).astype(np.uint16) for level in range(num_levels)]
-    return [pyramid[level] for level in levels]

@@ -1,11 +1,15 @@
 """The scene in a folder, whatever its layout, as the configuration asks for it."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 from mipnerf.config import DataConfig
-from mipnerf.datasets import blender, llff, multiscale
-from mipnerf.datasets.scene import Scene
+from mipnerf.datasets import blender, colmap, llff, multiscale, transforms
+from mipnerf.datasets.captures import Photographs, load_photographs
+from mipnerf.datasets.scene import Scene, is_scene
 from mipnerf.errors import ConfigError, DataError
+
+READERS = {"transforms": transforms.read_photographs, "colmap": colmap.read_photographs}
 
 
 def load_scene(
@@ -17,15 +21,19 @@ def load_scene(
     level: int | None = None,
     view: int | None = None,
 ) -> Scene:
-    """One split (train, val or test) of the scene in `folder`: a conversion to all levels, Blender or LLFF.
+    """One split (train, val or test) of the scene in `folder`: a conversion to all levels, Blender or a capture.
 
-    Honours `factor`, `train_levels`, `near`, `far` and, for LLFF, `llffhold` and `spherify` of `data`. Only what is
-    asked for is decoded: `max_views` views, evenly spread, or the view with the index `view`; and `level`, if given.
-    A Blender scene has one level, a conversion those it was made with, LLFF gets `num_levels`. Raises `DataError` for a
-    folder without a scene or with a bad one, and `ConfigError` for a level, view or size that it cannot give.
+    A capture is what `data.layout` says, or what its files are: LLFF, transforms or COLMAP. Honours `factor`,
+    `train_levels`, `near`, `far` and, for captures, `llffhold`, `spherify` (LLFF) and `normalize` (the others) of
+    `data`. Only what is asked for is decoded: `max_views` views, evenly spread, or the view with the index `view`; and
+    `level`, if given. A Blender scene has one level, a conversion those it was made with, captures get `num_levels`.
+    Raises `DataError` for a folder without a scene or with a bad one, and `ConfigError` for a level, view or size that
+    it cannot give.
     """
     chosen = {"max_views": max_views, "view": view}
-    if (folder / "metadata.json").exists():
+    if reader := reader_of(folder, data):
+        scene = load_photographs(reader(folder, data), split, data, num_levels, level=level, **chosen)
+    elif (folder / "metadata.json").exists():
         scene = multiscale.load_scene(folder, split, level=level, **chosen).downsampled(data.factor)
     elif (folder / "transforms_train.json").exists():
         if num_levels != 1 or level not in (None, 0):
@@ -38,9 +46,20 @@ def load_scene(
         scene = llff.load_scene(folder, split, data, num_levels, level=level, **chosen)
     else:
         raise DataError(
-            f"{folder} holds no scene: expected metadata.json (converted), transforms_train.json (Blender) or "
-            "poses_bounds.npy (LLFF); fetch or convert the scene, or name its folder"
+            f"{folder} holds no scene: expected metadata.json (converted), transforms_train.json (Blender), "
+            "poses_bounds.npy (LLFF), transforms.json or a COLMAP model; fetch or convert the scene, or name its folder"
         )
     if split == "train" and level is None and data.train_levels is not None:
         scene = scene.select(scene.levels < data.train_levels)
     return scene.with_bounds(data.near, data.far)
+
+
+def reader_of(folder: Path, data: DataConfig) -> Callable[[Path, DataConfig], Photographs] | None:
+    """What reads the capture in `folder`, where it is one with pinhole cameras: as `data` says, else by its files."""
+    if data.layout:
+        return READERS[data.layout]
+    if any((folder / name).exists() for name in ("metadata.json", "transforms_train.json", "poses_bounds.npy")):
+        return None
+    if (folder / "transforms.json").exists():
+        return transforms.read_photographs
+    return colmap.read_photographs if is_scene(folder) else None

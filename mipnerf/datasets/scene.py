@@ -19,11 +19,16 @@ from mipnerf.threads import available_cpus
 
 # What Pillow raises for a damaged file depends on where the damage is.
 DECODE_ERRORS = (OSError, SyntaxError, ValueError, EOFError, struct.error, zlib.error, Image.DecompressionBombError)
-SCENE_MARKERS = ("transforms_train.json", "poses_bounds.npy")  # of the layouts of Blender and of LLFF
+MODEL_FOLDERS = ("sparse/0", "sparse", "colmap/sparse/0")  # where COLMAP's files are, first choice first
+# Of the layouts of Blender, LLFF, transforms and COLMAP.
+SCENE_MARKERS = ("transforms_train.json", "poses_bounds.npy", "transforms.json")
+SCENE_MARKERS += tuple(f"{folder}/cameras{suffix}" for folder in MODEL_FOLDERS for suffix in (".bin", ".txt"))
+MARKER_NAMES = ", ".join(SCENE_MARKERS[:4]) + " ..."
 PNG_BIT_DEPTH = 24  # offset in the file; Pillow cuts 16 bits to 8 without a word
 PNG_START = b"\x89PNG"
 PNG_END = b"\0\0\0\0IEND\xaeB`\x82"
 SHOWN_BYTES = 40
+RIGID_TOLERANCE = 0.02  # poses are often written with few digits
 
 
 @dataclass(frozen=True, eq=False)
@@ -103,8 +108,8 @@ class Scene:
     def downsampled(self, factor: int) -> "Scene":
         """Every image `factor` times smaller, a pixel the mean of `factor` x `factor`, exactly: kept as their sum.
 
-        A `factor` of 0 or 1 changes nothing. Raises `ConfigError` where a size is no multiple of `factor`, or the sums
-        do not fit into 16 bits.
+        A `factor` of 0 or 1 changes nothing. Where a size is no multiple of `factor`, pixels are lost at the right and
+        the bottom. Raises `ConfigError` where nothing is left, or the sums do not fit into 16 bits.
         """
         if factor <= 1:
             return self
@@ -112,11 +117,11 @@ class Scene:
         if max_value > np.iinfo(np.uint16).max:
             raise ConfigError(f"data.factor {factor} is too large: the sum of so many pixels takes more than 16 bits")
         for name, width, height in zip(self.names, self.widths, self.heights, strict=True):
-            if width % factor or height % factor:
-                raise ConfigError(f"data.factor {factor} must divide the {width} x {height} pixels of {name}")
+            if min(width, height) < factor:
+                raise ConfigError(f"data.factor {factor} leaves nothing of the {width} x {height} pixels of {name}")
         pix2cams = self.pix2cams.copy()
         pix2cams[:, :, :2] *= factor
-        images = parallel(lambda image: box_sum(image, factor), self.images)
+        images = parallel(lambda image: box_sum(cropped(image, factor), factor), self.images)
         return replace(self, images=images, pix2cams=pix2cams, max_value=max_value)
 
     def fingerprint(self) -> str:
@@ -165,9 +170,23 @@ def box_sum(image: np.ndarray, factor: int, dtype: type = np.uint16) -> np.ndarr
     return blocks.sum(axis=(1, 3), dtype=dtype)
 
 
+def cropped(image: np.ndarray, multiple: int) -> np.ndarray:
+    """[H, W, C] without the rows at the bottom and the columns at the right that are too many for a multiple."""
+    height, width = image.shape[:2]
+    return image[: height - height % multiple, : width - width % multiple]
+
+
 def pinhole_pix2cam(focal: float, width: float, height: float) -> np.ndarray:
-    """[3, 3] float64: pixel (x, y, 1) to camera direction; x right, y up, looking along -z (OpenGL)."""
-    return np.array([[1 / focal, 0.0, -0.5 * width / focal], [0.0, -1 / focal, 0.5 * height / focal], [0.0, 0.0, -1.0]])
+    """`pix2cam_matrix` of a camera with square pixels, whose principal point is the middle of the image."""
+    return pix2cam_matrix(focal, focal, 0.5 * width, 0.5 * height)
+
+
+def pix2cam_matrix(fx: float, fy: float, cx: float, cy: float) -> np.ndarray:
+    """[3, 3] float64: pixel (x, y, 1) to camera direction; x right, y up, looking along -z (OpenGL).
+
+    All are in pixels; the upper left corner of the image, not the middle of its first pixel, is (0, 0).
+    """
+    return np.array([[1 / fx, 0.0, -cx / fx], [0.0, -1 / fy, cy / fy], [0.0, 0.0, -1.0]])
 
 
 def parallel(function: Callable, items: Iterable, workers: int | None = None, progress: str | None = None) -> list:
@@ -182,8 +201,16 @@ def parallel(function: Callable, items: Iterable, workers: int | None = None, pr
 
 
 def is_scene(folder: Path) -> bool:
-    """Whether `folder` holds a scene in the layout of Blender or of LLFF."""
+    """Whether `folder` holds a scene in the layout of Blender, LLFF, transforms or COLMAP."""
     return any((folder / marker).exists() for marker in SCENE_MARKERS)
+
+
+def scene_of_file(name: str) -> PurePosixPath | None:
+    """The folder of the scene that the file `name` (POSIX, relative) marks, if it marks one."""
+    for marker in sorted(SCENE_MARKERS, key=len, reverse=True):  # colmap/sparse/0 before sparse/0
+        if f"/{name}".endswith(f"/{marker}"):
+            return PurePosixPath(name).parents[marker.count("/")]
+    return None
 
 
 def refuse_to_replace(target: Path) -> None:
@@ -222,13 +249,13 @@ def decode_png(data: bytes, path: Path, modes: Sequence[str] = ("RGBA", "RGB")) 
     return pixels
 
 
-def decode_image(data: bytes, path: Path) -> np.ndarray:
-    """uint8 [H, W, 3] of the RGB PNG or JPEG `data`, as stored: no rotation by a camera's note is applied.
+def decode_image(data: bytes, path: Path, modes: Sequence[str] = ("RGB",)) -> np.ndarray:
+    """uint8 [H, W, C] of the PNG (of one of `modes`) or RGB JPEG `data`, as stored: not rotated by a camera's note.
 
     Raises `DataError` naming `path`; a JPEG has no checksums, so only damage that stops its decoding is noticed.
     """
     if data.startswith(PNG_START):
-        return decode_png(data, path, modes=["RGB"])
+        return decode_png(data, path, modes)
     try:
         with Image.open(io.BytesIO(data), formats=["JPEG"]) as image:
             mode, pixels = image.mode, np.array(image)
@@ -293,12 +320,30 @@ def finite_array(value: object, shape: tuple[int, ...], where: str) -> np.ndarra
     return array.astype(np.float64)
 
 
-def check_poses(matrices: np.ndarray, where: Callable[[int], str]) -> None:
-    """`DataError` for the first of [V, 4, 4] that is no camera-to-world transform; `where(i)` begins its message."""
-    affine = np.isclose(matrices[:, 3], [0, 0, 0, 1], atol=1e-6).all(axis=1)
-    invertible = np.abs(np.linalg.det(matrices[:, :3, :3])) > 1e-9
-    for i in np.flatnonzero(~(affine & invertible)):
-        raise DataError(f"{where(i)} must be an invertible transform with the last row 0 0 0 1")
+def check_poses(matrices: np.ndarray, where: Callable[[int], str], rigid: bool = False) -> None:
+    """`DataError` for the first of [V, 4, 4] that is no camera-to-world transform; `where(i)` begins its message.
+
+    With `rigid`, its axes also have to be perpendicular and of unit length, about.
+    """
+    with np.errstate(all="ignore"):
+        is_finite = np.isfinite(matrices.astype(np.float32)).all(axis=(1, 2))
+        is_affine = np.isclose(matrices[:, 3], [0, 0, 0, 1], atol=1e-6).all(axis=1)
+        determinants = np.linalg.det(matrices[:, :3, :3])
+    rules = {
+        "must be finite in 32 bits": is_finite,
+        "must be an invertible transform with the last row 0 0 0 1": is_affine & (np.abs(determinants) > 1e-9),
+        "must be a rotation, not a reflection: its axes are left-handed, so one of them is to be negated": (
+            determinants > 0
+        ),
+    }
+    if rigid:
+        with np.errstate(all="ignore"):
+            gram = np.swapaxes(matrices[:, :3, :3], 1, 2) @ matrices[:, :3, :3]
+        is_rigid = np.isclose(gram, np.eye(3), atol=RIGID_TOLERANCE).all(axis=(1, 2))
+        rules["must have perpendicular axes of unit length"] = is_rigid
+    for rule, holds in rules.items():
+        for i in np.flatnonzero(~holds):
+            raise DataError(f"{where(i)} {rule}")
 
 
 def safe_path(folder: Path, name: str, where: str) -> Path:

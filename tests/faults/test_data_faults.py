@@ -115,7 +115,7 @@ def test_a_truncated_image_ends_with_one_message_naming_it(archive, tmp_path):
 def test_impossible_levels_end_with_one_message(archive, tmp_path):
     scene = tmp_path / "packed" / "lego"
     assert "at least 1, found 0" in one_message(run("convert", input=scene, output=tmp_path / "out", levels=0))
-    assert "divisible by 512" in one_message(run("convert", input=scene, output=tmp_path / "out", levels=10))
+    assert "both must be at least 512" in one_message(run("convert", input=scene, output=tmp_path / "out", levels=10))
 
 
 def test_an_interrupted_download_is_noticed_wherever_it_stopped(archive, tmp_path):

@@ -70,6 +70,19 @@ def test_every_variant_runs_on_every_scene():
     assert all(run.levels == 2 and run.data.near == 2.0 for run in runs.values())
 
 
+def test_the_layout_of_a_capture_reaches_its_jobs_and_leaves_other_runs_as_they_were():
+    values = changed("runs", [{"dataset": "blender", "variants": ["mipnerf"], "scenes": ["lego"]}])
+    for layout, settings in {
+        "transforms": ["data.layout=transforms"],
+        "colmap": ["data.layout=colmap"],
+        "llff": [],
+    }.items():
+        values["datasets"]["blender"]["layout"] = layout
+        (run,) = resolved(values).values()
+        assert [setting for setting in run.settings() if "layout" in setting] == settings
+        assert run_from_settings("blender", "mipnerf", "lego", run.settings(), 2) == run
+
+
 def test_later_differences_win():
     values = changed("model", {"net_width": 32, "disable_integration": False})
     runs = resolved(values)
@@ -103,6 +116,9 @@ def test_later_differences_win():
         (changed("datasets", "bricks", "scenes", ["mean"]), ["'mean' is the name of"]),
         (changed("datasets", "bricks", "layout", "blender"), ["the layout blender has one resolution"]),
         (changed("datasets", "bricks", "layout", "llff"), ["bricks is a Blender scene"]),
+        (changed("datasets", "bricks", "layout", "colmap"), ["bricks is a Blender scene"]),
+        (changed("datasets", "blender", "layout", "colmp"), ["datasets.blender.layout is 'colmp'", "'colmap'"]),
+        (changed("data", {"layout": "colmap"}), ["data.layout is an unknown key"]),
         (changed("datasets", "blender", "scenes", ["My-Scene"]), ["'My-Scene'", "lower-case letters, digits and _"]),
         (changed("data", {"train_levels": 9}), ["data.train_levels 9 must be at most"]),
         (changed("scale", 2.0), ["scale is 2.0"]),

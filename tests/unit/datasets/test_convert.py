@@ -9,8 +9,10 @@ from hypothesis import strategies as st
 from PIL import Image
 from scene_files import ANGLE, read_transforms_file, tree, write_scene, write_transforms
 
+from mipnerf.datasets.blender import load_scene as load_blender
 from mipnerf.datasets.convert import coarser_levels, convert_to_multiscale
 from mipnerf.datasets.fetch import fetch_scene
+from mipnerf.datasets.multiscale import load_scene
 from mipnerf.errors import ConfigError, DataError
 
 KEYS = ["file_path", "cam2world", "width", "height", "focal", "label", "near", "far", "lossmult", "pix2cam"]
@@ -136,6 +138,29 @@ def test_metadata_has_the_reference_keys_and_values(tmp_path):
     )
 
 
+def test_a_size_that_does_not_divide_loses_pixels_at_the_right_and_the_bottom(tmp_path):
+    source = write_scene(tmp_path / "toy", width=22, height=13)
+    convert_to_multiscale(source, tmp_path / "out", num_levels=3)
+    scene = load_scene(tmp_path / "out", "test")
+    assert (scene.widths.tolist(), scene.heights.tolist()) == ([20, 10, 5] * 2, [12, 6, 3] * 2)
+    whole = pixels_of(source / "test" / "r_1.png")[:12, :20]
+    for image, expected in zip(scene.images[3:], slow_levels(whole, 3), strict=True):
+        np.testing.assert_array_equal(image, expected)
+    # The others still look where they did.
+    full = load_blender(source, "test")
+    np.testing.assert_array_equal(scene.pix2cams[3], full.pix2cams[1])
+    for level in (1, 2):
+        middle = full.pix2cams[1] @ [3.5 * 2**level, 2.5 * 2**level, 1]
+        np.testing.assert_allclose(scene.pix2cams[3 + level] @ [3.5, 2.5, 1], middle, atol=1e-15)
+
+
+def test_a_capture_of_another_layout_is_named(tmp_path):
+    (tmp_path / "desk").mkdir()
+    (tmp_path / "desk" / "transforms.json").write_text("{}")
+    with pytest.raises(DataError, match="desk is no Blender scene; set the dataset's layout to transforms, colmap"):
+        convert_to_multiscale(tmp_path / "desk", tmp_path / "out")
+
+
 def test_the_number_of_workers_changes_nothing(source, tmp_path):
     convert_to_multiscale(source, tmp_path / "one", workers=1)
     convert_to_multiscale(source, tmp_path / "many", workers=5)
@@ -200,8 +225,8 @@ def nan_pose(source):
     write_transforms(source, "test", content)
 
 
-def odd_size(source):
-    write_scene(source, width=16, height=12)
+def too_small(source):
+    write_scene(source, width=16, height=7)
 
 
 BAD_SCENES = {
@@ -212,7 +237,7 @@ BAD_SCENES = {
     "no alpha": (spoil_image("val/r_0.png", recolour("RGB")), "val/r_0.png: pixels are RGB, allowed is RGBA"),
     "palette": (spoil_image("train/r_0.png", recolour("P")), "train/r_0.png: pixels are P, allowed is RGBA"),
     "truncated": (spoil_image("train/r_2.png", cut), "train/r_2.png: not a whole, undamaged PNG image (200 bytes"),
-    "not divisible": (odd_size, "train/r_0.png: image is 16 x 12 pixels; for 4 levels both must be divisible by 8"),
+    "too small": (too_small, "train/r_0.png: image is 16 x 7 pixels; for 4 levels both must be at least 8"),
     "image missing": (spoil_image("test/r_0.png", lambda path: path.unlink()), "test/r_0.png does not exist"),
     "split missing": (no_val, "transforms_val.json: cannot be read (No such file or directory)"),
     "NaN pose": (nan_pose, "transforms_test.json: frame 1: 'transform_matrix' must be finite"),

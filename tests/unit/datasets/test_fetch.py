@@ -414,3 +414,21 @@ def test_the_lego_archive_holds_the_scene(lego_archive, tmp_path):
     manifest = json.loads((tmp_path / "lego" / "manifest.json").read_text())
     assert sum(file["path"].endswith(".png") for file in manifest["files"]) >= 400
     assert load_scene(tmp_path / "lego", "train").num_views == 100
+
+
+@pytest.mark.parametrize("marker", ["transforms.json", "sparse/0/cameras.bin", "sparse/cameras.txt"])
+def test_captures_of_ones_own_are_scenes_with_all_their_files(tmp_path, marker):
+    for scene in ("desk", "chair"):
+        for name in (marker, "images/0.jpg", "colmap/sparse/0/cameras.bin"):
+            path = tmp_path / "captures" / "today" / scene / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(name)
+    for source in (tmp_path / "captures", pack(tmp_path / "captures", tmp_path / "captures.zip")):
+        fetch_scene(source, "desk", tmp_path / "out")
+        assert set(tree(tmp_path / "out")) >= {marker, "images/0.jpg", "colmap/sparse/0/cameras.bin", "manifest.json"}
+        fetch_scene(source, "desk", tmp_path / "out")  # replaces itself
+        with pytest.raises(DataError, match=r"no scene named 'table'.*transforms\.json.*found: .*chair, .*desk"):
+            fetch_scene(source, "table", tmp_path / "other")
+    # The folder of the scene itself, under another name.
+    fetch_scene(tmp_path / "captures" / "today" / "desk", "mine", tmp_path / "mine")
+    assert (tmp_path / "mine" / marker).exists()

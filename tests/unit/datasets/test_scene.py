@@ -5,7 +5,7 @@ import threading
 import zlib
 from dataclasses import replace
 from io import BytesIO
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 import numpy as np
 import pytest
@@ -13,6 +13,7 @@ from PIL import Image
 
 from mipnerf.datasets.scene import (
     Scene,
+    check_poses,
     decode_image,
     decode_png,
     evenly_spread,
@@ -20,8 +21,10 @@ from mipnerf.datasets.scene import (
     image_size,
     parallel,
     pinhole_pix2cam,
+    pix2cam_matrix,
     read_json,
     safe_path,
+    scene_of_file,
 )
 from mipnerf.errors import ConfigError, DataError
 
@@ -292,10 +295,66 @@ def test_downsampled_pixels_are_sums_and_look_through_the_middle(scene, factor):
 
 
 def test_downsampling_that_does_not_go_is_refused(scene):
-    with pytest.raises(ConfigError, match=r"data\.factor 4 must divide the 4 x 2 pixels of 1\.png"):
+    with pytest.raises(ConfigError, match=r"data\.factor 4 leaves nothing of the 4 x 2 pixels of 1\.png"):
         scene.downsampled(4)
     with pytest.raises(ConfigError, match=r"data\.factor 17 is too large"):
         scene.downsampled(17)
+
+
+def test_a_size_that_does_not_divide_loses_pixels_at_the_right_and_the_bottom(scene):
+    fine = scene.select([0, 2])
+    coarse = fine.downsampled(3)
+    assert (coarse.widths.tolist(), coarse.heights.tolist()) == ([2, 2], [1, 1])
+    blocks = fine.images[1][:3, :6].reshape(1, 3, 2, 3, 4)
+    assert coarse.images[1].tolist() == blocks.sum((1, 3), dtype=int).tolist()
+    np.testing.assert_allclose(coarse.pix2cams[1] @ [1.5, 0.5, 1], fine.pix2cams[1] @ [4.5, 1.5, 1])
+
+
+BAD_POSES = {
+    "NaN": (np.full((4, 4), np.nan), "must be finite in 32 bits"),
+    "too large": (np.diag([1e39, 1, 1, 1]), "must be finite in 32 bits"),
+    "singular": (np.diag([1.0, 1, 0, 1]), "must be an invertible transform"),
+    "projective": (np.diag([1.0, 1, 1, 2]), "must be an invertible transform"),
+    "left-handed": (np.diag([1.0, -1, 1, 1]), "must be a rotation, not a reflection"),
+}
+
+
+@pytest.mark.parametrize(("matrix", "message"), BAD_POSES.values(), ids=BAD_POSES)
+def test_a_bad_pose_is_named(matrix, message):
+    with pytest.raises(DataError, match=f"pose 1 {message}"):
+        check_poses(np.stack([np.eye(4), matrix]), lambda i: f"pose {i}")
+
+
+def test_only_rigid_poses_need_axes_of_unit_length():
+    matrices = np.stack([np.eye(4) + 0.005, np.diag([1.1, 1, 1, 1])])
+    matrices[:, 3] = [0, 0, 0, 1]
+    check_poses(matrices, str)
+    with pytest.raises(DataError, match="1 must have perpendicular axes of unit length"):
+        check_poses(matrices, str, rigid=True)
+
+
+def test_a_general_pinhole_is_inverse_to_its_projection():
+    fx, fy, cx, cy = 30.0, 40.0, 7.0, 5.0
+    x, y = 3.5, 8.5
+    np.testing.assert_allclose(pix2cam_matrix(fx, fy, cx, cy) @ [x, y, 1], [(x - cx) / fx, (cy - y) / fy, -1])
+    for focal, width, height in ((1 / 3, 7, 5), (np.float64(555.1), 800, 801)):
+        central = np.array([[1 / focal, 0, -0.5 * width / focal], [0, -1 / focal, 0.5 * height / focal], [0, 0, -1]])
+        np.testing.assert_array_equal(pinhole_pix2cam(focal, width, height), central)
+
+
+def test_the_scene_of_a_marker_is_its_folder():
+    expected = {
+        "transforms.json": ".",
+        "a/desk/transforms.json": "a/desk",
+        "desk/sparse/0/cameras.bin": "desk",
+        "desk/sparse/cameras.txt": "desk",
+        "desk/colmap/sparse/0/cameras.bin": "desk",
+        "sparse/0/cameras.txt": ".",
+        "desk/sparse/1/cameras.bin": None,
+        "desk/my_transforms.json": None,
+    }
+    for name, folder in expected.items():
+        assert scene_of_file(name) == (None if folder is None else PurePosixPath(folder)), name
 
 
 def test_the_largest_sum_fits(scene):

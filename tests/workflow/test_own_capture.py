@@ -1,0 +1,38 @@
+"""The README's own capture: from one entry of a configuration and a folder of photographs to the tables."""
+
+import csv
+import math
+import re
+
+import yaml
+from capture_files import make_toy, transforms_of, write_images, write_json
+
+from .conftest import ROOT, Project
+
+SECTION = (ROOT / "README.md").read_text().split("## Your own capture\n")[1].split("\n## ")[0]
+TOY = (
+    "'train={max_steps: 10, batch_size: 32}' 'model={net_depth: 2, net_width: 16, num_samples: 8}' "
+    "'datasets={mine: {levels: 2}}'"
+)
+
+
+def test_one_entry_trains_scores_and_tabulates_a_capture(tmp_path):
+    project = Project(tmp_path / "project")
+    toy = make_toy(views=9, width=41, height=33, suffix=".jpg")
+    write_json(write_images(toy, tmp_path / "captures" / "desk"), transforms_of(toy))
+    (configuration,) = re.findall(r"```yaml\n(.*?)```", SECTION, re.DOTALL)
+    (project.folder / "desk.yaml").write_text(configuration.replace("~/captures", str(tmp_path / "captures")))
+    (command,) = re.findall(r"```sh\n(.*?)\n```", SECTION, re.DOTALL)
+    project.run(f"{command.replace('--cores 8', '--cores 2')} --config {TOY}")
+
+    run = project.folder / "results" / "mine" / "mipnerf" / "desk"
+    recorded = yaml.safe_load((run / "config.yaml").read_text())
+    assert (recorded["record"]["train_views"], recorded["record"]["width"], recorded["record"]["height"]) == (7, 40, 32)
+    assert recorded["data"]["layout"] == "transforms"
+    with open(run / "metrics.csv", newline="") as stream:
+        rows = list(csv.DictReader(stream))
+    assert {(row["level"], row["view"]) for row in rows} == {(level, view) for level in "01" for view in "01"}
+    assert all(math.isfinite(float(row["value"])) for row in rows)
+    table = (project.folder / "results" / "table.md").read_text()
+    assert "## mine" in table
+    assert "40×32" in table

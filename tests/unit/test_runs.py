@@ -152,7 +152,7 @@ def test_less_scale_is_never_more_work(paper, first, second, variant):
     ]:
         values = [getattr(getattr(of, section), key) for of in (small, large, run)]
         assert values == sorted(values)
-    assert small.data.factor >= large.data.factor >= 1
+    assert small.data.factor >= large.data.factor >= run.data.factor
     assert run.train.lr_init <= large.train.lr_init <= small.train.lr_init <= 1e-2 + 1e-12
 
 

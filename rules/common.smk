@@ -105,7 +105,7 @@ def lpips_argument():
 
 
 def scene_file(dataset, scene):
-    """The file that is there once a scene can be read; the scene is its folder."""
+    """The file that is there once a scene can be read, and tells when it changes; the scene is its folder."""
     return f"{scene_folder(SUITE, dataset, scene)}/manifest.json"
 
 

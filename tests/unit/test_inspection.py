@@ -287,10 +287,8 @@ def test_the_splits_are_compared():
 
 def test_cameras_that_ndc_cannot_express_are_named():
     scene = forward()
-    test = replace(
-        ring(1, levels=1, channels=3, seed=2), camtoworlds=scene.camtoworlds[2:3] + [0, 0, 0, 0.01], ndc=True
-    )
-    test = replace(test, nears=np.zeros(1), fars=np.ones(1))
+    between = np.mean(scene.camtoworlds[2:4], axis=0, keepdims=True)
+    test = replace(forward(1), camtoworlds=between, images=ring(1, levels=1, channels=3, seed=2).images)
     assert findings_of(scene, test) == []
     beyond, turned = scene.camtoworlds.copy(), scene.camtoworlds.copy()
     beyond[1, 2, 3] = -1.5

@@ -53,7 +53,8 @@ def train(
         TrainingDiverged: the loss is not finite.
         CheckpointError: another process trains this run.
     """
-    checkpoints = folder / "checkpoints" / run.fingerprint(scene.fingerprint())
+    data = scene.fingerprint()
+    checkpoints = folder / "checkpoints" / run.fingerprint(data)
     checkpoints.mkdir(parents=True, exist_ok=True)
     with StopSignals() as signals, _only_one(folder):
         if fresh:
@@ -63,6 +64,7 @@ def train(
             "train_views": int((scene.levels == 0).sum()),
             "width": int(scene.widths[0]),
             "height": int(scene.heights[0]),
+            "data_sha256": data,
         }
         del scene  # the batcher has the pixels
         write_text(checkpoints / "run.yaml", yaml.safe_dump(run.model_dump(), sort_keys=False))
@@ -196,7 +198,7 @@ class Trainer:
             torch.cuda.empty_cache()
             log.warning("out of memory: from now on %d rays are computed at a time", self.microbatch_rays)
 
-    def export(self, folder: Path, checkpoints: Path, facts: dict[str, int]) -> None:
+    def export(self, folder: Path, checkpoints: Path, facts: dict[str, int | str]) -> None:
         """Write what later steps read: the model last, since it tells that all is there."""
         record = {
             "num_parameters": sum(p.numel() for p in self.model.parameters()),

@@ -61,7 +61,10 @@ def viewing(scene: Scene) -> str:
     mean = directions.mean(axis=0)
     if angles_between(directions, mean).max() < FORWARD_ANGLE:
         return "forward"
-    in_front = ((focus_point(scene) - positions(scene)) * directions).sum(-1) > 0
+    focus = focus_point(scene)
+    if not np.isfinite(focus).all():
+        return "mixed"
+    in_front = ((focus - positions(scene)) * directions).sum(-1) > 0
     if in_front.mean() >= INWARD_SHARE:
         return "inward"
     return "outward" if in_front.mean() <= 1 - INWARD_SHARE else "mixed"

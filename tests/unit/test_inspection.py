@@ -107,6 +107,8 @@ def test_cameras_that_look_forward_outward_and_anywhere_are_told_apart():
     )
     facts = cameras.camera_facts(parallel)
     assert (facts["viewing"], facts["focus"], facts["contained_radius"]) == ("forward", None, None)
+    opposite = parallel.camtoworlds * np.where(np.arange(12) % 2, 1, -1)[:, None, None] ** [[[1, 0, 1, 0]]]
+    assert cameras.viewing(replace(inward, camtoworlds=opposite)) == "mixed"
 
 
 def test_one_camera_has_no_neighbour_and_no_overlap():

@@ -174,6 +174,14 @@ def coverage(train: Scene, other: Scene) -> np.ndarray:
     return (seen_by(chosen, frustum_points(other)).sum(axis=0) >= 2).mean(axis=-1)
 
 
+def is_alone(scene: Scene) -> np.ndarray:
+    """[V] bool: whether no other camera (of at most `MAX_CAMERAS`, evenly spread) sees any of its frustum."""
+    chosen = evenly_spread(scene.num_views, MAX_CAMERAS)
+    meets = seen_by(scene.select(chosen), frustum_points(scene)).any(axis=-1)
+    meets[np.arange(len(chosen)), chosen] = False
+    return ~meets.any(axis=0)
+
+
 def contained_radius(scene: Scene) -> float:
     """The largest sphere around the focus point that lies between near and far of every camera."""
     depth = ((focus_point(scene) - positions(scene)) * axes(scene)).sum(-1)

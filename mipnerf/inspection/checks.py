@@ -38,6 +38,7 @@ def find_suspicious(splits: Sequence[Split], run: RunConfig) -> list[Finding]:
         for check in (check_rotations, check_repeated_poses, check_focal_lengths, check_repeated_images, check_images):
             findings += check(split)
     train, others = splits[0], splits[1:]
+    findings += check_alone(train)
     for check in (check_bounds, check_neighbours, check_ndc):
         findings += check(train.cameras, run)
     for other in others:
@@ -191,6 +192,20 @@ def check_neighbours(scene: Scene, run: RunConfig) -> Iterator[Finding]:
         yield Finding(
             f"cameras are at most {distances.max():.3g} apart from the next one, which is nothing against near "
             f"{near:.4g}: depth cannot be told; are bounds and poses in the same units?"
+        )
+
+
+def check_alone(train: Split) -> Iterator[Finding]:
+    """Single views that have nothing in common with the rest."""
+    is_alone = cameras.is_alone(train.cameras)
+    if is_alone.mean() < 0.5:  # else all of them are, which another check says
+        yield from about(
+            train,
+            is_alone,
+            lambda n: (
+                f"{plural(n, 'sees', 'see')} nothing of what the other views see between near and far; "
+                f"{plural(n, 'is its pose', 'are their poses')} right?"
+            ),
         )
 
 

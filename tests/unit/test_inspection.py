@@ -228,6 +228,16 @@ SUSPICIOUS = {
     "dark": (repainted([7], dark), "view 7 has another brightness than the rest", (7,)),
     "zoom": (changed([6], pix2cams=lambda p: p * [0.5, 0.5, 1]), "from 30 (view 0) to 60 pixels (view 6)", (0, 6)),
     "same image": (exchanged, "views 3, 5 show the very same pixels as another view", (3, 5)),
+    "far away": (
+        changed([3], camtoworlds=lambda p: p + 1e4 * np.eye(3, 4, 3)),
+        "view 3 sees nothing of what the other views see",
+        (3,),
+    ),
+    "turned away": (
+        changed([3], camtoworlds=lambda p: p * [-1, 1, -1, 1]),
+        "view 3 sees nothing of what the other views see",
+        (3,),
+    ),
     "far at the object": (changed(list(range(12)), fars=lambda f: f - 2), "not even the middle is between", ()),
     "near in the object": (changed(list(range(12)), nears=lambda n: n + 1.5), "0.5 lies between the bounds", ()),
     "near 0": (changed(list(range(12)), nears=lambda n: 0 * n), "near is 0: cones begin as points in the lens", ()),

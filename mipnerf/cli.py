@@ -64,6 +64,15 @@ def bench(args: argparse.Namespace) -> None:
     print(json.dumps(result, indent=2) if args.json else format_result(result))
 
 
+def inspect(args: argparse.Namespace) -> None:
+    """Print what a scene looks like, draw it, and say what is suspicious."""
+    from mipnerf.inspection.report import format_inspection, inspect_configured
+
+    output = args.output or args.project / "results" / "inspect" / args.scene
+    result = inspect_configured(args.scene, args.project, args.configfile, output)
+    print(json.dumps(result, indent=2) if args.json else format_inspection(result))
+
+
 def main() -> None:
     """Parse the command line and call its command."""
     parser = argparse.ArgumentParser(prog="python -m mipnerf", description=__doc__)
@@ -118,5 +127,16 @@ def main() -> None:
     command.add_argument("--threads", type=parse_threads, default="1024", help="CPU threads: N, or N/M of M cores")
     command.add_argument("--seconds", type=float, default=3.0, help="of each measurement, at least (default 3)")
     command.set_defaults(call=bench)
+    command = commands.add_parser("inspect", help="look at a scene before training: numbers, warnings, two pictures")
+    command.add_argument("scene", metavar="DATASET/SCENE", help="as configured, such as bricks/bricks")
+    command.add_argument("--project", type=Path, default=Path(), metavar="FOLDER", help="holds config/ (default: here)")
+    command.add_argument(
+        "--configfile", type=Path, nargs="+", default=[], metavar="FILE", help="on top of config/, as for snakemake"
+    )
+    command.add_argument(
+        "--output", type=Path, metavar="FOLDER", help="for the pictures (default: results/inspect/DATASET/SCENE)"
+    )
+    command.add_argument("--json", action="store_true", help="print JSON")
+    command.set_defaults(call=inspect)
     args = parser.parse_args()
     args.call(args)

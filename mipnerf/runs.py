@@ -60,6 +60,25 @@ def named_run(suite: SuiteConfig, dataset: str, variant: str, scene: str) -> Run
     return _resolve_run(suite, dataset, variant, scene, layers)
 
 
+def run_of_scene(suite: SuiteConfig, dataset: str, scene: str) -> RunConfig:
+    """The first configured run of a scene; where there is none, what dataset and top level alone say of one.
+
+    Raises `ConfigError` for a dataset or scene that is not configured.
+    """
+    known = lookup(suite.datasets, dataset, "datasets")
+    lookup(dict.fromkeys(known.scenes), scene, f"datasets.{dataset}.scenes")
+    of_scene = [run for run in resolve_runs(suite).values() if (run.dataset, run.scene) == (dataset, scene)]
+    return of_scene[0] if of_scene else _resolve_run(dataset, "none", scene, known.levels, [known, suite])
+
+
+def scene_folder(suite: SuiteConfig, dataset: str, scene: str) -> str:
+    """The folder from which a scene is read: its conversion, or what was fetched."""
+    kind = suite.datasets[dataset]
+    if kind.layout == "multiscale":
+        return f"{suite.data_root}/{dataset}/{scene}"
+    return f"{suite.data_root}/sources/{kind.source}/{scene}"
+
+
 def _variant_layers(suite: SuiteConfig, name: str, where: str) -> list[Overrides]:
     """The overrides of a variant, after those of the one whose networks it evaluates."""
     variant = lookup(suite.variants, name, where)

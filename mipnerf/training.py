@@ -54,7 +54,8 @@ def train(
         TrainingDiverged: the loss is not finite.
         CheckpointError: another process trains this run.
     """
-    checkpoints = folder / "checkpoints" / run.fingerprint(scene.fingerprint())
+    data = scene.fingerprint()
+    checkpoints = folder / "checkpoints" / run.fingerprint(data)
     checkpoints.mkdir(parents=True, exist_ok=True)
     if warning := shrunk_batch(run):
         log.warning("%s", warning)
@@ -66,6 +67,7 @@ def train(
             "train_views": int((scene.levels == 0).sum()),
             "width": int(scene.widths[0]),
             "height": int(scene.heights[0]),
+            "data_sha256": data,
         }
         del scene  # the batcher has the pixels
         write_text(checkpoints / "run.yaml", yaml.safe_dump(run.model_dump(), sort_keys=False))
@@ -216,7 +218,7 @@ class Trainer:
             torch.cuda.empty_cache()
             log.warning("out of memory: from now on %d rays are computed at a time", self.microbatch_rays)
 
-    def export(self, folder: Path, checkpoints: Path, facts: dict[str, int]) -> None:
+    def export(self, folder: Path, checkpoints: Path, facts: dict[str, int | str]) -> None:
         """Write what later steps read: the model last, since it tells that all is there."""
         record = {
             "num_parameters": sum(p.numel() for p in self.model.parameters()),

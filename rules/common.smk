@@ -12,7 +12,7 @@ from snakemake.utils import update_config, validate
 
 from mipnerf.config import parse_config
 from mipnerf.errors import ConfigError
-from mipnerf.runs import resolve_runs, retyped
+from mipnerf.runs import resolve_runs, retyped, scene_folder
 from mipnerf.status import is_imported
 
 # Rules say `python`; it is the one that runs Snakemake, also where its environment is not activated. The library is the
@@ -105,11 +105,8 @@ def lpips_argument():
 
 
 def scene_file(dataset, scene):
-    """The file that is there once a scene can be read; the scene is its folder."""
-    kind = SUITE.datasets[dataset]
-    if kind.layout == "multiscale":
-        return f"{DATA}/{dataset}/{scene}/metadata.json"
-    return f"{DATA}/sources/{kind.source}/{scene}/manifest.json"
+    """The file that is there once a scene can be read, and tells when it changes; the scene is its folder."""
+    return f"{scene_folder(SUITE, dataset, scene)}/manifest.json"
 
 
 def scene_of(wildcards):

@@ -59,7 +59,9 @@ rule convert_scene:
     input:
         source_of,
     output:
-        f"{DATA}/{{dataset}}/{{scene}}/metadata.json",
+        metadata=f"{DATA}/{{dataset}}/{{scene}}/metadata.json",
+        # Small enough for Snakemake to compare: it changes if and only if cameras or pixels do.
+        manifest=f"{DATA}/{{dataset}}/{{scene}}/manifest.json",
     log:
         f"{DATA}/logs/convert_scene/{{dataset}}_{{scene}}.log",
     conda:
@@ -71,7 +73,7 @@ rule convert_scene:
         runtime=60,
     params:
         source=subpath(input[0], parent=True),
-        folder=subpath(output[0], parent=True),
+        folder=subpath(output.manifest, parent=True),
         levels=lambda wildcards: SUITE.datasets[wildcards.dataset].levels,
     message:
         "Converting {wildcards.scene} to {params.levels} resolution levels"

@@ -14,7 +14,7 @@ def main() -> None:
         "--input", type=Path, required=True, metavar="FOLDER", help="scene with transforms_{train,val,test}.json"
     )
     parser.add_argument(
-        "--output", type=Path, required=True, metavar="FOLDER", help="replaced as a whole; metadata.json comes last"
+        "--output", type=Path, required=True, metavar="FOLDER", help="replaced as a whole; manifest.json comes last"
     )
     parser.add_argument(
         "--levels", type=int, default=4, metavar="N", help="resolutions, each half of the one before (default 4)"

@@ -9,6 +9,7 @@ import numpy as np
 
 from mipnerf.datasets.scene import (
     Scene,
+    check_count,
     check_poses,
     check_size,
     decode_png,
@@ -26,6 +27,7 @@ from mipnerf.errors import DataError
 
 SPLITS = ("train", "val", "test")
 NEAR, FAR = 2.0, 6.0
+LEAST_ANGLE = 1e-6  # radians; less is no field of view
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,17 +55,16 @@ def read_transforms(folder: Path, split: str) -> BlenderSplit:
         raise DataError(f"{folder} is no Blender scene; set the dataset's layout to transforms, colmap or llff")
     content = read_json(path)
     angle = float(finite_array(require(content, "camera_angle_x", object, str(path)), (), f"{path}: 'camera_angle_x'"))
-    if not 0 < angle < math.pi:
+    if not LEAST_ANGLE < angle < math.pi - LEAST_ANGLE:
         raise DataError(f"{path}: 'camera_angle_x' must be an angle in radians between 0 and pi, found {angle}")
     frames = require(content, "frames", list, str(path))
-    if not frames:
-        raise DataError(f"{path}: 'frames' is empty, expected at least one frame")
+    check_count(len(frames), f"{path}: 'frames'")
 
     paths, names, camtoworlds = [], [], []
     for i, frame in enumerate(frames):
         where = f"{path}: frame {i}"
         name = require(frame, "file_path", str, where)
-        name = name if name.endswith(".png") else name + ".png"
+        name = name if name.lower().endswith(".png") else name + ".png"
         image = safe_path(folder, name, f"{where}: 'file_path'")
         if not os.path.isfile(image):  # false also for impossible names
             raise DataError(f"{where}: image {image} does not exist; fetch the scene anew")

@@ -1,10 +1,13 @@
 """The multiscale Blender dataset of mip-NeRF: every image at full, 1/2, 1/4 and 1/8 resolution, and metadata.json.
 
 Pixels and metadata equal those of google/mipnerf (scripts/convert_blender_data.py): 2x2 means of straight-alpha RGBA,
-chained in float32, each level truncated (not rounded) to 8 bits.
+chained in float32, each level truncated (not rounded) to 8 bits. Beside them is manifest.json, a small file that
+changes whenever the data do: digests of metadata.json and of the pixels of each split.
 """
 
+import hashlib
 import json
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
@@ -40,17 +43,16 @@ def convert_to_multiscale(source: Path, target: Path, num_levels: int = 4, worke
 def write_levels(
     splits: dict[str, BlenderSplit], target: Path, width: int, height: int, num_levels: int, workers: int | None
 ) -> None:
-    """Write all levels of all images and then metadata.json, as a whole."""
+    """Write all levels of all images, then metadata.json and manifest.json, as a whole."""
     with atomic_folder(target) as temporary:
-        views = []
-        for split, data in splits.items():
+        for split in splits:
             (temporary / f"images_{split}").mkdir()
-            views += [(path, split, i) for i, path in enumerate(data.paths)]
+        views = [(path, split, i) for split, data in splits.items() for i, path in enumerate(data.paths)]
 
         def save(image: np.ndarray, name: str) -> None:
             Image.fromarray(image).save(temporary / name, compress_level=PNG_LEVEL)
 
-        def convert(view: tuple[Path, str, int]) -> None:
+        def convert(view: tuple[Path, str, int]) -> bytes:
             path, split, i = view
             data = read_bytes(path)
             pixels = decode_png(data, path, modes=["RGBA"])
@@ -61,12 +63,29 @@ def write_levels(
                 (temporary / level_name(split, i, 0)).write_bytes(data)
             else:
                 save(kept, level_name(split, i, 0))
-            for level, image in enumerate(coarser_levels(kept, num_levels), start=1):
+            levels = coarser_levels(kept, num_levels)
+            for level, image in enumerate(levels, start=1):
                 save(image, level_name(split, i, level))
+            return digest_of([np.ascontiguousarray(kept), *levels])
 
-        parallel(convert, views, workers, progress="convert")
+        digests = parallel(convert, views, workers, progress="convert")
         metadata = {split: split_metadata(data, split, width, height, num_levels) for split, data in splits.items()}
-        write_text(temporary / "metadata.json", json.dumps(metadata, indent=4))
+        text = json.dumps(metadata, indent=4)
+        write_text(temporary / "metadata.json", text)
+        sums = {"metadata.json": digest_of([text.encode()])} | {
+            f"images_{name}": digest_of([d for d, (_, split, _) in zip(digests, views, strict=True) if split == name])
+            for name in splits
+        }
+        manifest = {"sha256": {name: digest.hex() for name, digest in sums.items()}}
+        write_text(temporary / "manifest.json", json.dumps(manifest, indent=2) + "\n")
+
+
+def digest_of(parts: Iterable[bytes | np.ndarray]) -> bytes:
+    """SHA-256 of all `parts`, one after the other."""
+    digest = hashlib.sha256()
+    for part in parts:
+        digest.update(part)
+    return digest.digest()
 
 
 def coarser_levels(pixels: np.ndarray, num_levels: int) -> list[np.ndarray]:
@@ -124,7 +143,7 @@ def scene_size(path: Path, num_levels: int) -> tuple[int, int]:
 
 def refuse_foreign_files(target: Path) -> None:
     """`DataError` if replacing the folder `target` would delete what no conversion has written."""
-    known = {"metadata.json", *(f"images_{split}" for split in SPLITS)}
+    known = {"metadata.json", "manifest.json", *(f"images_{split}" for split in SPLITS)}
     foreign = sorted(entry.name for entry in target.iterdir() if entry.name not in known) if target.is_dir() else []
     if foreign or target.is_file():
         raise DataError(

@@ -16,7 +16,9 @@ from mipnerf.datasets.blender import SPLITS
 from mipnerf.datasets.captures import holdout, read_levels
 from mipnerf.datasets.poses import recenter_poses, scale_poses, spherical_path, spherify_poses, spiral_path
 from mipnerf.datasets.scene import (
+    MAX_CAMERA_BYTES,
     Scene,
+    check_count,
     chosen_levels,
     evenly_spread,
     image_size,
@@ -30,6 +32,7 @@ NEAR, FAR = 0.0, 1.0
 SUFFIXES = (".png", ".jpg", ".jpeg")
 # What NumPy raises for a damaged file.
 READ_ERRORS = (ValueError, EOFError, TypeError, MemoryError, OverflowError, SyntaxError, tokenize.TokenError)
+LEAST_PIXELS = 0.001  # below, there is no field of view
 SIZE_TOLERANCE = 0.01  # of the stated size; tools that shrink images round
 
 
@@ -169,12 +172,18 @@ def read_capture(folder: Path, data: DataConfig) -> Capture:
             f"{paths[0].name} has {width} x {height}; put them into the folder images_N by how much they are reduced"
         )
 
-    with np.errstate(all="ignore"):  # what comes of it is checked
-        camtoworlds, bounds = scale_poses(matrices[:, :, :4], bounds)
-        camtoworlds = recenter_poses(camtoworlds)
-        if data.spherify:
-            camtoworlds, bounds = spherify_poses(camtoworlds, bounds)
-    if data.spherify and not np.isfinite(camtoworlds).all():
+    try:
+        with np.errstate(all="ignore"):  # what comes of it is checked
+            camtoworlds, bounds = scale_poses(matrices[:, :, :4], bounds)
+            camtoworlds = recenter_poses(camtoworlds)
+            has_mean = np.isfinite(camtoworlds).all()
+            if data.spherify and has_mean:
+                camtoworlds, bounds = spherify_poses(camtoworlds, bounds)
+    except np.linalg.LinAlgError:
+        has_mean = False
+    if not has_mean:
+        raise DataError(f"{path}: the poses have no average: positions are too large, or directions cancel; repair it")
+    if not np.isfinite(camtoworlds).all():
         raise DataError(f"{path}: data.spherify needs cameras that stand around what they look at; set it to false")
     faces_forward = data.spherify | (camtoworlds[:, 2, 2] > 0)
     for i in np.flatnonzero(~faces_forward):
@@ -195,7 +204,7 @@ def read_capture(folder: Path, data: DataConfig) -> Capture:
 
 def read_poses_bounds(path: Path) -> tuple[np.ndarray, np.ndarray]:
     """float64 matrices [N, 3, 5] (down, right, back, position; height, width, focal length) and bounds [N, 2]."""
-    data = read_bytes(path)
+    data = read_bytes(path, MAX_CAMERA_BYTES)
     try:
         rows = np.lib.format.read_array(io.BytesIO(data), allow_pickle=False)
     except READ_ERRORS as error:
@@ -204,8 +213,7 @@ def read_poses_bounds(path: Path) -> tuple[np.ndarray, np.ndarray]:
         raise DataError(
             f"{path}: must hold numbers of shape [images, 17], found {rows.dtype} of shape {list(rows.shape)}"
         )
-    if len(rows) == 0:
-        raise DataError(f"{path}: holds no pose, expected one an image")
+    check_count(len(rows), f"{path}: the array")
     rows = rows.astype(np.float64)
     matrices, bounds = rows[:, :15].reshape(-1, 3, 5), rows[:, 15:]
     near, far = bounds.T
@@ -216,7 +224,7 @@ def read_poses_bounds(path: Path) -> tuple[np.ndarray, np.ndarray]:
         "all 17 values must be finite in 32 bits": is_finite,
         "the pose must be invertible": np.abs(determinants) > 1e-9,
         "the axes of the pose must be right-handed: down, right, back": determinants > 0,
-        "height, width and focal length must be above 0": (matrices[:, :, 4] > 0).all(axis=1),
+        f"height, width and focal length must be above {LEAST_PIXELS}": (matrices[:, :, 4] > LEAST_PIXELS).all(axis=1),
         "the bounds must be above 0, the near one below the far one": (near > 0) & (near < far),
     }
     for rule, holds in rules.items():

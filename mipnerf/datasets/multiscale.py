@@ -6,6 +6,7 @@ import numpy as np
 
 from mipnerf.datasets.scene import (
     Scene,
+    check_count,
     check_poses,
     check_size,
     chosen_levels,
@@ -77,8 +78,7 @@ def read_metadata(path: Path, split: str) -> tuple[list[str], dict[str, np.ndarr
     """File names and the float64 arrays [V, ...] of one split of metadata.json, validated."""
     content = require(read_json(path), split, dict, str(path))
     names = require(content, "file_path", list, f"{path}: {split}")
-    if not names:
-        raise DataError(f"{path}: {split}: 'file_path' is empty, expected at least one image")
+    check_count(len(names), f"{path}: {split}: 'file_path'")
     arrays = {}
     for key, shape in SHAPES.items():
         values = require(content, key, list, f"{path}: {split}")

@@ -3,6 +3,7 @@
 import hashlib
 import io
 import json
+import os
 import struct
 import zlib
 from collections.abc import Callable, Iterable, Sequence
@@ -29,6 +30,10 @@ PNG_START = b"\x89PNG"
 PNG_END = b"\0\0\0\0IEND\xaeB`\x82"
 SHOWN_BYTES = 40
 RIGID_TOLERANCE = 0.02  # poses are often written with few digits
+# No scene comes near these; what does is damaged or something else, and would only fill the memory.
+MAX_IMAGE_BYTES = 1 << 30  # Pillow's limit of pixels, uncompressed
+MAX_CAMERA_BYTES = 64 << 20  # of metadata.json: four levels of 12,000 views; parsing takes ten times as much memory
+MAX_IMAGES = 100_000  # in one split, with all levels
 
 
 @dataclass(frozen=True, eq=False)
@@ -219,9 +224,13 @@ def refuse_to_replace(target: Path) -> None:
         raise DataError(f"{target} would be replaced, but holds no scene; name a folder for this scene alone")
 
 
-def read_bytes(path: Path) -> bytes:
-    """Content of `path`; `DataError` if it cannot be read."""
+def read_bytes(path: Path, limit: int = MAX_IMAGE_BYTES) -> bytes:
+    """Content of `path`; `DataError` if it cannot be read, or has more than `limit` bytes."""
     try:
+        if (size := os.stat(path).st_size) > limit:
+            raise DataError(
+                f"{path}: has {size:,} bytes, at most {limit:,} are read; is it the right file? Fetch the scene anew"
+            )
         return path.read_bytes()
     except (OSError, ValueError) as error:  # ValueError: no possible name
         raise DataError(
@@ -287,7 +296,7 @@ def check_size(pixels: np.ndarray, path: Path, width: int, height: int) -> None:
 def read_json(path: Path) -> dict:
     """The JSON object in `path`; `DataError` if it is missing, malformed or another kind of value."""
     try:
-        content = json.loads(read_bytes(path))
+        content = json.loads(read_bytes(path, MAX_CAMERA_BYTES))
     except (ValueError, RecursionError) as error:
         raise DataError(f"{path}: not valid JSON ({error})") from None
     if not isinstance(content, dict):
@@ -303,6 +312,14 @@ def require(mapping: object, key: str, kind: type, where: str):
     if not isinstance(mapping[key], kind):
         raise DataError(f"{where}: {key!r} must be a {kind.__name__}, found {abbreviate(mapping[key])}")
     return mapping[key]
+
+
+def check_count(count: int, where: str) -> None:
+    """`DataError`, begun by `where`, for no images or more than a scene can have."""
+    if count == 0:
+        raise DataError(f"{where} is empty, expected at least one image")
+    if count > MAX_IMAGES:
+        raise DataError(f"{where} has {count:,} entries, at most {MAX_IMAGES:,} are read; is it the right file?")
 
 
 def finite_array(value: object, shape: tuple[int, ...], where: str) -> np.ndarray:

@@ -42,7 +42,10 @@ LAYERS = [
     ["report.frame", "report.reference", "status"],
     ["report.summary", "report.conditions"],
     ["report.tables", "report.plots", "report.strips"],
-    ["report.scaling"],
+    ["report.scaling", "inspection.cameras"],
+    ["inspection.images"],
+    ["inspection.checks", "inspection.frusta", "inspection.contact"],
+    ["inspection.report"],
     ["cli"],
     ["__main__"],
 ]
@@ -60,6 +63,7 @@ TORCH_FREE = [
     "cli",
     "datasets",
     "report",
+    "inspection",
 ]
 
 

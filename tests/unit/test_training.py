@@ -55,6 +55,7 @@ def test_a_training_writes_model_history_and_configuration(tmp_path, small_run, 
     assert resolved["record"]["train_views"] == 3
     assert (resolved["record"]["width"], resolved["record"]["height"]) == (8, 8)
     assert resolved["record"]["train_seconds"] > 0
+    assert resolved["record"]["data_sha256"] == small_scene.fingerprint()
 
 
 def test_the_history_tells_the_psnr_of_the_pixels_not_of_the_loss(tmp_path, run_with, small_scene):

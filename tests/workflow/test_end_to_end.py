@@ -3,11 +3,13 @@ import math
 import os
 import subprocess
 import sys
-import time
 
 import pytest
 import torch
 import yaml
+from PIL import Image
+
+from mipnerf.datasets.convert import convert_to_multiscale
 
 from .conftest import jobs
 
@@ -136,8 +138,16 @@ def test_status_lists_the_runs(finished_project):
     assert "20/20" in text
 
 
-def test_the_touch_of_time_alone_reruns_nothing(copy_of_finished):
-    time.sleep(0.01)
-    os.utime(copy_of_finished.folder / "data" / "bricks" / "bricks" / "metadata.json")
+def test_new_pixels_train_again_and_new_times_alone_do_not(copy_of_finished):
+    data = copy_of_finished.folder / "data"
+    source, scene = data / "sources" / "bricks" / "bricks", data / "bricks" / "bricks"
+    metadata = (scene / "metadata.json").read_bytes()
+    convert_to_multiscale(source, scene)
+    assert NOTHING in copy_of_finished.toy("-n").stdout
+    image = source / "train" / "r_0.png"
+    Image.open(image).rotate(180).save(image)
+    convert_to_multiscale(source, scene)
+    assert (scene / "metadata.json").read_bytes() == metadata
     counts = jobs(copy_of_finished.toy("-n").stdout)
-    assert "train" not in counts
+    assert counts["train"] == 2
+    assert "convert_scene" not in counts

@@ -105,7 +105,7 @@ def test_every_byte_survives_full_resolution():
 def test_conversion_writes_every_level_of_every_view(source, tmp_path):
     target = tmp_path / "out"
     convert_to_multiscale(source, target, num_levels=3)
-    expected = {"metadata.json"}
+    expected = {"metadata.json", "manifest.json"}
     for split, views in {"train": 3, "val": 1, "test": 2}.items():
         expected |= {f"images_{split}"} | {f"images_{split}/{i:03d}_d{j}.png" for i in range(views) for j in range(3)}
         for i in range(views):
@@ -159,6 +159,40 @@ def test_a_capture_of_another_layout_is_named(tmp_path):
     (tmp_path / "desk" / "transforms.json").write_text("{}")
     with pytest.raises(DataError, match="desk is no Blender scene; set the dataset's layout to transforms, colmap"):
         convert_to_multiscale(tmp_path / "desk", tmp_path / "out")
+
+
+def sums(folder) -> dict[str, str]:
+    return json.loads((folder / "manifest.json").read_text())["sha256"]
+
+
+def test_the_manifest_changes_with_pixels_and_cameras_and_nothing_else(source, tmp_path):
+    target = tmp_path / "out"
+    convert_to_multiscale(source, target)
+    before = sums(target)
+    assert list(before) == ["metadata.json", "images_train", "images_val", "images_test"]
+    assert before["metadata.json"] == hashlib.sha256((target / "metadata.json").read_bytes()).hexdigest()
+
+    def changes() -> set[str]:
+        convert_to_multiscale(source, target)
+        return {name for name, digest in sums(target).items() if digest != before[name]}
+
+    image, pose = source / "train" / "r_1.png", read_transforms_file(source, "val")
+    pixels = pixels_of(image)
+    Image.fromarray(pixels).save(image, compress_level=9)  # the same pixels in other bytes
+    assert changes() == set()
+    pixels = pixels.copy()
+    pixels[5, 5, 2] ^= 1
+    Image.fromarray(pixels).save(image)
+    assert changes() == {"images_train"}
+    pose["frames"][0]["transform_matrix"][0][3] += 1e-9
+    write_transforms(source, "val", pose)
+    assert changes() == {"images_train", "metadata.json"}
+    (source / "test" / "r_0.png").rename(source / "r")
+    (source / "test" / "r_1.png").rename(source / "test" / "r_0.png")
+    (source / "r").rename(source / "test" / "r_1.png")
+    assert changes() == {"images_train", "images_test", "metadata.json"}
+    convert_to_multiscale(source, target, num_levels=2)
+    assert all(digest != before[name] for name, digest in sums(target).items())
 
 
 def test_the_number_of_workers_changes_nothing(source, tmp_path):

@@ -245,7 +245,7 @@ BAD_CAPTURES = {
     "pickle": (saved(lambda rows: rows.astype(object)), "poses_bounds.npy: not a whole NumPy array"),
     "15 columns": (saved(lambda rows: rows[:, :15]), "[images, 17], found float64 of shape [10, 15]"),
     "text": (saved(lambda rows: rows.astype(str)), "must hold numbers of shape [images, 17], found <U"),
-    "no rows": (saved(lambda rows: rows[:0]), "holds no pose, expected one an image"),
+    "no rows": (saved(lambda rows: rows[:0]), "the array is empty, expected at least one image"),
     "NaN": (rows_with((3, 5), math.nan), "row 3: all 17 values must be finite"),
     "too large": (rows_with((3, 3), 1e39), "row 3: all 17 values must be finite in 32 bits"),
     "singular pose": (rows_with((4, [0, 5, 10]), 0), "row 4: the pose must be invertible"),

@@ -68,7 +68,7 @@ def run_of_scene(suite: SuiteConfig, dataset: str, scene: str) -> RunConfig:
     known = lookup(suite.datasets, dataset, "datasets")
     lookup(dict.fromkeys(known.scenes), scene, f"datasets.{dataset}.scenes")
     of_scene = [run for run in resolve_runs(suite).values() if (run.dataset, run.scene) == (dataset, scene)]
-    return of_scene[0] if of_scene else _resolve_run(dataset, "none", scene, known.levels, [known, suite])
+    return of_scene[0] if of_scene else _resolve_run(suite, dataset, "none", scene, [known, suite])
 
 
 def scene_folder(suite: SuiteConfig, dataset: str, scene: str) -> str:

@@ -16,7 +16,15 @@ import numpy as np
 from mipnerf.config import DataConfig
 from mipnerf.datasets.blender import SPLITS
 from mipnerf.datasets.captures import HOW_TO_UNDISTORT, Photographs, check_intrinsics, check_splits, holdout
-from mipnerf.datasets.scene import check_poses, finite_array, image_size, read_json, require, safe_path
+from mipnerf.datasets.scene import (
+    check_count,
+    check_poses,
+    finite_array,
+    image_size,
+    read_json,
+    require,
+    safe_path,
+)
 from mipnerf.errors import DataError
 
 log = logging.getLogger(__name__)
@@ -113,6 +121,7 @@ def read_frames(folder: Path, path: Path, content: Mapping) -> list[Frame]:
     frames = require(content, "frames", list, str(path))
     if not frames:
         raise DataError(f"{path}: 'frames' is empty, expected at least one frame")
+    check_count(len(frames), f"{path}: 'frames'")
     found = [read_frame(folder, frame, content, f"{path}: frame {i}") for i, frame in enumerate(frames)]
     matrices = np.stack([frame.camtoworld for frame in found])
     check_poses(matrices, lambda i: f"{path}: frame {i}: 'transform_matrix'", rigid=True)

@@ -172,7 +172,7 @@ def receive(url: str, part: Part, timeout: float) -> None:
         part.discard()
         raise DataError("more came than was announced")
     if part.size < (part.total or 1):
-        raise Setback(f"cut off after {part.size:,} of {part.total or 'unknown':,} bytes")
+        raise Setback(f"cut off after {part.size:,}{f' of {part.total:,}' if part.total else ''} bytes")
 
 
 def range_header(part: Part) -> dict[str, str]:
@@ -251,7 +251,7 @@ def watched(chunks: Iterator[bytes], part: Part, timeout: float) -> Iterator[byt
                     raise Setback(f"less than {MIN_SPEED / 1000:g} kB a second came")
                 marked, since_mark = now, 0
             if bar.disable and now - logged > LOG_SECONDS:
-                log.info("%s of %s bytes", f"{size:,}", f"{part.total:,}" if part.total else "unknown")
+                log.info("%s of %s bytes", f"{size:,}", f"{part.total:,}" if part.total else "an unknown number of")
                 logged = now
 
 

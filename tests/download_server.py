@@ -74,7 +74,11 @@ class Handler(BaseHTTPRequestHandler):
         self.end_headers()
         time.sleep(reply.delay)
         end = min(reply.length or len(body), len(body) if reply.cut is None else reply.cut)
-        for chunk in [bytes([byte]) for byte in body[:end]] if reply.trickle else [body[: reply.stall or end]]:
+        for chunk in (
+            [bytes([byte]) for byte in body[:end]]
+            if reply.trickle
+            else [body[: end if reply.stall is None else reply.stall]]
+        ):
             self.wfile.write(chunk)
             self.wfile.flush()
             if reply.trickle and self.server.closing.wait(reply.trickle):

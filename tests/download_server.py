@@ -22,6 +22,7 @@ class Reply:
     stall: int | None = None  # ... or before silence
     delay: float = 0.0  # seconds before the body
     trickle: float = 0.0  # seconds after every byte
+    held: bool = False  # until the server's `released` is set
 
 
 class Server(ThreadingHTTPServer):
@@ -33,7 +34,7 @@ class Server(ThreadingHTTPServer):
         super().__init__(("127.0.0.1", 0), Handler)
         self.replies: dict[str, list[Reply]] = {}
         self.requests: list[tuple[str, dict[str, str]]] = []
-        self.closing = threading.Event()
+        self.closing, self.released = threading.Event(), threading.Event()
         self.lock = threading.Lock()
 
     def url(self, path: str) -> str:
@@ -73,6 +74,8 @@ class Handler(BaseHTTPRequestHandler):
             self.send_header(name, value)
         self.end_headers()
         time.sleep(reply.delay)
+        if reply.held:
+            self.server.released.wait(60)
         end = min(reply.length or len(body), len(body) if reply.cut is None else reply.cut)
         for chunk in (
             [bytes([byte]) for byte in body[:end]]

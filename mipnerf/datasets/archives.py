@@ -31,6 +31,10 @@ READ_ERRORS = (OSError, EOFError, RuntimeError, ValueError, LookupError, Arithme
 READ_ERRORS += (zlib.error, lzma.LZMAError, zipfile.BadZipFile, tarfile.TarError)
 
 
+class DamagedError(DataError):
+    """An archive cannot be read, in whole or in part: it is to be had anew."""
+
+
 @dataclass(frozen=True)
 class Member:
     """A file (or what passes for one) of the source."""
@@ -61,7 +65,7 @@ def list_members(source: Path, stack: ExitStack, skipped: Path | None = None) ->
             members.append(member)
     except READ_ERRORS as error:
         place = f" after member {members[-1].name!r}" if members else ""
-        raise DataError(
+        raise DamagedError(
             f"{source}: damaged, truncated or no archive{place} ({first_line(error)}); "
             f"get it again; accepted is {ACCEPTED}"
         ) from None
@@ -200,9 +204,9 @@ def read_chunks(member: Member) -> Iterator[bytes]:
                 size += len(chunk)
                 yield chunk
     except READ_ERRORS as error:
-        raise DataError(f"{member} is damaged or truncated ({first_line(error)}); get the source again") from None
+        raise DamagedError(f"{member} is damaged or truncated ({first_line(error)}); get the source again") from None
     if size != member.size:
-        raise DataError(f"{member} has {size} bytes, expected {member.size}; get the source again")
+        raise DamagedError(f"{member} has {size} bytes, expected {member.size}; get the source again")
 
 
 def first_line(error: Exception) -> str:

@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 import filelock
 
 from mipnerf.config import OperationConfig, Verify
+from mipnerf.datasets.archives import DamagedError
 from mipnerf.datasets.download import download
 from mipnerf.datasets.fetch import MANIFEST, fetch_scene
 from mipnerf.datasets.scene import refuse_to_replace
@@ -69,14 +70,15 @@ def take(
     verify: Verify,
     is_kept: bool,
 ) -> None:
-    """Download and unpack; the archive goes unless `is_kept`, and always if it turns out to be of no use."""
+    """Download and unpack; the archive goes unless `is_kept`, and in any case if it proves damaged."""
     download(url, archive, operation)
     try:
         fetch_scene(archive, scene, target, checksums, verify, origin=url)
-    except WriteError:
+    except WriteError:  # may fit another time
         raise
-    except DataError:
-        archive.unlink(missing_ok=True)
+    except DataError as error:
+        if not is_kept or isinstance(error, DamagedError):
+            archive.unlink(missing_ok=True)
         raise
     if not is_kept:
         archive.unlink(missing_ok=True)

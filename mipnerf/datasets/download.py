@@ -117,11 +117,15 @@ def download(url: str, archive: Path, operation: OperationConfig) -> None:
     try:
         archive.parent.mkdir(parents=True, exist_ok=True)
         part = Part.beside(archive)
-        if url.startswith("gdrive://"):
-            from_drive(url.removeprefix("gdrive://"), part, operation)
-        else:
-            persist(url, part, operation)
-        part.finish(archive)
+        try:
+            if url.startswith("gdrive://"):
+                from_drive(url.removeprefix("gdrive://"), part, operation)
+            else:
+                persist(url, part, operation)
+            part.finish(archive)
+        finally:
+            if not part.size:
+                part.discard()
     except requests.RequestException as error:  # is an OSError, too
         raise DataError(first_line(error)) from None
     except OSError as error:

@@ -163,9 +163,9 @@ def receive(url: str, part: Part, timeout: float) -> None:
         try:
             response = session.get(url, headers=headers, stream=True, timeout=(min(timeout, CONNECT_SECONDS), timeout))
         except PERMANENT as error:
-            raise DataError(f"it cannot be followed ({first_line(error)})") from None
+            raise DataError(f"it cannot be followed ({reason_of(error)})") from None
         except NETWORK_ERRORS as error:
-            raise Setback(f"no answer ({first_line(error)})") from None
+            raise Setback(f"no answer ({reason_of(error)})") from None
         with response:
             check_answer(response, part)
             log.info("downloading %s%s", url, f" from byte {part.size:,} on" if part.size else "")
@@ -236,7 +236,13 @@ def incoming(response: requests.Response) -> Iterator[bytes]:
         while chunk := response.raw.read1(CHUNK, decode_content=False):
             yield chunk
     except NETWORK_ERRORS as error:
-        raise Setback(f"the connection broke ({first_line(error)})") from None
+        raise Setback(f"the connection broke ({reason_of(error)})") from None
+
+
+def reason_of(error: Exception) -> str:
+    """What happened, without the objects of the libraries that it passed through."""
+    inner = error.args[0] if error.args else error
+    return first_line(getattr(inner, "reason", None) or error).rpartition("): ")[2]
 
 
 def watched(chunks: Iterator[bytes], part: Part, timeout: float) -> Iterator[bytes]:

@@ -29,6 +29,7 @@ include: "rules/bench.smk"
 localrules:
     all,
     data,
+    download_scene,
     models,
     metrics,
     collect_metrics,

@@ -7,10 +7,20 @@ that parsing the workflow costs nothing.
 import copy
 import hashlib
 import json
+import re
 from collections.abc import Container, Mapping
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, create_model, model_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    WithJsonSchema,
+    create_model,
+    field_validator,
+    model_validator,
+)
 
 from mipnerf.validation import lookup, validated
 
@@ -18,6 +28,7 @@ Name = Annotated[str, Field(pattern=r"^[a-z0-9_]+$")]
 Activation = Literal["softplus", "relu", "sigmoid"]
 Positive = Annotated[int, Field(ge=1)]
 Fraction = Annotated[float, Field(ge=0)]
+Verify = Literal["strict", "warn", "off"]
 
 
 class Section(BaseModel):
@@ -157,6 +168,12 @@ class OperationConfig(Section):
         "auto", description="compile the network before training; auto does for a GPU, and a failure is only a warning"
     )
     device: Literal["auto", "cpu", "cuda"] = Field("auto", description="auto takes the first GPU, if any")
+    download_attempts: Positive = Field(5, description="a URL is given up after so many that bring nothing new")
+    download_backoff: Fraction = Field(1.0, description="seconds before the second attempt; twice as many each time")
+    download_timeout: Annotated[float, Field(gt=0)] = Field(
+        60.0, description="seconds to wait for a server's next byte"
+    )
+    keep_downloads: bool = Field(False, description="keep archives of single scenes after they are unpacked")
 
 
 def _partial(section: type[Section], without: Container[str] = ()) -> type[Section]:
@@ -190,6 +207,20 @@ class BricksConfig(Section):
     num_train: Positive = Field(60, description="training views")
     num_val: Positive = Field(4, description="validation views")
     num_test: Positive = Field(12, description="test views")
+
+
+class DownloadConfig(Section):
+    """An archive in the network."""
+
+    url: str = Field(description="http(s)://..., or gdrive://FILE_ID; with {scene} in it, each scene has its own")
+    scenes: Annotated[list[Name], Field(min_length=1)] | None = Field(None, description="which it has; null: all")
+
+    @field_validator("url")
+    @classmethod
+    def _is_an_address(cls, url: str) -> str:
+        if not re.fullmatch(r"(https?|gdrive)://([^\s{}]|\{scene\})+", url):
+            raise ValueError(f"{url!r} must begin with http://, https:// or gdrive:// and have no braces but {{scene}}")
+        return url
 
 
 class DatasetConfig(Overrides):
@@ -238,7 +269,19 @@ class SuiteConfig(Overrides):
     data_root: Annotated[str, Field(min_length=1)] = Field(
         "data", description="folder of the unpacked and converted datasets"
     )
-    sources: dict[Name, str | None] = Field(default_factory=dict, description="archive or folder of each source")
+    sources: dict[Name, str | None] = Field(
+        default_factory=dict,
+        description="archive or folder of each source on this machine; it comes before `downloads`",
+    )
+    downloads: dict[Name, list[DownloadConfig]] = Field(
+        default_factory=dict, description="archives of each source in the network, tried in order"
+    )
+    verify: Annotated[
+        Verify,
+        # For YAML the word `off` is a truth value.
+        BeforeValidator(lambda value: "off" if value is False else value),
+        WithJsonSchema({"enum": ["strict", "warn", "off", False]}),
+    ] = Field("strict", description="what to do with files that are not the official ones: refuse, warn or take them")
     bricks: BricksConfig = BricksConfig()
     datasets: dict[Name, DatasetConfig]
     variants: dict[Name, VariantConfig]
@@ -250,9 +293,13 @@ class SuiteConfig(Overrides):
 
     @model_validator(mode="after")
     def _sources_belong_to_datasets(self) -> Self:
-        known = dict.fromkeys(dataset.source for dataset in self.datasets.values() if dataset.source != "bricks")
+        known = self.scenes_of_sources()
         for source in self.sources:
             lookup(known, source, "sources")
+        for source, downloads in self.downloads.items():
+            lookup(known, source, "downloads")
+            for scene in (scene for download in downloads for scene in download.scenes or []):
+                lookup(dict.fromkeys(known[source]), scene, f"downloads.{source}")
         for name, dataset in self.datasets.items():
             if "mean" in dataset.scenes:
                 raise ValueError(
@@ -273,6 +320,14 @@ class SuiteConfig(Overrides):
                     f"must be a multiple of {2 ** (dataset.levels - 1)} for {dataset.levels} levels"
                 )
         return self
+
+    def scenes_of_sources(self) -> dict[str, list[str]]:
+        """Every source but `bricks`, with all scenes that a dataset takes from it."""
+        scenes: dict[str, list[str]] = {}
+        for dataset in self.datasets.values():
+            if dataset.source != "bricks":
+                scenes.setdefault(dataset.source, []).extend(dataset.scenes)
+        return scenes
 
 
 class RunConfig(Section):

@@ -13,6 +13,10 @@ class DataError(MipNerfError):
     """A dataset, archive or image is missing, damaged or contradicts itself."""
 
 
+class WriteError(DataError):
+    """Data cannot be put where they belong: no room, no permission; another source of them would not help."""
+
+
 class CheckpointError(MipNerfError):
     """A checkpoint cannot be read, or belongs to another run."""
 

@@ -41,7 +41,13 @@ CPU_MICROBATCH_SAMPLES = 6 << 10
 
 
 def train(
-    run: RunConfig, operation: OperationConfig, scene: Scene, folder: Path, fresh: str = "", threads: int = 0
+    run: RunConfig,
+    operation: OperationConfig,
+    scene: Scene,
+    folder: Path,
+    fresh: str = "",
+    threads: int = 0,
+    data_verified: bool | None = None,
 ) -> None:
     """Train `run` on `scene` and write `model.pt`, `history.csv` and `config.yaml` to `folder`.
 
@@ -68,6 +74,7 @@ def train(
             "width": int(scene.widths[0]),
             "height": int(scene.heights[0]),
             "data_sha256": data,
+            "data_verified": data_verified,
         }
         del scene  # the batcher has the pixels
         write_text(checkpoints / "run.yaml", yaml.safe_dump(run.model_dump(), sort_keys=False))
@@ -218,7 +225,7 @@ class Trainer:
             torch.cuda.empty_cache()
             log.warning("out of memory: from now on %d rays are computed at a time", self.microbatch_rays)
 
-    def export(self, folder: Path, checkpoints: Path, facts: dict[str, int | str]) -> None:
+    def export(self, folder: Path, checkpoints: Path, facts: dict[str, Any]) -> None:
         """Write what later steps read: the model last, since it tells that all is there."""
         record = {
             "num_parameters": sum(p.numel() for p in self.model.parameters()),

@@ -1,7 +1,7 @@
 """Checked values, and what to say about those that are wrong: which one, where, and what is allowed."""
 
 import difflib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
@@ -53,12 +53,18 @@ def _describe(model: type[BaseModel], problem: Mapping[str, Any], where: str) ->
     return f"{location} is {problem['input']!r}: {message[0].lower()}{message[1:]}{hint}"
 
 
+def _arguments(annotation: Any) -> Iterator[Any]:
+    """`annotation` and all that it is made of, such as the B of dict[A, list[B]]."""
+    yield annotation
+    for argument in getattr(annotation, "__args__", ()):
+        yield from _arguments(argument)
+
+
 def _fields_at(model: type[BaseModel], path: Sequence[str]) -> dict[str, Any]:
     """The keys that are allowed at `path` below `model`."""
     current: Any = model
     for part in path:
         fields = getattr(current, "model_fields", {})
         annotation = fields[part].annotation if part in fields else current
-        candidates = [annotation, *getattr(annotation, "__args__", ())]
-        current = next((c for c in candidates if isinstance(c, type) and issubclass(c, BaseModel)), current)
+        current = next((c for c in _arguments(annotation) if isinstance(c, type) and issubclass(c, BaseModel)), current)
     return dict.fromkeys(getattr(current, "model_fields", {}))

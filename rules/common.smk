@@ -11,6 +11,7 @@ from snakemake.exceptions import WorkflowError
 from snakemake.utils import update_config, validate
 
 from mipnerf.config import parse_config
+from mipnerf.datasets.sources import is_verified, local_source, source_urls
 from mipnerf.errors import ConfigError
 from mipnerf.runs import resolve_runs, retyped, scene_folder
 from mipnerf.status import is_imported
@@ -28,6 +29,8 @@ update_config(config, retyped(workflow.config_settings.config))
 try:
     SUITE = parse_config(config)
     RUNS = resolve_runs(SUITE)
+    SOURCES = SUITE.scenes_of_sources()
+    LOCAL = {name: local_source(name, SUITE.sources.get(name)) for name in SOURCES}
 except ConfigError as error:
     raise WorkflowError(str(error)) from None
 validate(config, "../config/schemas/config.schema.json")
@@ -59,11 +62,19 @@ TRAINED = [name for name in SUITE.variants if name not in ADOPTED]
 # Made by none of the rules: nothing could bring these runs back.
 IMPORTED = [name for name in RUNS if is_imported(Path("results", name))]
 
+# What is here need not be had again from the network, whatever the list of places has become.
+DOWNLOADED = [
+    f"{source}/{scene}"
+    for source in SOURCES
+    for scene in SOURCES[source]
+    if LOCAL[source] is None and Path(f"{DATA}/sources/{source}/{scene}/manifest.json").exists()
+]
+
 
 def names(known, unless=()):
     """A pattern for one of `known`, where what follows begins with none of `unless`."""
     exceptions = "".join(f"(?!{re.escape(name)}/)" for name in unless)
-    return f"{exceptions}(?:{'|'.join(known)})"
+    return f"{exceptions}(?:{'|'.join(known) or '(?!)'})"
 
 
 wildcard_constraints:
@@ -175,14 +186,17 @@ def archive_of(wildcards):
 
 
 def archive_path(source):
-    """The path of the archive or folder of a source, which is there."""
-    path = SUITE.sources.get(source)
-    if path is None:
-        raise WorkflowError(missing_source(source, "is not set"))
-    expanded = os.path.expandvars(os.path.expanduser(path))
-    if not Path(expanded).exists():
-        raise WorkflowError(missing_source(source, f"is {path}, which does not exist"))
-    return expanded
+    """The path of the local archive or folder of a source, which is there."""
+    if not Path(LOCAL[source]).exists():
+        raise WorkflowError(
+            missing_source(source, f"is {SUITE.sources[source]}, which does not exist")
+        )
+    return LOCAL[source]
+
+
+def urls_of(wildcards):
+    """Where a scene is downloaded from, in order."""
+    return source_urls(SUITE.downloads.get(wildcards.source, []), wildcards.scene)
 
 
 def missing_source(source, problem):
@@ -191,6 +205,12 @@ def missing_source(source, problem):
         f"sources.{source} {problem}: give the archive or folder that holds the scenes, in a configuration file or "
         f"by --config 'sources={{{source}: /path/to/{source}.zip}}'"
     )
+
+
+def checksums_of(wildcards):
+    """The argument that names the official sums of a scene, or nothing where it has none."""
+    path = f"config/checksums/{wildcards.source}/{wildcards.scene}.sha256"
+    return ["--checksums", path] if Path(path).exists() else []
 
 
 def asked_runs():
@@ -209,11 +229,32 @@ def asked_runs():
 
 
 def check_sources():
-    """Refuse a run whose data is neither there nor to be had, before any job starts."""
+    """Refuse a run whose data is neither there nor to be had, or not the official one, before any job starts."""
     for run in asked_runs():
         source = SUITE.datasets[run.dataset].source
-        if source != "bricks" and not Path(scene_file(run.dataset, run.scene)).exists():
-            archive_path(source)
+        if source != "bricks":
+            if not Path(scene_file(run.dataset, run.scene)).exists():
+                check_source(source, run.scene)
+            check_fetched(Path(f"{DATA}/sources/{source}/{run.scene}/manifest.json"))
+
+
+def check_source(source, scene):
+    """Refuse a source that is neither on this machine nor in the network."""
+    if LOCAL[source] is not None:
+        archive_path(source)
+    elif not source_urls(SUITE.downloads.get(source, []), scene):
+        raise WorkflowError(
+            missing_source(source, f"is not set, and downloads.{source} has no URL for {scene}")
+        )
+
+
+def check_fetched(manifest):
+    """Refuse a scene that was taken when other files than the official ones were allowed."""
+    if SUITE.verify == "strict" and is_verified(manifest) is False:
+        raise WorkflowError(
+            f"{manifest.parent} holds other files than the official ones: remove that folder to have it fetched anew, "
+            "or accept it with `verify: warn`"
+        )
 
 
 def source_of(wildcards):

@@ -1,4 +1,4 @@
-"""From an archive, a folder or nothing at all to scenes that can be read; and the weights of LPIPS."""
+"""From an archive, a folder, the network or nothing at all to scenes that can be read; and the weights of LPIPS."""
 
 
 rule data:
@@ -40,19 +40,50 @@ rule fetch_scene:
     log:
         f"{DATA}/logs/fetch_scene/{{source}}_{{scene}}.log",
     wildcard_constraints:
-        source="(?!bricks/)[a-z0-9_]+",
+        source=names([source for source in SOURCES if LOCAL[source]]),
     conda:
         "../config/envs/mipnerf.yaml"
     resources:
+        verify=SUITE.verify,
         mem_mb=1000,
         runtime=60,
     params:
         folder=subpath(output[0], parent=True),
+        checksums=checksums_of,
     message:
         "Unpacking {wildcards.scene} of {wildcards.source}"
     shell:
         "exec python workflow_scripts/fetch.py --source {input:q} --scene {wildcards.scene} "
-        "--output {params.folder:q} --log {log:q}"
+        "--output {params.folder:q} {params.checksums:q} --verify {resources.verify} --log {log:q}"
+
+
+rule download_scene:
+    output:
+        f"{DATA}/sources/{{source}}/{{scene}}/manifest.json",
+    log:
+        f"{DATA}/logs/download_scene/{{source}}_{{scene}}.log",
+    wildcard_constraints:
+        source=names([source for source in SOURCES if not LOCAL[source]], unless=DOWNLOADED),
+    retries: 1
+    conda:
+        "../config/envs/mipnerf.yaml"
+    resources:
+        download=1,
+        operation=OPERATION,
+        verify=SUITE.verify,
+        mem_mb=1000,
+        runtime="4h",
+    params:
+        urls=urls_of,
+        downloads=f"{DATA}/downloads/{{source}}",
+        folder=subpath(output[0], parent=True),
+        checksums=checksums_of,
+    message:
+        "Downloading {wildcards.scene} of {wildcards.source}"
+    shell:
+        "exec python workflow_scripts/download.py --urls {params.urls:q} --scene {wildcards.scene} "
+        "--output {params.folder:q} --downloads {params.downloads:q} {params.checksums:q} --verify {resources.verify} "
+        "--log {log:q} --set {resources.operation}"
 
 
 rule convert_scene:

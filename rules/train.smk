@@ -36,13 +36,15 @@ rule train:
     params:
         data=subpath(input.scene, parent=True),
         levels=lambda wildcards: run_of(wildcards).levels,
+        manifest=source_of,
         folder=subpath(output.model, parent=True),
         settings=settings_of,
     message:
         "Training {wildcards.variant} on {wildcards.dataset}/{wildcards.scene}"
     shell:
         "exec {resources.launcher} python workflow_scripts/train.py --data {params.data:q} --output {params.folder:q} "
-        "--levels {params.levels} --threads {threads}/{resources.total_cores} --log {log:q} --set {params.settings:q} {resources.operation}"
+        "--levels {params.levels} --manifest {params.manifest:q} --threads {threads}/{resources.total_cores} --log {log:q} "
+        "--set {params.settings:q} {resources.operation}"
 
 
 rule adopt:
@@ -57,7 +59,7 @@ rule adopt:
     log:
         "results/{dataset}/{variant}/{scene}/logs/adopt.log",
     wildcard_constraints:
-        variant=names(ADOPTED) if ADOPTED else "(?!)",
+        variant=names(ADOPTED),
     conda:
         "../config/envs/mipnerf.yaml"
     params:

@@ -2,7 +2,9 @@
 
 import argparse
 from pathlib import Path
+from typing import get_args
 
+from mipnerf.config import Verify
 from mipnerf.console import run, setup_logging
 from mipnerf.datasets.fetch import fetch_scene
 
@@ -18,11 +20,15 @@ def main() -> None:
     parser.add_argument(
         "--output", type=Path, required=True, metavar="FOLDER", help="replaced as a whole; manifest.json comes last"
     )
+    parser.add_argument("--checksums", type=Path, metavar="FILE", help="SHA-256 sums of the scene's official files")
+    parser.add_argument(
+        "--verify", choices=get_args(Verify), default="strict", help="what to do with files of other sums"
+    )
     parser.add_argument("--log", type=Path, metavar="FILE", help="also write messages here")
     arguments = parser.parse_args()
 
     setup_logging(arguments.log)
-    fetch_scene(arguments.source, arguments.scene, arguments.output)
+    fetch_scene(arguments.source, arguments.scene, arguments.output, arguments.checksums, arguments.verify)
 
 
 if __name__ == "__main__":

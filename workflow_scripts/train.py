@@ -21,6 +21,7 @@ def main() -> None:
         metavar="KEY=VALUE",
         help="differences from the defaults: model.net_width=64 ...",
     )
+    parser.add_argument("--manifest", type=Path, metavar="FILE", help="where the data come from, for the record")
     parser.add_argument("--threads", type=parse_threads, default="1024", help="CPU threads: N, or N/M of M cores")
     parser.add_argument("--fresh", action="store_true", help="train anew; what is there is put aside")
     parser.add_argument("--log", type=Path, help="write the log here as well")
@@ -30,6 +31,7 @@ def main() -> None:
     config = run_from_settings(*args.output.resolve().parts[-3:], settings, args.levels)
 
     from mipnerf.datasets.load import load_scene
+    from mipnerf.datasets.sources import is_verified
     from mipnerf.training import fresh_word, train
 
     fresh = str(time.time_ns()) if args.fresh else fresh_word(args.output)
@@ -41,6 +43,7 @@ def main() -> None:
         args.output,
         fresh,
         args.threads,
+        is_verified(args.manifest) if args.manifest else None,
     )
 
 

@@ -74,6 +74,15 @@ def departures(runs: list[Run]) -> str | None:
     )
 
 
+def unofficial(runs: list[Run]) -> str | None:
+    """That the data of some `runs` are not what the published numbers were made from, as one sentence."""
+    differing = [run for run in runs if run.setting("record").get("data_verified") is False]
+    if not differing:
+        return None
+    scenes = ", ".join(ordered_names(differing, "scene"))
+    return f"**Data not the official files:** {scenes}; images or cameras have other checksums."
+
+
 def _budget(run: Run) -> str:
     record = run.setting("record")
     if "imported_from" in record and record["imported_step"] is None:

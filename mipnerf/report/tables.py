@@ -6,7 +6,7 @@ from pathlib import Path, PurePosixPath
 import pandas as pd
 from tabulate import tabulate
 
-from mipnerf.report.conditions import HARDWARE, PUBLISHED_BUDGET, costs_of, departures, facts_of
+from mipnerf.report.conditions import HARDWARE, PUBLISHED_BUDGET, costs_of, departures, facts_of, unofficial
 from mipnerf.report.frame import AVG_ERROR, SHOWN, Run, format_value, level_name, ordered_names, read_runs
 from mipnerf.report.reference import MEAN, Reference, load_reference
 from mipnerf.report.summary import PUBLISHED_LEVELS, ordered_metrics, summarise
@@ -94,9 +94,10 @@ def _runs_table(runs: list[Run]) -> str:
 
 
 def _caveat(runs: list[Run], results: pd.DataFrame) -> list[str]:
-    """One sentence when the published numbers that are shown were made under other conditions."""
+    """A sentence each if data are not the official ones, and if published numbers had other conditions."""
     differing = departures(runs) if results["jax"].notna().any() else None
-    return [f"**{JAX} is not directly comparable:** {differing}"] if differing else []
+    comparison = f"**{JAX} is not directly comparable:** {differing}" if differing else None
+    return [sentence for sentence in (unofficial(runs), comparison) if sentence]
 
 
 def _cost_table(runs: list[Run], reference: Reference) -> list[str]:

@@ -80,7 +80,8 @@ def test_no_progress_bar_ends_up_in_a_log(archive, tmp_path):
 @pytest.mark.parametrize(
     ("script", "arguments"),
     [
-        ("fetch", ["--source", "--scene", "--output", "--log"]),
+        ("fetch", ["--source", "--scene", "--output", "--checksums", "--verify", "--log"]),
+        ("download", ["--urls", "--scene", "--output", "--downloads", "--checksums", "--verify", "--set", "--log"]),
         ("convert", ["--input", "--output", "--levels", "--threads"]),
     ],
 )

@@ -112,6 +112,19 @@ def test_later_differences_win():
             ["lindisp", "data.near"],
         ),
         (changed("sources", {"archiv": "/x"}), ["sources: 'archiv' is unknown", "'archive'"]),
+        (changed("downloads", {"archiv": []}), ["downloads: 'archiv' is unknown", "'archive'"]),
+        (
+            changed("downloads", {"archive": [{"url": "lego.zip"}]}),
+            ["downloads.archive.0.url", "must begin with http://"],
+        ),
+        (changed("downloads", {"archive": [{"url": "http://a/{x}"}]}), ["no braces but {scene}"]),
+        (changed("downloads", {"archive": [{"urls": "http://a"}]}), ["downloads.archive.0.urls", "'url'"]),
+        (
+            changed("downloads", {"archive": [{"url": "http://a", "scenes": ["leo"]}]}),
+            ["downloads.archive: 'leo' is unknown", "'lego'"],
+        ),
+        (changed("verify", "lax"), ["verify is 'lax'", "'strict', 'warn' or 'off'"]),
+        (changed("verify", True), ["verify is True"]),
         (changed("bricks", {"size": 100}), ["bricks.size 100 must be a multiple of 8"]),
         (changed("datasets", "bricks", "scenes", ["mean"]), ["'mean' is the name of"]),
         (changed("datasets", "bricks", "layout", "blender"), ["the layout blender has one resolution"]),
@@ -161,6 +174,11 @@ def test_any_yaml_is_accepted_or_a_config_error(node):
     values = {**BASE, **node} if isinstance(node, dict) else {**BASE, "runs": node}
     with contextlib.suppress(ConfigError):
         resolved(values)
+
+
+def test_off_is_a_word_though_yaml_reads_it_as_a_truth_value():
+    assert [parse_config(changed("verify", value)).verify for value in (False, "off", "warn")] == ["off", "off", "warn"]
+    assert parse_config(BASE).verify == "strict"
 
 
 def test_settings_round_trip():

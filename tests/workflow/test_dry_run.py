@@ -89,7 +89,7 @@ def test_the_conda_environment_asks_for_the_dependencies_of_the_package():
     wanted = yaml.safe_load((ROOT / "config" / "envs" / "mipnerf.yaml").read_text())["dependencies"]
     pairs = [requirement.split(" ") for requirement in wanted]
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-    package = [re.fullmatch(r"([a-z]+)(.*)", requirement).groups() for requirement in project["dependencies"]]
+    package = [re.fullmatch(r"([a-z0-9]+)(.*)", requirement).groups() for requirement in project["dependencies"]]
     package.append(("python", project["requires-python"]))
     assert sorted((names.get(name, name), version) for name, version in pairs) == sorted(package)
 

@@ -23,6 +23,7 @@ def small_paper(folder: Path) -> Path:
         "runs": [entry | {"scenes": [SCENES[entry["dataset"]]]} for entry in runs],
         "datasets": {name: {"levels": levels} for name, levels in LEVELS.items()},
         "sources": {"nerf_synthetic": str(folder / "blender"), "nerf_llff_data": str(folder / "llff")},
+        "verify": "off",
         "scale": 1e-5,
         "model": {"net_depth": 2},
     }

@@ -13,8 +13,14 @@ BAD = {
     "dataset": ({"runs": [{"dataset": "brick", "variants": ["mipnerf"]}]}, ["runs[0].dataset", "'bricks'"]),
     "variant": ({"runs": [{"dataset": "bricks", "variants": ["mipnrf"]}]}, ["did you mean 'mipnerf'?"]),
     "no source": (
-        {"runs": [{"dataset": "multiscale_blender", "scenes": ["lego"], "variants": ["mipnerf"]}]},
-        ["sources.nerf_synthetic is not set", "--config 'sources={nerf_synthetic:"],
+        {
+            "downloads": {"nerf_synthetic": [{"url": "http://localhost/ship.zip", "scenes": ["ship"]}]},
+            "runs": [{"dataset": "multiscale_blender", "scenes": ["lego"], "variants": ["mipnerf"]}],
+        },
+        [
+            "sources.nerf_synthetic is not set, and downloads.nerf_synthetic has no URL for lego",
+            "--config 'sources={nerf_synthetic:",
+        ],
     ),
     "missing archive": (
         {

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from scene_files import tree, write_scene
 
-from mipnerf.datasets import fetch
+from mipnerf.datasets import archives, fetch
 from mipnerf.datasets.blender import load_scene
 from mipnerf.datasets.fetch import fetch_scene
 from mipnerf.errors import DataError
@@ -308,9 +308,9 @@ def test_a_linked_scene_folder_is_explained(nested, tmp_path):
 
 
 def test_an_archive_that_grows_too_much_is_refused(tmp_path):
-    zeros = bytes(fetch.RATIO_FLOOR + 1)
+    zeros = bytes(archives.RATIO_FLOOR + 1)
     bomb = zip_of(tmp_path / "a.zip", {f"lego/{MARKER}": b"{}", "lego/bomb.png": zeros})
-    assert len(zeros) > fetch.MAX_RATIO * bomb.stat().st_size
+    assert len(zeros) > archives.MAX_RATIO * bomb.stat().st_size
     assert "member 'lego/bomb.png' unpacks the archive to over 200 times its size" in refused(bomb, tmp_path)
 
 
@@ -325,7 +325,7 @@ def test_a_tar_that_states_a_huge_size_is_refused(tmp_path):
 
 def test_a_small_archive_may_compress_well(tmp_path):
     source = zip_of(tmp_path / "a.zip", {f"lego/{MARKER}": bytes(1 << 20)})
-    assert source.stat().st_size * fetch.MAX_RATIO < 1 << 20
+    assert source.stat().st_size * archives.MAX_RATIO < 1 << 20
     fetch_scene(source, "lego", tmp_path / "out")
     assert (tmp_path / "out" / MARKER).stat().st_size == 1 << 20
 

@@ -70,6 +70,7 @@ def make_run(tmp_path):
             "height": 96,
             "train_seconds": 3725.4,
             "train_views": 100,
+            "data_verified": None,
         }
         values |= changes
         config = {
@@ -85,7 +86,7 @@ def make_run(tmp_path):
                 "num_parameters": 612740,
                 "device": "cpu",
                 "threads": 2,
-                **{key: values[key] for key in ("width", "height", "train_views", "train_seconds")},
+                **{key: values[key] for key in ("width", "height", "train_views", "train_seconds", "data_verified")},
             },
         }
         (folder / "config.yaml").write_text(yaml.safe_dump(config))

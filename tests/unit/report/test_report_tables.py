@@ -354,3 +354,10 @@ def test_csv_of_the_tidy_frame_round_trips(make_run, reference_folder, tmp_path)
     _, tidy = build_tables([make_run(psnr=math.pi)], reference_folder)
     tidy.to_csv(tmp_path / "table.csv", index=False)
     assert pd.read_csv(tmp_path / "table.csv")["value"].tolist() == tidy["value"].tolist()
+
+
+@pytest.mark.parametrize("verified", [True, False, None])
+def test_data_that_are_not_the_official_files_are_named(make_run, reference_folder, verified):
+    runs = [make_run(scene="wall"), make_run(scene="arch", data_verified=verified)]
+    markdown, _ = build_tables(runs, reference_folder)
+    assert ("**Data not the official files:** arch;" in markdown) == (verified is False)

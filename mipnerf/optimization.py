@@ -116,7 +116,8 @@ def train_step(
     def gradient_of_part(start: int) -> tuple[Tensor, tuple[Tensor, ...]]:
         part = slice(start, start + part_size)
         generator = _seed(part_seed(*seed, start), lossmult.device, is_global=compiled is not None)
-        torch.compiler.cudagraph_mark_step_begin()
+        if compiled is not None:
+            torch.compiler.cudagraph_mark_step_begin()
         with torch.enable_grad(), autocast(lossmult.device, precision):
             outputs = (compiled or model.render_levels)(batch.rays[part], train.randomized, data.white_bkgd, generator)
         loss = compute_loss(outputs, batch.pixels[part], lossmult[part], train, batch.importance[part], mask_sum)

@@ -54,13 +54,6 @@ def compiled(function: Callable, device: torch.device) -> Callable:
     return torch.compile(function, mode="reduce-overhead" if device.type == "cuda" else None, dynamic=False)
 
 
-def is_failed_compilation(error: RuntimeError) -> bool:
-    """Whether `error` came from the compiler, not from what it has compiled."""
-    from torch._dynamo.exc import TorchDynamoException  # two seconds, which only compilation is worth
-
-    return isinstance(error, TorchDynamoException)
-
-
 def free_memory(device: torch.device) -> int:
     """Bytes of a GPU's memory that tensors can still take, those that PyTorch holds in reserve included."""
     reserve = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)

@@ -21,7 +21,7 @@ from mipnerf.batching import Batch, RayBatcher
 from mipnerf.checkpoint import StateWriter, list_states, load_newest_state
 from mipnerf.config import OperationConfig, RunConfig
 from mipnerf.datasets.scene import Scene
-from mipnerf.devices import compiled, describe_device, is_failed_compilation, resolve_device, resolve_precision
+from mipnerf.devices import compiled, describe_device, resolve_device, resolve_precision
 from mipnerf.errors import CheckpointError, ConfigError, Interrupted, TrainingDiverged
 from mipnerf.files import write_text
 from mipnerf.history import HistoryRow, append_row, format_duration, format_row, read_rows, truncate
@@ -216,7 +216,7 @@ class Trainer:
                     ) from None
                 self.microbatch_rays = -(-self.microbatch_rays // 2)
             except RuntimeError as error:
-                if self.compiled is None or not is_failed_compilation(error):
+                if self.compiled is None:
                     raise
                 log.warning("the network cannot be compiled and runs as it is (%s)", str(error).partition("\n")[0])
                 self.compiled = None

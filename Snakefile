@@ -26,9 +26,11 @@ include: "rules/report.smk"
 include: "rules/bench.smk"
 
 
+# The weights may have to be downloaded, and nodes of a cluster often have no network.
 localrules:
     all,
     data,
+    lpips_weights,
     models,
     metrics,
     collect_metrics,

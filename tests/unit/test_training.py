@@ -236,7 +236,8 @@ def hold_lock(folder, ready, done):
         done.wait(30)
 
 
-def test_two_processes_never_train_the_same_run(tmp_path, small_run, small_scene):
+def test_two_processes_never_train_the_same_run(tmp_path, small_run, small_scene, monkeypatch):
+    monkeypatch.delenv("SLURM_JOB_ID", raising=False)  # a Slurm job waits
     (tmp_path / "checkpoints").mkdir()
     context = multiprocessing.get_context("spawn")
     ready, done = context.Event(), context.Event()

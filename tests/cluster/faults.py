@@ -7,6 +7,7 @@ import subprocess
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -43,6 +44,7 @@ class Victim:
 
     folder: Path
     jobs: list[int] = field(default_factory=list)  # those that met a fault
+    saved: list[int] = field(default_factory=list)  # the steps that were saved for a signal
     resumed: list[int] = field(default_factory=list)  # the steps after which training went on
 
     @property
@@ -67,6 +69,11 @@ class Victim:
         self.note_resumption()
         return process, job
 
+    def note_saved(self) -> None:
+        """Wait until a signal has stopped the present job, and remember which step it saved."""
+        stopped = wait_for(lambda: re.search(r"was stopped by signal \d+; step (\d+) is saved", self.log), "a signal")
+        self.saved.append(int(stopped[1]))
+
     def note_resumption(self) -> None:
         """Remember where the present job went on; Snakemake removes the log when the next one begins."""
         self.resumed += map(int, re.findall(r"goes on after step (\d+)", self.log))
@@ -74,10 +81,12 @@ class Victim:
 
 def cancelled(victim: Victim, _cluster: Path) -> None:
     slurm.run("scancel", str(victim.freeze()[1]))
+    victim.note_saved()
 
 
 def requeued(victim: Victim, _cluster: Path) -> None:
     slurm.run("scontrol", "requeue", str(victim.freeze()[1]))
+    victim.note_saved()
 
 
 def killed(victim: Victim, _cluster: Path) -> None:
@@ -85,9 +94,11 @@ def killed(victim: Victim, _cluster: Path) -> None:
 
 
 def preempted(victim: Victim, _cluster: Path) -> None:
-    node = slurm.jobs()[victim.freeze()[1]]["NodeList"]
+    job = victim.freeze()[1]
+    node = slurm.jobs()[job]["NodeList"]
     options = f"--partition=gpu-high --nodelist={node} --gpus=1 --time=1 --output=/dev/null --job-name=urgent"
     slurm.run("sbatch", *options.split(), "--wrap=true")
+    victim.note_saved()
 
 
 def timed_out(victim: Victim, _cluster: Path) -> None:
@@ -95,8 +106,10 @@ def timed_out(victim: Victim, _cluster: Path) -> None:
     for step in (SAVE_EVERY, 2 * SAVE_EVERY):
         process, job = victim.freeze(step)
         slurm.run("scontrol", "update", f"JobId={job}", "TimeLimit=1")
-        wait_for(lambda process=process: is_pending(process, signal.SIGTERM), "the signal before the time limit")
-        os.kill(process, signal.SIGCONT)
+        wait_for(lambda process=process: was_signalled(process, signal.SIGTERM), "the signal before the time limit")
+        with suppress(ProcessLookupError):
+            os.kill(process, signal.SIGCONT)
+        victim.note_saved()
 
 
 def node_lost(victim: Victim, cluster: Path) -> None:
@@ -113,10 +126,13 @@ def node_lost(victim: Victim, cluster: Path) -> None:
 FAULTS = {fault.__name__: fault for fault in (cancelled, requeued, killed, preempted, timed_out, node_lost)}
 
 
-def is_pending(process: int, number: int) -> bool:
-    """Whether a signal waits for a stopped process to go on."""
-    status = Path(f"/proc/{process}/status").read_text()
-    return bool(sum(int(mask, 16) for mask in re.findall(r"(?:Sig|Shd)Pnd:\s+(\w+)", status)) >> (number - 1) & 1)
+def was_signalled(process: int, number: int) -> bool:
+    """Whether a stopped process will meet a signal when it goes on, or has already ended."""
+    try:
+        status = Path(f"/proc/{process}/status").read_text()
+    except OSError:
+        return True
+    return any(int(mask, 16) >> (number - 1) & 1 for mask in re.findall(r"(?:Sig|Shd)Pnd:\s+(\w+)", status))
 
 
 def prepare(project: Project) -> None:

@@ -84,15 +84,14 @@ def test_a_training_that_met_a_fault_ends_with_the_very_same_weights(outcome, un
 @pytest.mark.parametrize("fault", ["cancelled", "requeued", "preempted", "timed_out"])
 def test_a_signal_of_slurm_reaches_the_training_which_saves_where_it_is(outcome, fault):
     victim = outcome.victims[fault]
-    print(fault, "jobs", victim.jobs, "resumed after", victim.resumed)
-    assert len(victim.resumed) == (2 if fault == "timed_out" else 1)
-    assert all(step % SAVE_EVERY for step in victim.resumed)
+    print(fault, "jobs", victim.jobs, "saved", victim.saved, "resumed after", victim.resumed)
+    assert len(victim.saved) == (2 if fault == "timed_out" else 1)
+    assert victim.resumed == victim.saved
 
 
-@pytest.mark.parametrize("fault", ["killed", "node_lost"])
-def test_a_killed_training_goes_on_from_its_last_checkpoint(outcome, fault):
-    victim = outcome.victims[fault]
-    print(fault, "jobs", victim.jobs, "resumed after", victim.resumed)
+def test_a_killed_training_goes_on_from_its_last_checkpoint(outcome):
+    victim = outcome.victims["killed"]
+    print("killed, jobs", victim.jobs, "resumed after", victim.resumed)
     (step,) = victim.resumed
     assert step % SAVE_EVERY == 0
     assert step < STEPS
@@ -102,9 +101,10 @@ def test_who_is_queued_again_keeps_the_job_and_who_failed_gets_another(outcome):
     for fault in ("requeued", "node_lost"):
         (number,) = outcome.victims[fault].jobs
         assert (outcome.jobs[number]["JobState"], outcome.jobs[number]["Restarts"]) == ("COMPLETED", "1")
-    for fault in ("cancelled", "killed", "timed_out", "preempted"):
+    # A preempted job is one or the other: whichever of Slurm and Snakemake is faster.
+    for fault in ("cancelled", "killed", "timed_out"):
         for number in outcome.victims[fault].jobs:
-            assert outcome.jobs[number]["JobState"] in ("CANCELLED", "FAILED")
+            assert outcome.jobs[number]["JobState"] in ("CANCELLED", "FAILED", "TIMEOUT")
     assert len(set(outcome.victims["timed_out"].jobs)) == 2
     assert "Trying to restart job" in (outcome.faulty / "second.log").read_text()
 
@@ -116,5 +116,6 @@ def test_two_jobs_never_train_the_same_run(outcome, fault):
         rf"is being trained by process \d+ on \S+, Slurm job {victim.jobs[0]}; this job goes on", victim.log
     )
     assert f"is trained: {STEPS} steps" in victim.log
-    if fault == "orphaned":
-        assert victim.resumed == [STEPS], "the second job had nothing left to train"
+    (resumed,) = victim.resumed
+    print(fault, "jobs", victim.jobs, "resumed after", resumed)
+    assert resumed == STEPS if fault == "orphaned" else resumed < STEPS

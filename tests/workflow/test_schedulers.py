@@ -1,6 +1,7 @@
-"""The scripts of the profiles `generic` and `kubernetes` against commands that answer as their manuals say."""
+"""The scripts of the profiles, against schedulers' commands and drivers that answer as their manuals say."""
 
 import os
+import shutil
 import subprocess
 
 import pytest
@@ -77,3 +78,27 @@ def test_a_scheduler_is_asked_and_understood(tmp_path, script, arguments, answer
         )
         assert without.stdout.strip() == expected
         assert "gpu=1" not in (tmp_path / "asked").read_text().removeprefix(asked)
+
+
+def test_jobs_at_the_same_time_get_a_gpu_each(tmp_path):
+    (tmp_path / ".snakemake").mkdir()
+    (tmp_path / "nvidia-smi").write_text("#!/bin/sh\nprintf '0\\n1\\n'\n")
+    (tmp_path / "nvidia-smi").chmod(0o755)
+    command = [ROOT / "config/profiles/local/on_free_gpu.sh", "sh", "-c", "echo ${CUDA_VISIBLE_DEVICES-any}; read line"]
+    options = {"cwd": tmp_path, "stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
+    with_gpus = {"PATH": f"{tmp_path}:{os.environ['PATH']}"}
+
+    def start(environment):
+        process = subprocess.Popen(command, env=environment, **options)
+        return process, process.stdout.readline().strip()
+
+    jobs = [start(with_gpus) for _ in range(2)]
+    assert [gpu for _, gpu in jobs] == ["0", "1"]
+    jobs[0][0].communicate("end\n")
+    jobs.append(start(with_gpus))
+    assert jobs[-1][1] == "0"
+    if not shutil.which("nvidia-smi"):
+        jobs.append(start({"PATH": os.environ["PATH"]}))
+        assert jobs[-1][1] == "any"
+    for process, _ in jobs[1:]:
+        process.communicate("end\n")

@@ -2,7 +2,7 @@
 # SGE: submit QUEUE CPUS MEGABYTES MINUTES GPUS SCRIPT prints the job's number; status JOB its state.
 case $1 in
 submit)
-    # The names of the parallel environment (smp) and of the GPUs (gpu) are the cluster's: adapt them. Memory is a CPU's.
+    # The names smp (parallel environment) and gpu are the cluster's: adapt them. Memory is that of a CPU.
     [ "$6" = 0 ] || gpus="-l gpu=$6"
     qsub -terse -q "$2" -pe smp "$3" -l "h_vmem=$(($4 / $3))M" -l "h_rt=$(($5 * 60))" $gpus \
         -cwd -j y -o .snakemake/ -S /bin/sh "$7"

@@ -19,6 +19,7 @@ FREEZER = Path("/sys/fs/cgroup/freezer")
 GPU_NODES = [f"gpu{i}" for i in range(1, 9)]
 NODES = ["cpu1", *GPU_NODES]
 FILES = ("slurm.conf", "gres.conf", "cgroup.conf")
+OWNER = "owner.pid"  # in the folder of a cluster: the process that started it
 
 # Nodes may claim more CPUs than there are. A requeued job may start again after cred_expire, not after two minutes.
 CONFIGURATION = """
@@ -68,8 +69,13 @@ def why_not() -> str | None:
         return "Slurm is not installed, and only Debian's packages are known here"
     for file in FILES:
         path = Path("/etc/slurm", file)
-        if path.exists() and not path.is_symlink():
-            return f"{path} is there: this machine belongs to a real cluster, which tests must not touch"
+        if not (path.exists() or path.is_symlink()):
+            continue
+        owner = path.resolve().parent / OWNER
+        if not owner.exists():
+            return f"{path} is there and not ours: this machine belongs to a real cluster, which tests must not touch"
+        if Path("/proc", owner.read_text()).exists():
+            return f"process {owner.read_text()} has a test cluster here already"
     return None
 
 
@@ -90,13 +96,16 @@ def install() -> None:
 
 
 def start(folder: Path) -> None:
-    """Bring the cluster up, with all its files in `folder`; whatever an earlier one has left is removed first."""
+    """Bring the cluster up, with all its files in `folder`; what one whose owner has died has left is removed first."""
+    if reason := why_not():
+        raise RuntimeError(reason)
     install()
     for file in FILES:
         link = Path("/etc/slurm", file)
         if link.is_symlink():
             stop(Path(os.readlink(link)).parent)
     (folder / "state").mkdir(parents=True)
+    (folder / OWNER).write_text(str(os.getpid()))
     configure(folder)
     run("munged", *munge_options(folder))
     run("slurmctld", "-f", str(folder / "slurm.conf"))

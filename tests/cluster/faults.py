@@ -20,7 +20,7 @@ from mipnerf.datasets.convert import convert_to_multiscale
 
 from . import slurm
 
-STEPS, SAVE_EVERY = 150, 30
+STEPS, SAVE_EVERY = 100, 30
 PATIENCE = 900.0  # seconds for anything to happen, on a machine however busy
 # Polls often at first: what Slurm does takes seconds here, hours elsewhere.
 OPTIONS = (
@@ -120,7 +120,6 @@ def node_lost(victim: Victim, cluster: Path) -> None:
     slurm.run("scontrol", "update", f"NodeName={node}", "State=DOWN", "Reason=test")
     wait_for(lambda: "is being trained by" in victim.log, "the second job")
     slurm.start_node(cluster, node)
-    slurm.run("scontrol", "update", f"NodeName={node}", "State=RESUME")
 
 
 FAULTS = {fault.__name__: fault for fault in (cancelled, requeued, killed, preempted, timed_out, node_lost)}

@@ -134,7 +134,8 @@ def configure(folder: Path) -> None:
     os.mknod(folder / "gpu", 0o020666, os.makedev(1, 3))
     (folder / "slurm.conf").write_text(text)
     (folder / "gres.conf").write_text(f"AutoDetect=off\nNodeName=gpu[1-8] Name=gpu Type=fake File={folder}/gpu\n")
-    (folder / "cgroup.conf").write_text("CgroupPlugin=cgroup/v1\nCgroupAutomount=no\n")
+    cgroups = "CgroupPlugin=cgroup/v1\nCgroupAutomount=no\n" if tracking == "cgroup" else ""
+    (folder / "cgroup.conf").write_text(cgroups)
     # SLURM_CONF would do for the programs started here, but is lost on the way into a job.
     for file in FILES:
         Path("/etc/slurm", file).symlink_to(folder / file)

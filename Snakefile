@@ -26,10 +26,12 @@ include: "rules/report.smk"
 include: "rules/bench.smk"
 
 
+# The weights may have to be downloaded, and nodes of a cluster often have no network.
 localrules:
     all,
     data,
     download_scene,
+    lpips_weights,
     models,
     metrics,
     collect_metrics,

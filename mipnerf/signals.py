@@ -9,7 +9,10 @@ STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1)
 
 
 class StopSignals:
-    """Within this context, the first SIGTERM, SIGINT or SIGUSR1 is only noted; a second one acts as it always does."""
+    """Within this context, SIGTERM, SIGINT and SIGUSR1 are only noted; but a SIGINT after one of them acts as always.
+
+    A person may insist. A scheduler repeats itself while the state is being saved, and has SIGKILL for later.
+    """
 
     def __init__(self) -> None:
         self.received: int | None = None
@@ -24,8 +27,9 @@ class StopSignals:
         self._restore()
 
     def _note(self, number: int, _frame: FrameType | None) -> None:
-        self.received = number
-        self._restore()
+        self.received = self.received or number
+        if signal.SIGINT in self._previous:
+            signal.signal(signal.SIGINT, self._previous.pop(signal.SIGINT))
 
     def _restore(self) -> None:
         for number, handler in self._previous.items():

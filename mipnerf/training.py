@@ -58,14 +58,14 @@ def train(
     Raises:
         Interrupted: a signal came; the state is saved.
         TrainingDiverged: the loss is not finite.
-        CheckpointError: another process trains this run.
+        CheckpointError: another process trains this run; within a Slurm job, its end is waited for instead.
     """
     data = scene.fingerprint()
     checkpoints = folder / "checkpoints" / run.fingerprint(data)
     checkpoints.mkdir(parents=True, exist_ok=True)
     if warning := shrunk_batch(run):
         log.warning("%s", warning)
-    with StopSignals() as signals, _only_one(folder):
+    with _only_one(folder), StopSignals() as signals:
         if fresh:
             _put_aside(checkpoints, fresh)
         trainer = Trainer.create(run, operation, scene, threads)
@@ -307,6 +307,7 @@ def diverged(name: str, step: int, what: str) -> str:
 @contextmanager
 def _only_one(folder: Path) -> Iterator[None]:
     """Hold the lock of a run's folder; the operating system frees it however the process ends."""
+    job = os.environ.get("SLURM_JOB_ID")
     owner = folder / "checkpoints" / "owner.txt"
     # `status` holds the lock for the moment in which it asks who has it.
     lock = filelock.FileLock(folder / "checkpoints" / ".lock", timeout=2)
@@ -314,9 +315,12 @@ def _only_one(folder: Path) -> Iterator[None]:
         lock.acquire()
     except filelock.Timeout:
         holder = owner.read_text(encoding="utf-8") if owner.exists() else "another process"
-        raise CheckpointError(f"{folder} is being trained by {holder}; wait for it, or stop it first") from None
+        if not job:
+            raise CheckpointError(f"{folder} is being trained by {holder}; wait for it, or stop it first") from None
+        # Its workflow or its node was lost and a new job sent. Nobody is there to read an error; retries would run out.
+        log.warning("%s is being trained by %s; this job goes on when that has ended", folder, holder)
+        lock.acquire(timeout=-1, poll_interval=1)
     try:
-        job = os.environ.get("SLURM_JOB_ID")
         write_text(owner, f"process {os.getpid()} on {socket.gethostname()}" + (f", Slurm job {job}" if job else ""))
         yield
     finally:

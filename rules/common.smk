@@ -160,8 +160,8 @@ def files_of_runs(name, **selection):
 
 
 def total_cores():
-    """What `--cores` said; a job's threads are a share of it."""
-    return workflow.cores or 0
+    """What `--cores` said, of which a job's threads are a share; 0 on a cluster, where a job has what it was granted."""
+    return (workflow.resource_settings.cores or 0) if workflow.is_main_process else 0
 
 
 def remember_forced_training():

@@ -1,5 +1,7 @@
+import fcntl
 import functools
 import multiprocessing
+import os
 import signal
 from dataclasses import replace
 
@@ -238,7 +240,8 @@ def hold_lock(folder, ready, done):
         done.wait(30)
 
 
-def test_two_processes_never_train_the_same_run(tmp_path, small_run, small_scene):
+def test_two_processes_never_train_the_same_run(tmp_path, small_run, small_scene, monkeypatch):
+    monkeypatch.delenv("SLURM_JOB_ID", raising=False)  # a Slurm job waits
     (tmp_path / "checkpoints").mkdir()
     context = multiprocessing.get_context("spawn")
     ready, done = context.Event(), context.Event()
@@ -252,6 +255,31 @@ def test_two_processes_never_train_the_same_run(tmp_path, small_run, small_scene
         done.set()
         holder.join()
     train(small_run, OPERATION, small_scene, tmp_path, threads=1)
+
+
+def test_a_slurm_job_waits_for_the_one_that_trains_the_same_run(tmp_path, small_run, small_scene, monkeypatch):
+    checkpoints = tmp_path / "checkpoints"
+    checkpoints.mkdir()
+    (checkpoints / "owner.txt").write_text("process 1 on node7, Slurm job 16")
+    monkeypatch.setenv("SLURM_JOB_ID", "17")
+    said = []
+    with (checkpoints / ".lock").open("w") as other:
+        fcntl.flock(other, fcntl.LOCK_EX)
+
+        def hear(record):
+            said.append(record.getMessage())
+            assert not list(tmp_path.rglob("*.pt"))
+            fcntl.flock(other, fcntl.LOCK_UN)
+            return True
+
+        monkeypatch.setattr(training.log, "filters", [hear])
+        train(small_run, OPERATION, small_scene, tmp_path, threads=1)
+    assert (
+        said[0]
+        == f"{tmp_path} is being trained by process 1 on node7, Slurm job 16; this job goes on when that has ended"
+    )
+    assert f"process {os.getpid()} on " in (checkpoints / "owner.txt").read_text()
+    assert (tmp_path / "model.pt").exists()
 
 
 def test_disparity_sampling_needs_a_positive_near(tmp_path, run_with, small_scene):

@@ -63,19 +63,30 @@ def test_a_dry_run_writes_nothing(project):
     assert not (project.folder / "data").exists()
 
 
-@pytest.mark.parametrize("profile", ["local", "slurm"])
+# The profiles, and what installs the plug-in of each.
+PROFILES = {"local": None, "slurm": "slurm", "generic": "generic", "kubernetes": "generic"}
+
+
+def need_plugin(profile: str) -> None:
+    """Skip where the plug-in of a profile is not installed."""
+    if extra := PROFILES[profile]:
+        plugin = {"slurm": "slurm", "generic": "cluster_generic"}[extra]
+        pytest.importorskip(
+            f"snakemake_executor_plugin_{plugin}",
+            reason=f"the extra `{extra}` is not installed: pip install -e '.[{extra}]'",
+        )
+
+
+@pytest.mark.parametrize("profile", PROFILES)
 def test_profiles_load(project, profile):
     path = f"config/profiles/{profile}"
-    if profile == "slurm":
-        pytest.importorskip(
-            "snakemake_executor_plugin_slurm", reason="the extra `slurm` is not installed: pip install -e '.[slurm]'"
-        )
+    need_plugin(profile)
     result = project.snakemake("-n", "--workflow-profile", path)
     assert re.search(r"Using workflow specific profile .*" + path, result.stdout)
     assert jobs(result.stdout) == DEFAULT | {"all": 1}
 
 
-@pytest.mark.parametrize("profile", ["local", "slurm"])
+@pytest.mark.parametrize("profile", PROFILES)
 def test_profiles_do_not_retrain_for_an_edited_rule(profile):
     path = ROOT / "config" / "profiles" / profile / "profile.v9+.yaml"
     values = yaml.safe_load(path.read_text())

@@ -11,6 +11,7 @@ import torch
 from mipnerf.datasets.bricks import render_bricks
 
 from .conftest import ROOT, jobs
+from .test_dry_run import PROFILES, need_plugin
 
 README = (ROOT / "README.md").read_text()
 ARCHIVE = "/path/to/nerf_synthetic.zip"
@@ -52,10 +53,8 @@ def test_the_checks_can_be_run_as_they_are_printed(project):
 
 @pytest.mark.parametrize("command", inline_commands())
 def test_a_command_of_the_table_works(copy_of_finished, command):
-    if "slurm" in command:
-        pytest.importorskip(
-            "snakemake_executor_plugin_slurm", reason="the extra `slurm` is not installed: pip install -e '.[slurm]'"
-        )
+    if (profile := Path(command.split()[-1]).name) in PROFILES and profile != "local":
+        need_plugin(profile)
         command += " -n"
     if command.startswith("snakemake"):
         command = command.replace("snakemake", "snakemake --configfile config/test/toy.yaml", 1)
@@ -108,9 +107,7 @@ def test_the_lego_command_works_on_an_archive_of_that_layout(project, archive):
 def test_the_commands_of_the_tables_plan_every_row(project, tmp_path, name, trainings):
     """Every row is trained at toy scale in test_paper.py."""
     if "slurm" in (line := block_with(f"config/{name}.yaml")[0]):
-        pytest.importorskip(
-            "snakemake_executor_plugin_slurm", reason="the extra `slurm` is not installed: pip install -e '.[slurm]'"
-        )
+        need_plugin("slurm")
     (tmp_path / "archive.zip").touch()
     for placeholder in (ARCHIVE, ARCHIVE.replace("nerf_synthetic", "nerf_llff_data")):
         line = line.replace(placeholder, str(tmp_path / "archive.zip"))

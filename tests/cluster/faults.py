@@ -1,0 +1,186 @@
+"""Trainings under Slurm, each of which meets a fault of its own while Snakemake sees to them all."""
+
+import os
+import re
+import signal
+import subprocess
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import yaml
+from workflow.conftest import Project
+
+from mipnerf.datasets.bricks import render_bricks
+from mipnerf.datasets.convert import convert_to_multiscale
+
+from . import slurm
+
+STEPS, SAVE_EVERY = 100, 30
+PATIENCE = 900.0  # seconds for anything to happen, on a machine however busy
+# Polls often at first: what Slurm does takes seconds here, hours elsewhere.
+OPTIONS = (
+    *("--workflow-profile", "config/profiles/slurm", "--slurm-init-seconds-before-status-checks", "1"),
+    *("--set-threads", "train=1", "evaluate=1", "--latency-wait", "5"),
+)
+
+
+def wait_for(condition: Callable[[], Any], what: str) -> Any:
+    """What `condition` returns as soon as that is something."""
+    deadline = time.monotonic() + PATIENCE
+    while not (found := condition()):
+        assert time.monotonic() < deadline, f"waited in vain for {what}"
+        time.sleep(0.05)
+    return found
+
+
+@dataclass
+class Victim:
+    """One training, as its folder and Slurm show it."""
+
+    folder: Path
+    jobs: list[int] = field(default_factory=list)  # those that met a fault
+    saved: list[int] = field(default_factory=list)  # the steps that were saved for a signal
+    resumed: list[int] = field(default_factory=list)  # the steps after which training went on
+
+    @property
+    def log(self) -> str:
+        path = self.folder / "logs" / "train.log"
+        return path.read_text() if path.exists() else ""
+
+    def saved_step(self) -> int:
+        """That of the newest checkpoint."""
+        return max((int(path.name[5:13]) for path in self.folder.glob("checkpoints/*/step_*.pt")), default=0)
+
+    def freeze(self, step: int = SAVE_EVERY) -> tuple[int, int]:
+        """Stop the process that trains, once a checkpoint of `step` is there; its number, and that of its job.
+
+        So little is trained that it would else be over before the fault: a frozen training stands for a long one.
+        """
+        wait_for(lambda: self.saved_step() >= step, f"step {step} in {self.folder}")
+        owner = (self.folder / "checkpoints" / "owner.txt").read_text()
+        process, job = map(int, re.fullmatch(r"process (\d+) on \S+, Slurm job (\d+)", owner).groups())
+        os.kill(process, signal.SIGSTOP)
+        self.jobs.append(job)
+        self.note_resumption()
+        return process, job
+
+    def note_saved(self) -> None:
+        """Wait until a signal has stopped the present job, and remember which step it saved."""
+        stopped = wait_for(lambda: re.search(r"was stopped by signal \d+; step (\d+) is saved", self.log), "a signal")
+        self.saved.append(int(stopped[1]))
+
+    def note_resumption(self) -> None:
+        """Remember where the present job went on; Snakemake removes the log when the next one begins."""
+        self.resumed += map(int, re.findall(r"goes on after step (\d+)", self.log))
+
+
+def cancelled(victim: Victim, _cluster: Path) -> None:
+    slurm.run("scancel", str(victim.freeze()[1]))
+    victim.note_saved()
+
+
+def requeued(victim: Victim, _cluster: Path) -> None:
+    slurm.run("scontrol", "requeue", str(victim.freeze()[1]))
+    victim.note_saved()
+
+
+def killed(victim: Victim, _cluster: Path) -> None:
+    os.kill(victim.freeze()[0], signal.SIGKILL)
+
+
+def preempted(victim: Victim, _cluster: Path) -> None:
+    job = victim.freeze()[1]
+    node = slurm.jobs()[job]["NodeList"]
+    options = f"--partition=gpu-high --nodelist={node} --gpus=1 --time=1 --output=/dev/null --job-name=urgent"
+    slurm.run("sbatch", *options.split(), "--wrap=true")
+    victim.note_saved()
+
+
+def timed_out(victim: Victim, _cluster: Path) -> None:
+    """Needs three times what the limit allows."""
+    for step in (SAVE_EVERY, 2 * SAVE_EVERY):
+        process, job = victim.freeze(step)
+        slurm.run("scontrol", "update", f"JobId={job}", "TimeLimit=1")
+        wait_for(lambda process=process: was_signalled(process, signal.SIGTERM), "the signal before the time limit")
+        with suppress(ProcessLookupError):
+            os.kill(process, signal.SIGCONT)
+        victim.note_saved()
+
+
+def node_lost(victim: Victim, cluster: Path) -> None:
+    """The node is no longer heard of, but what ran there runs on beside the job that was queued again."""
+    job = victim.freeze()[1]
+    node = slurm.jobs()[job]["NodeList"]
+    slurm.kill_node(cluster, node)
+    slurm.run("scontrol", "update", f"NodeName={node}", "State=DOWN", "Reason=test")
+    wait_for(lambda: "is being trained by" in victim.log, "the second job")
+    slurm.start_node(cluster, node)
+
+
+FAULTS = {fault.__name__: fault for fault in (cancelled, requeued, killed, preempted, timed_out, node_lost)}
+
+
+def was_signalled(process: int, number: int) -> bool:
+    """Whether a stopped process will meet a signal when it goes on, or has already ended."""
+    try:
+        status = Path(f"/proc/{process}/status").read_text()
+    except OSError:
+        return True
+    return any(int(mask, 16) >> (number - 1) & 1 for mask in re.findall(r"(?:Sig|Shd)Pnd:\s+(\w+)", status))
+
+
+def prepare(project: Project) -> None:
+    """Give the project its scene, and the same training once for every fault."""
+    render_bricks(project.folder / "data/sources/bricks/bricks", 96, 4, 1, 1, samples=1, workers=1)
+    convert_to_multiscale(
+        project.folder / "data/sources/bricks/bricks", project.folder / "data/bricks/bricks", workers=1
+    )
+    config = yaml.safe_load((project.folder / "config/test/toy.yaml").read_text())
+    config["runs"][0]["variants"] = [*FAULTS, "orphaned"]
+    config["runs"][0]["train"]["max_steps"] = STEPS
+    config["variants"] = {name: {} for name in config["runs"][0]["variants"]}
+    config["operation"] = {"print_every": 10, "save_every": SAVE_EVERY, "device": "cpu"}
+    (project.folder / "faults.yaml").write_text(yaml.safe_dump(config))
+
+
+def start(project: Project, log: str, *arguments: str) -> subprocess.Popen:
+    """Start Snakemake, which writes to the file `log` of the project."""
+    with (project.folder / log).open("w") as output:
+        return subprocess.Popen(
+            project.command(*OPTIONS, *arguments),
+            cwd=project.folder,
+            env=project.environment,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+        )
+
+
+def campaign(project: Project, cluster: Path) -> dict[str, Victim]:
+    """Lose a whole Snakemake, then have the next one bring all trainings to their ends, against one fault each."""
+    victims = {name: Victim(project.folder / "results" / "bricks" / name / "bricks") for name in [*FAULTS, "orphaned"]}
+    snakemake = start(project, "first.log", "--configfile=faults.yaml", "--", "results/bricks/orphaned/bricks/model.pt")
+    try:
+        orphan = victims["orphaned"].freeze()[0]
+        snakemake.kill()
+        snakemake.wait()
+        project.snakemake("--configfile=faults.yaml", "--unlock")
+        snakemake = start(project, "second.log", "--configfile=faults.yaml", "--", "models")
+        with ThreadPoolExecutor() as pool:
+            faults = [pool.submit(fault, victims[name], cluster) for name, fault in FAULTS.items()]
+            wait_for(
+                lambda: "is being trained by" in victims["orphaned"].log, "the second job of the orphaned training"
+            )
+            os.kill(orphan, signal.SIGCONT)
+        for fault in faults:
+            fault.result()
+        assert snakemake.wait(PATIENCE) == 0, (project.folder / "second.log").read_text()
+    finally:
+        snakemake.kill()
+    for victim in victims.values():
+        victim.note_resumption()
+    return victims

@@ -56,27 +56,19 @@ def test_a_scheduler_is_asked_and_understood(tmp_path, script, arguments, answer
         reply = "exit 1" if answer is None else f"printf '%s\\n' '{answer}'"
         command.write_text(f'#!/bin/sh\necho "$@" >>{tmp_path}/asked\n[ -t 0 ] || cat >>{tmp_path}/asked\n{reply}\n')
         command.chmod(0o755)
-    result = subprocess.run(
-        [ROOT / script, *arguments],
-        env={"PATH": f"{tmp_path}:{os.environ['PATH']}"},
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    assert result.stdout.strip() == expected
+
+    def answer_to(*arguments: str) -> str:
+        environment = {"PATH": f"{tmp_path}:{os.environ['PATH']}"}
+        command = [ROOT / script, *arguments]
+        return subprocess.run(
+            command, env=environment, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=True
+        ).stdout.strip()
+
+    assert answer_to(*arguments) == expected
     if arguments[0] == "submit":
         asked = (tmp_path / "asked").read_text()
         assert [request for request in REQUESTS[script] if request not in asked] == []
-        without = subprocess.run(
-            [ROOT / script, *arguments[:-2], "0", "job.sh"],
-            env={"PATH": f"{tmp_path}:{os.environ['PATH']}"},
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            check=True,
-        )
-        assert without.stdout.strip() == expected
+        assert answer_to(*arguments[:-2], "0", "job.sh") == expected
         assert "gpu=1" not in (tmp_path / "asked").read_text().removeprefix(asked)
 
 

@@ -64,7 +64,6 @@ rule download_scene:
         f"{DATA}/logs/download_scene/{{source}}_{{scene}}.log",
     wildcard_constraints:
         source=names([source for source in SOURCES if not LOCAL[source]], unless=DOWNLOADED),
-    retries: 1
     conda:
         "../config/envs/mipnerf.yaml"
     resources:

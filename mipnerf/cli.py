@@ -1,10 +1,13 @@
 """`python -m mipnerf`: what is no step of the workflow."""
 
 import argparse
+import contextlib
 import json
+import sys
+import time
+from collections.abc import Sequence
+from datetime import datetime
 from pathlib import Path
-
-from tabulate import tabulate
 
 from mipnerf import __version__
 from mipnerf.config import json_schema
@@ -12,14 +15,57 @@ from mipnerf.threads import parse_threads
 
 
 def status(args: argparse.Namespace) -> None:
-    """Print a table of all runs."""
-    from mipnerf.status import HEADERS, read_statuses
-
-    statuses = read_statuses(args.results)
-    if not statuses:
-        print(f"no runs in {args.results}; `snakemake --cores 8 results/table.md` starts those of the configuration")
+    """Print a table of all runs, once or again and again."""
+    if args.watch is None:
+        print(status_text(args)[0])
         return
-    print(tabulate([status.cells() for status in statuses], HEADERS, tablefmt="simple", disable_numparse=True))
+    # Ctrl-C is how a person ends this.
+    with contextlib.suppress(KeyboardInterrupt):
+        while True:
+            text, is_finished = status_text(args)
+            # A terminal is cleared; in a file or pipe one table follows the other.
+            print("\x1b[H\x1b[2J\x1b[3J" if sys.stdout.isatty() else "", end="")
+            print(f"{datetime.now():%Y-%m-%d %H:%M:%S}\n\n{text}\n", flush=True)
+            if is_finished:
+                return
+            time.sleep(args.watch)
+
+
+def status_text(args: argparse.Namespace) -> tuple[str, bool]:
+    """What `status` prints, and whether all runs in it are finished."""
+    from mipnerf.status import format_statuses, is_finished, read_statuses
+
+    # Whoever names a configuration asks for its runs alone.
+    names = configured_names(args.results.parent, args.configfile)
+    statuses = read_statuses(args.results, names, others=not args.configfile)
+    if not statuses:
+        start = "`snakemake --cores 8 results/table.md`, in a project's folder, starts some"
+        return f"no runs in {args.results}; {start}", True
+    return format_statuses(statuses), is_finished(statuses)
+
+
+def configured_names(project: Path, configfiles: Sequence[Path]) -> list[str]:
+    """The runs that the configuration of `project` asks for; none where it has no configuration."""
+    from mipnerf.configfiles import missing_files, read_suite
+    from mipnerf.runs import resolve_runs
+
+    if missing_files(project) and not configfiles:
+        return []
+    return list(resolve_runs(read_suite(project, configfiles)))
+
+
+def positive(text: str) -> float:
+    """A positive number, for argparse."""
+    if not 0 < (value := float(text)) < float("inf"):
+        raise argparse.ArgumentTypeError(f"{text} is not a positive number")
+    return value
+
+
+def whole(text: str) -> int:
+    """A whole number of at least 1, for argparse."""
+    if (value := int(text)) < 1:
+        raise argparse.ArgumentTypeError(f"{text} is not a whole number of at least 1")
+    return value
 
 
 def schema(_: argparse.Namespace) -> None:
@@ -64,6 +110,24 @@ def bench(args: argparse.Namespace) -> None:
     print(json.dumps(result, indent=2) if args.json else format_result(result))
 
 
+def plan(args: argparse.Namespace) -> None:
+    """Print what the configuration will cost."""
+    from mipnerf.configfiles import read_suite
+    from mipnerf.planning.report import format_plan, make_plan
+    from mipnerf.planning.speed import benched_speed, measured_speed, said_speed
+    from mipnerf.runs import resolve_runs
+
+    suite, peak_memory = read_suite(Path(), args.configfile), None
+    if args.rays_per_second is not None:
+        speed = said_speed(args.rays_per_second)
+    elif args.bench is not None:
+        speed, peak_memory = benched_speed(args.bench)
+    else:
+        speed = measured_speed(suite, resolve_runs(suite), args.threads, args.seconds)
+    result = make_plan(suite, speed, args.gpus, peak_memory)
+    print(json.dumps(result, indent=2) if args.json else format_plan(result))
+
+
 def inspect(args: argparse.Namespace) -> None:
     """Print what a scene looks like, draw it, and say what is suspicious."""
     from mipnerf.inspection.report import format_inspection, inspect_configured
@@ -80,6 +144,22 @@ def main() -> None:
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     command = commands.add_parser("status", help="how far the runs are, from their files alone")
     command.add_argument("results", type=Path, nargs="?", default=Path("results"), help="default: results")
+    command.add_argument(
+        "--watch",
+        type=positive,
+        nargs="?",
+        const=10.0,
+        metavar="SECONDS",
+        help="again every so many seconds (default 10) until all runs are finished, or Ctrl-C",
+    )
+    command.add_argument(
+        "--configfile",
+        type=Path,
+        nargs="+",
+        default=[],
+        metavar="FILE",
+        help="on top of config/, as for snakemake; then no other runs are shown",
+    )
     command.set_defaults(call=status)
     command = commands.add_parser("schema", help="the JSON schema of the configuration files")
     command.set_defaults(call=schema)
@@ -127,6 +207,22 @@ def main() -> None:
     command.add_argument("--threads", type=parse_threads, default="1024", help="CPU threads: N, or N/M of M cores")
     command.add_argument("--seconds", type=float, default=3.0, help="of each measurement, at least (default 3)")
     command.set_defaults(call=bench)
+    command = commands.add_parser("plan", help="jobs, device hours, time, disk and memory of the configuration")
+    command.add_argument(
+        "--configfile", type=Path, nargs="+", default=[], metavar="FILE", help="on top of config/, as for snakemake"
+    )
+    command.add_argument("--gpus", type=whole, default=1, metavar="N", help="devices (default 1)")
+    known = command.add_mutually_exclusive_group()
+    known.add_argument(
+        "--rays-per-second", type=positive, metavar="X", help="of a device that trains the reference's network"
+    )
+    known.add_argument(
+        "--bench", type=Path, metavar="FILE", help="printed by `python -m mipnerf bench --json` (default: measure now)"
+    )
+    command.add_argument("--threads", type=parse_threads, default="1024", help="CPU threads: N, or N/M of M cores")
+    command.add_argument("--seconds", type=float, default=3.0, help="of each measurement, at least (default 3)")
+    command.add_argument("--json", action="store_true", help="print JSON")
+    command.set_defaults(call=plan)
     command = commands.add_parser("inspect", help="look at a scene before training: numbers, warnings, two pictures")
     command.add_argument("scene", metavar="DATASET/SCENE", help="as configured, such as bricks/bricks")
     command.add_argument("--project", type=Path, default=Path(), metavar="FOLDER", help="holds config/ (default: here)")

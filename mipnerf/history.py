@@ -20,6 +20,7 @@ class HistoryRow:
 
 
 COLUMNS = [field.name for field in fields(HistoryRow)]
+TAIL_BYTES = 4096  # which hold several rows
 
 
 def append_row(path: Path, row: HistoryRow) -> None:
@@ -37,7 +38,21 @@ def read_rows(path: Path) -> list[HistoryRow]:
     if not path.exists():
         return []
     with open(path, newline="", encoding="utf-8") as stream:
-        records = list(csv.reader(stream))[1:]
+        return _parse(list(csv.reader(stream))[1:])
+
+
+def last_row(path: Path) -> HistoryRow | None:
+    """The newest row of a history, however long that is; None where there is none."""
+    try:
+        with open(path, "rb") as stream:
+            stream.seek(max(0, stream.seek(0, 2) - TAIL_BYTES))
+            lines = stream.read().decode("utf-8", "replace").splitlines()[1:]
+    except OSError:
+        return None
+    return (_parse(list(csv.reader(lines))) or [None])[-1]
+
+
+def _parse(records: list[list[str]]) -> list[HistoryRow]:
     rows = []
     for record in records:
         try:

@@ -13,6 +13,7 @@ LIBRARY = ROOT / "mipnerf"
 # A module may import from lines above its own, and from its own line what is not circular.
 LAYERS = [
     ["errors", "files", "threads", "signals", "schedule", "metrics", "mip", "encoding", "nerf", "fused", "validation"],
+    ["planning.scheduling"],
     ["config", "console", "checkpoint", "history", "perceptual"],
     [
         "runs",
@@ -42,7 +43,8 @@ LAYERS = [
     ["training", "evaluation", "interop.importing"],
     ["bench.operations", "bench.speed"],
     ["bench.products", "bench.parts", "bench.plan", "bench.scaling"],
-    ["bench.report"],
+    ["bench.report", "planning.costs"],
+    ["planning.speed", "planning.report"],
     ["report.frame", "report.reference", "status"],
     ["report.summary", "report.conditions"],
     ["report.tables", "report.plots", "report.strips"],

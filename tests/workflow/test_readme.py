@@ -8,7 +8,10 @@ from pathlib import Path
 import pytest
 import torch
 
+from mipnerf.configfiles import read_suite
 from mipnerf.datasets.bricks import render_bricks
+from mipnerf.planning.costs import count_jobs
+from mipnerf.runs import resolve_runs
 
 from .conftest import ROOT, jobs
 from .test_dry_run import PROFILES, need_plugin
@@ -109,9 +112,14 @@ def test_the_commands_of_the_tables_plan_every_row(project, tmp_path, name, trai
     if "slurm" in (line := block_with(f"config/{name}.yaml")[0]):
         need_plugin("slurm")
     (tmp_path / "archive.zip").touch()
-    for placeholder in (ARCHIVE, ARCHIVE.replace("nerf_synthetic", "nerf_llff_data")):
-        line = line.replace(placeholder, str(tmp_path / "archive.zip"))
-    assert jobs(project.run(line + " -n").stdout)["train"] == trainings
+    sources = dict.fromkeys(("nerf_synthetic", "nerf_llff_data"), str(tmp_path / "archive.zip"))
+    for source, path in sources.items():
+        line = line.replace(ARCHIVE.replace("nerf_synthetic", source), path)
+    counts = jobs(project.run(line + " -n").stdout)
+    assert counts["train"] == trainings
+    suite = read_suite(ROOT, [ROOT / f"config/{name}.yaml"]).model_copy(update={"sources": sources})
+    # `plan` counts what Snakemake counts.
+    assert count_jobs(suite, resolve_runs(suite)) == {rule: n for rule, n in counts.items() if rule != "total"}
 
 
 def test_a_pretrained_model_is_evaluated_and_never_trained(project, tmp_path, archive):

@@ -19,6 +19,7 @@ LAYERS = [
         "configfiles",
         "results",
         "devices",
+        "distributed",
         "workers",
         "datasets.raytrace",
         "datasets.archives",

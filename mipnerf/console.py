@@ -14,12 +14,17 @@ log = logging.getLogger("mipnerf")
 
 
 def setup_logging(log_file: Path | None = None) -> None:
-    """Log to standard error and, if given, to the end of `log_file`, which another process may be writing."""
+    """Log to standard error and, if given, to the end of `log_file`, which another process may be writing.
+
+    Of several processes that train together, the first reports; the others only say what went wrong in them.
+    """
     handlers: list[logging.Handler] = [logging.StreamHandler(sys.stderr)]
     if log_file is not None:
         log_file.parent.mkdir(parents=True, exist_ok=True)
         handlers.append(logging.FileHandler(log_file, mode="a", encoding="utf-8", errors="backslashreplace"))
-    logging.basicConfig(level=logging.INFO, format="%(message)s", handlers=handlers, force=True)
+    rank = int(os.environ.get("RANK", 0))
+    level, prefix = (logging.ERROR, f"process {rank}: ") if rank else (logging.INFO, "")
+    logging.basicConfig(level=level, format=f"{prefix}%(message)s", handlers=handlers, force=True)
     logging.captureWarnings(True)
 
 

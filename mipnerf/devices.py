@@ -1,5 +1,6 @@
 """Where and in which precision a job computes."""
 
+import os
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from pathlib import Path
@@ -10,11 +11,21 @@ from mipnerf.errors import ConfigError
 
 
 def resolve_device(name: str) -> torch.device:
-    """The device called `cpu`, `cuda`, or with `auto` the first GPU, if any."""
+    """The device called `cpu`, `cuda`, or with `auto` a GPU, if any: the first, or one for each process of torchrun."""
     available = torch.cuda.is_available()
     if name == "cuda" and not available:
         raise ConfigError("operation.device is 'cuda', but PyTorch finds no GPU here; use 'auto' or 'cpu'")
-    return torch.device("cuda" if available and name != "cpu" else "cpu")
+    if not available or name == "cpu":
+        return torch.device("cpu")
+    if "LOCAL_RANK" not in os.environ:
+        return torch.device("cuda")
+    index, count = int(os.environ["LOCAL_RANK"]), torch.cuda.device_count()
+    if index >= count:
+        raise ConfigError(
+            f"process {index + 1} of this machine finds {count} GPU(s), and each process needs its own; start at most "
+            f"{count} of them (--nproc-per-node), or ask for more GPUs"
+        )
+    return torch.device("cuda", index)
 
 
 def resolve_precision(name: str, device: torch.device) -> torch.dtype:

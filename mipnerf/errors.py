@@ -25,6 +25,10 @@ class TrainingDiverged(MipNerfError):
     """The loss or the weights are no longer finite."""
 
 
+class PeerLost(MipNerfError):
+    """Another process of the same training has ended."""
+
+
 class Interrupted(MipNerfError):
     """A signal asked the process to stop; its work so far is saved."""
 

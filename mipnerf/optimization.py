@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from mipnerf.batching import Batch
 from mipnerf.config import DataConfig, TrainConfig
 from mipnerf.devices import autocast
+from mipnerf.distributed import ALONE, World
 from mipnerf.model import LevelOutput, MipNerf
 from mipnerf.workers import Workers
 
@@ -99,6 +100,8 @@ def train_step(
     seed: tuple[int, int] = (0, 0),
     workers: Workers | None = None,
     compiled: Callable[..., list[LevelOutput]] | None = None,
+    share: range | None = None,
+    world: World = ALONE,
 ) -> Tensor:
     """Take one step and return the losses [L] of the levels, still on the device.
 
@@ -108,13 +111,15 @@ def train_step(
         seed: of the jitter, of the run and the step; each part draws its own.
         workers: compute the parts beside one another; they are added in their order.
         compiled: `model.render_levels` after `torch.compile`; not with more than one worker.
+        share: the rays that are computed here, by default all.
+        world: the processes that compute the other rays; losses and gradients are summed over them.
     """
     lossmult = batch.rays.lossmult
     mask_sum = loss_mask(lossmult, train, batch.importance).sum()
     parameters = list(model.parameters())
 
     def gradient_of_part(start: int) -> tuple[Tensor, tuple[Tensor, ...]]:
-        part = slice(start, start + part_size)
+        part = slice(start, min(start + part_size, share.stop))
         generator = _seed(part_seed(*seed, start), lossmult.device, is_global=compiled is not None)
         if compiled is not None:
             torch.compiler.cudagraph_mark_step_begin()
@@ -126,12 +131,14 @@ def train_step(
         return loss.losses.detach(), tuple(g.clone() for g in gradients) if compiled and len(starts) > 1 else gradients
 
     part_size = microbatch_rays or len(batch.rays)
-    starts = range(0, len(batch.rays), part_size)
+    share = share or range(len(batch.rays))
+    starts = range(share.start, share.stop, part_size)
     parts = workers.map(gradient_of_part, starts) if workers else map(gradient_of_part, starts)
     losses, gradients = next(parts)
     for part_losses, part_gradients in parts:
         losses = losses + part_losses
         gradients = [whole + part for whole, part in zip(gradients, part_gradients, strict=True)]
+    losses, *gradients = world.sum([losses, *gradients])
     for parameter, gradient in zip(parameters, gradients, strict=True):
         parameter.grad = gradient
     if train.weight_decay_mult > 0:

@@ -6,7 +6,7 @@ import shutil
 import socket
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,6 +22,7 @@ from mipnerf.checkpoint import StateWriter, list_states, load_newest_state
 from mipnerf.config import OperationConfig, RunConfig
 from mipnerf.datasets.scene import Scene
 from mipnerf.devices import compiled, describe_device, resolve_device, resolve_precision
+from mipnerf.distributed import ALONE, World, join_world
 from mipnerf.errors import CheckpointError, ConfigError, Interrupted, TrainingDiverged
 from mipnerf.files import write_text
 from mipnerf.history import HistoryRow, append_row, format_duration, format_row, read_rows, truncate
@@ -31,7 +32,6 @@ from mipnerf.results import write_run
 from mipnerf.runs import shrunk_batch
 from mipnerf.schedule import learning_rate_decay
 from mipnerf.signals import StopSignals
-from mipnerf.threads import available_cpus
 from mipnerf.workers import Workers
 
 log = logging.getLogger(__name__)
@@ -55,20 +55,27 @@ def train(
     one is only written out again. `fresh` asks for a new one: what is there is put aside, unless it was begun under the
     same word, so that a retried job goes on.
 
+    Processes that `torchrun` has started together train one network; the first of them reads and writes the files.
+
     Raises:
         Interrupted: a signal came; the state is saved.
         TrainingDiverged: the loss is not finite.
         CheckpointError: another process trains this run; within a Slurm job, its end is waited for instead.
+        PeerLost: another process of this training has ended.
     """
     data = scene.fingerprint()
     checkpoints = folder / "checkpoints" / run.fingerprint(data)
     checkpoints.mkdir(parents=True, exist_ok=True)
     if warning := shrunk_batch(run):
         log.warning("%s", warning)
-    with _only_one(folder), StopSignals() as signals:
-        if fresh:
+    with (
+        join_world(resolve_device(operation.device)) as world,
+        _only_one(folder) if world.is_main else nullcontext(),
+        StopSignals() as signals,
+    ):
+        if fresh and world.is_main:
             _put_aside(checkpoints, fresh)
-        trainer = Trainer.create(run, operation, scene, threads)
+        trainer = Trainer.create(run, operation, scene, threads, world)
         facts = {
             "train_views": int((scene.levels == 0).sum()),
             "width": int(scene.widths[0]),
@@ -77,10 +84,12 @@ def train(
             "data_verified": data_verified,
         }
         del scene  # the batcher has the pixels
-        write_text(checkpoints / "run.yaml", yaml.safe_dump(run.model_dump(), sort_keys=False))
+        if world.is_main:
+            write_text(checkpoints / "run.yaml", yaml.safe_dump(run.model_dump(), sort_keys=False))
         trainer.restore(checkpoints)
         trainer.run_to_end(checkpoints, signals)
-        trainer.export(folder, checkpoints, facts)
+        if world.is_main:
+            trainer.export(folder, checkpoints, facts)
 
 
 @dataclass
@@ -96,17 +105,22 @@ class Trainer:
     batcher: RayBatcher
     workers: Workers
     microbatch_rays: int  # computed at a time
+    share: range  # rays of each batch that are computed by this process
+    world: World = ALONE
     compiled: Callable | None = None  # what renders the levels, if not the model itself
     step: int = 0
     seconds: float = 0.0
 
     @classmethod
-    def create(cls, run: RunConfig, operation: OperationConfig, scene: Scene, threads: int = 0) -> "Trainer":
-        """A training at its start; `threads` 0 takes all CPUs."""
+    def create(
+        cls, run: RunConfig, operation: OperationConfig, scene: Scene, threads: int = 0, world: World = ALONE
+    ) -> "Trainer":
+        """A training at its start; `threads` 0 takes all CPUs, of which each process of `world` has its share."""
         if run.model.lindisp and (scene.nears <= 0).any():
             raise ConfigError("model.lindisp divides by near, which is 0 for this scene: set a positive data.near")
         device = resolve_device(operation.device)
         is_compiled = operation.compile == "on" or (operation.compile == "auto" and device.type == "cuda")
+        microbatch_rays = operation.microbatch_rays or suitable_microbatch(run, device)
         with torch.random.fork_rng():
             torch.manual_seed(run.train.seed)
             model = MipNerf(run.model).to(device)
@@ -119,8 +133,10 @@ class Trainer:
             optimizer=make_optimizer(model),
             batcher=RayBatcher(scene, run.train.batch_size, run.data, device, seed=run.train.seed),
             # Threads would share the one generator that compiled code reads.
-            workers=Workers(1 if is_compiled else threads or available_cpus(), device),
-            microbatch_rays=operation.microbatch_rays or suitable_microbatch(run, device),
+            workers=Workers(1 if is_compiled else world.threads(threads), device),
+            microbatch_rays=microbatch_rays,
+            share=world.share(run.train.batch_size, microbatch_rays),
+            world=world,
             compiled=compiled(model.render_levels, device) if is_compiled else None,
         )
 
@@ -137,23 +153,25 @@ class Trainer:
 
     def restore(self, checkpoints: Path) -> None:
         """Go back to the newest intact state, if there is one."""
-        state = load_newest_state(checkpoints, self.device)
+        state = self.world.from_main(lambda: load_newest_state(checkpoints, torch.device("cpu")))
         if state is None:
-            (checkpoints / "history.csv").unlink(missing_ok=True)
+            if self.world.is_main:
+                (checkpoints / "history.csv").unlink(missing_ok=True)
             return
         self.model.load_state_dict(state["parameters"])
         self.optimizer.load_state_dict(state["optimizer"])
-        # A generator keeps its state on the CPU, whatever its device.
-        self.batcher.generator.set_state(state["batch_generator"].cpu())
+        self.batcher.generator.set_state(state["batch_generator"])
         self.step, self.seconds = state["step"], state["seconds"]
-        truncate(checkpoints / "history.csv", self.step)
+        if self.world.is_main:
+            truncate(checkpoints / "history.csv", self.step)
         log.info("%s goes on after step %s of %s", self.run.name, f"{self.step:,}", f"{self.run.train.max_steps:,}")
 
     def save(self, writer: StateWriter) -> None:
         """Keep the state as it is now; raises TrainingDiverged rather than keep weights that are not finite."""
         if not torch.stack([torch.isfinite(p).all() for p in self.model.parameters()]).all():
             raise TrainingDiverged(diverged(self.run.name, self.step, "weights are"))
-        writer.save(self.step, self.state())
+        if self.world.is_main:
+            writer.save(self.step, self.state())
 
     def run_to_end(self, checkpoints: Path, signals: StopSignals) -> None:
         """Take all steps that are left, saving and reporting on the way."""
@@ -174,20 +192,23 @@ class Trainer:
             if self.step % operation.print_every == 0 or is_last:
                 writer.check()
                 row = window.close(learning_rate)
-                append_row(checkpoints / "history.csv", row)
+                if self.world.is_main:
+                    append_row(checkpoints / "history.csv", row)
                 log.info("%s | %s", self.run.name, format_row(row, train.max_steps))
             is_due = self.step % operation.save_every == 0 or self.step == 1
             is_late = time.monotonic() - last_save > 60 * operation.save_minutes
-            if is_due or is_late or is_last or signals.received:
+            signal_number, is_late = self.world.largest(signals.received or 0, is_late)
+            if is_due or is_late or is_last or signal_number:
                 window.check()
                 self.save(writer)
                 last_save = time.monotonic()
-            if signals.received and not is_last:
+            if signal_number and not is_last:
                 writer.wait()
+                self.world.wait()  # whoever ends first ends all
                 raise Interrupted(
-                    f"{self.run.name} was stopped by signal {signals.received}; step {self.step:,} is saved, "
+                    f"{self.run.name} was stopped by signal {signal_number}; step {self.step:,} is saved, "
                     "the same command goes on from there",
-                    signals.received,
+                    signal_number,
                 )
 
     def take_step(self, batch: Batch, learning_rate: float) -> torch.Tensor:
@@ -206,6 +227,8 @@ class Trainer:
                     (self.run.train.seed, self.step),
                     self.workers,
                     self.compiled,
+                    self.share,
+                    self.world,
                 )
             except torch.cuda.OutOfMemoryError as error:
                 if self.operation.microbatch_rays or self.microbatch_rays == 1:
@@ -232,6 +255,7 @@ class Trainer:
             "train_seconds": round(self.seconds, 1),
             "device": describe_device(self.device),
             "threads": self.workers.count,
+            "processes": self.world.size,
             "precision": str(self.precision).removeprefix("torch."),
             "torch": str(torch.__version__),
             **facts,

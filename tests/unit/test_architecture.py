@@ -20,6 +20,7 @@ LAYERS = [
         "configfiles",
         "results",
         "devices",
+        "distributed",
         "workers",
         "datasets.raytrace",
         "datasets.archives",

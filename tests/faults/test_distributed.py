@@ -1,0 +1,145 @@
+"""One training on two processes is that on one, and none of them outlives the other."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+import torch
+
+from mipnerf.config import OperationConfig
+from mipnerf.datasets.bricks import render_bricks
+from mipnerf.datasets.convert import convert_to_multiscale
+from mipnerf.datasets.load import load_scene
+from mipnerf.errors import Interrupted
+from mipnerf.history import read_rows
+from mipnerf.runs import run_from_settings
+from mipnerf.training import Trainer, train
+
+SCRIPT = Path(__file__).parents[2] / "workflow_scripts" / "train.py"
+SETTINGS = [
+    *("model.net_depth=2", "model.net_width=16", "model.num_samples=8", "model.max_deg_point=4"),
+    *("train.batch_size=101", "train.precision=float32", "train.weight_decay_mult=0.01", "train.grad_max_norm=0.1"),
+    *("train.lr_init=5.0e-3", "train.lr_final=5.0e-4", "train.lr_delay_steps=2"),
+]
+OPERATION = {"save_every": 5, "print_every": 10, "device": "cpu"}
+NAME = Path("bricks", "mipnerf", "scene")
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("data")
+    render_bricks(folder / "source", size=16, num_train=3, num_val=1, num_test=1, samples=1, workers=1)
+    convert_to_multiscale(folder / "source", folder / "scene", num_levels=2)
+    return folder / "scene"
+
+
+def on_one(data: Path, output: Path, steps: int) -> None:
+    """Train in this process."""
+    run = run_from_settings(*NAME.parts, [*SETTINGS, f"train.max_steps={steps}"], 2)
+    train(run, OperationConfig(**OPERATION), load_scene(data, "train", 2, run.data), output, threads=1)
+
+
+def on_two(data: Path, output: Path, steps: int, log: Path) -> subprocess.Popen:
+    """Start the training on two processes, as a workflow's launcher does."""
+    launcher = [Path(sys.executable).with_name("torchrun"), "--standalone", "--nproc-per-node=2", "--no-python", "--"]
+    settings = [
+        *SETTINGS,
+        f"train.max_steps={steps}",
+        *(f"operation.{key}={value}" for key, value in OPERATION.items()),
+    ]
+    arguments = ["--data", data, "--output", output, "--levels", "2", "--log", log, "--set", *settings]
+    command = [*launcher, sys.executable, SCRIPT, *arguments]
+    return subprocess.Popen(
+        list(map(str, command)), stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True, start_new_session=True
+    )
+
+
+def saved_step(output: Path) -> int:
+    states = output.glob("checkpoints/*/step_*.pt")
+    return max((int(path.name[5:13]) for path in states), default=0)
+
+
+def wait_for(output: Path, step: int, job: subprocess.Popen) -> list[psutil.Process]:
+    """Wait until a checkpoint of `step` or later is there; the training processes by rank."""
+    deadline = time.monotonic() + 120
+    while saved_step(output) < step:
+        assert job.poll() is None, job.stderr.read()
+        assert time.monotonic() < deadline
+        time.sleep(0.005)
+    processes = psutil.Process(job.pid).children()
+    ranks = {int(process.environ()["RANK"]): process for process in processes if "RANK" in process.environ()}
+    assert sorted(ranks) == [0, 1]
+    return [ranks[0], ranks[1]]
+
+
+def assert_same_training(first: Path, second: Path) -> None:
+    weights, expected = (torch.load(f / "model.pt", weights_only=True)["parameters"] for f in (first, second))
+    for name, value in expected.items():
+        torch.testing.assert_close(weights[name], value, atol=1e-5, rtol=1e-4)
+    rows, expected_rows = (read_rows(folder / "history.csv") for folder in (first, second))
+    assert rows[-1].step == expected_rows[-1].step
+    assert rows[-1].loss == pytest.approx(expected_rows[-1].loss, rel=1e-4)
+
+
+def test_two_processes_go_on_with_what_one_began_and_end_where_it_would(data, tmp_path, monkeypatch):
+    on_one(data, tmp_path / "one" / NAME, 40)
+    output = tmp_path / "two" / NAME
+    original = Trainer.take_step
+
+    def stop_at_7(self, *arguments):
+        if self.step == 7:
+            signal.raise_signal(signal.SIGTERM)
+        return original(self, *arguments)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Trainer, "take_step", stop_at_7)
+        with pytest.raises(Interrupted):
+            on_one(data, output, 40)
+    job = on_two(data, output, 40, tmp_path / "log")
+    assert job.wait(120) == 0, job.stderr.read()
+    assert_same_training(output, tmp_path / "one" / NAME)
+    log = (tmp_path / "log").read_text()
+    assert log.count("goes on after step 7 of 40") == log.count("step 40/40") == log.count("is trained") == 1
+    assert "processes: 2" in (output / "config.yaml").read_text()
+
+
+def test_a_signal_to_one_process_stops_both_and_one_goes_on(data, tmp_path):
+    output, steps = tmp_path / "two" / NAME, 200
+    job = on_two(data, output, steps, tmp_path / "log")
+    processes = wait_for(output, 10, job)
+    processes[1].send_signal(signal.SIGTERM)
+    assert job.wait(60) != 0
+    log = (tmp_path / "log").read_text()
+    step = saved_step(output)
+    assert f"was stopped by signal 15; step {step} is saved" in log
+    assert f"process 1: Interrupted: bricks/mipnerf/scene was stopped by signal 15; step {step} is saved" in log
+    assert 10 <= step < steps
+    assert not (output / "model.pt").exists()
+    rows = read_rows(next(output.glob("checkpoints/*/history.csv")))
+    on_one(data, output, steps)
+    on_one(data, tmp_path / "one" / NAME, steps)
+    expected = read_rows(tmp_path / "one" / NAME / "history.csv")
+    assert [row.loss for row in rows] == pytest.approx([row.loss for row in expected[: len(rows)]], rel=1e-3)
+    assert_same_training(output, tmp_path / "one" / NAME)
+
+
+def test_no_process_outlives_another_and_a_signal_to_torchrun_saves(data, tmp_path):
+    output, steps = tmp_path / "two" / NAME, 1_000_000
+    job = on_two(data, output, steps, tmp_path / "log")
+    processes = wait_for(output, 10, job)
+    os.kill(processes[0].pid, signal.SIGKILL)
+    assert job.wait(60) != 0
+    assert not any(process.is_running() for process in processes)
+    assert "another process of this training has ended" in (tmp_path / "log").read_text()
+    step = saved_step(output)
+    job = on_two(data, output, steps, tmp_path / "log")
+    processes = wait_for(output, step + 5, job)
+    job.send_signal(signal.SIGTERM)
+    assert job.wait(60) != 0
+    assert not any(process.is_running() for process in processes)
+    assert f"was stopped by signal 15; step {saved_step(output):,} is saved" in (tmp_path / "log").read_text()

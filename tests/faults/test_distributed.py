@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import psutil
@@ -44,19 +45,25 @@ def on_one(data: Path, output: Path, steps: int) -> None:
     train(run, OperationConfig(**OPERATION), load_scene(data, "train", 2, run.data), output, threads=1)
 
 
-def on_two(data: Path, output: Path, steps: int, log: Path) -> subprocess.Popen:
-    """Start the training on two processes, as a workflow's launcher does."""
-    launcher = [Path(sys.executable).with_name("torchrun"), "--standalone", "--nproc-per-node=2", "--no-python", "--"]
-    settings = [
-        *SETTINGS,
-        f"train.max_steps={steps}",
-        *(f"operation.{key}={value}" for key, value in OPERATION.items()),
-    ]
-    arguments = ["--data", data, "--output", output, "--levels", "2", "--log", log, "--set", *settings]
-    command = [*launcher, sys.executable, SCRIPT, *arguments]
-    return subprocess.Popen(
-        list(map(str, command)), stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True, start_new_session=True
-    )
+@pytest.fixture
+def on_two(data) -> Iterator[Callable[[Path, int, Path], subprocess.Popen]]:
+    """Starts the training on two processes, as a workflow's launcher does; none is left behind."""
+    jobs: list[subprocess.Popen] = []
+
+    def start(output: Path, steps: int, log: Path) -> subprocess.Popen:
+        torchrun = Path(sys.executable).with_name("torchrun")
+        launcher = [torchrun, "--standalone", "--nproc-per-node=2", "--no-python", "--"]
+        operation = [f"operation.{key}={value}" for key, value in OPERATION.items()]
+        settings = [*SETTINGS, f"train.max_steps={steps}", *operation]
+        arguments = ["--data", data, "--output", output, "--levels", "2", "--log", log, "--set", *settings]
+        command = list(map(str, [*launcher, sys.executable, SCRIPT, *arguments]))
+        jobs.append(subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True))
+        return jobs[-1]
+
+    yield start
+    for job in jobs:
+        job.terminate()
+        job.wait(60)
 
 
 def saved_step(output: Path) -> int:
@@ -86,7 +93,7 @@ def assert_same_training(first: Path, second: Path) -> None:
     assert rows[-1].loss == pytest.approx(expected_rows[-1].loss, rel=1e-4)
 
 
-def test_two_processes_go_on_with_what_one_began_and_end_where_it_would(data, tmp_path, monkeypatch):
+def test_two_processes_go_on_with_what_one_began_and_end_where_it_would(data, on_two, tmp_path, monkeypatch):
     on_one(data, tmp_path / "one" / NAME, 40)
     output = tmp_path / "two" / NAME
     original = Trainer.take_step
@@ -100,7 +107,7 @@ def test_two_processes_go_on_with_what_one_began_and_end_where_it_would(data, tm
         patch.setattr(Trainer, "take_step", stop_at_7)
         with pytest.raises(Interrupted):
             on_one(data, output, 40)
-    job = on_two(data, output, 40, tmp_path / "log")
+    job = on_two(output, 40, tmp_path / "log")
     assert job.wait(120) == 0, job.stderr.read()
     assert_same_training(output, tmp_path / "one" / NAME)
     log = (tmp_path / "log").read_text()
@@ -108,9 +115,9 @@ def test_two_processes_go_on_with_what_one_began_and_end_where_it_would(data, tm
     assert "processes: 2" in (output / "config.yaml").read_text()
 
 
-def test_a_signal_to_one_process_stops_both_and_one_goes_on(data, tmp_path):
+def test_a_signal_to_one_process_stops_both_and_one_goes_on(data, on_two, tmp_path):
     output, steps = tmp_path / "two" / NAME, 200
-    job = on_two(data, output, steps, tmp_path / "log")
+    job = on_two(output, steps, tmp_path / "log")
     processes = wait_for(output, 10, job)
     processes[1].send_signal(signal.SIGTERM)
     assert job.wait(60) != 0
@@ -128,16 +135,16 @@ def test_a_signal_to_one_process_stops_both_and_one_goes_on(data, tmp_path):
     assert_same_training(output, tmp_path / "one" / NAME)
 
 
-def test_no_process_outlives_another_and_a_signal_to_torchrun_saves(data, tmp_path):
+def test_no_process_outlives_another_and_a_signal_to_torchrun_saves(on_two, tmp_path):
     output, steps = tmp_path / "two" / NAME, 1_000_000
-    job = on_two(data, output, steps, tmp_path / "log")
+    job = on_two(output, steps, tmp_path / "log")
     processes = wait_for(output, 10, job)
     os.kill(processes[0].pid, signal.SIGKILL)
     assert job.wait(60) != 0
     assert not any(process.is_running() for process in processes)
     assert "another process of this training has ended" in (tmp_path / "log").read_text()
     step = saved_step(output)
-    job = on_two(data, output, steps, tmp_path / "log")
+    job = on_two(output, steps, tmp_path / "log")
     processes = wait_for(output, step + 5, job)
     job.send_signal(signal.SIGTERM)
     assert job.wait(60) != 0

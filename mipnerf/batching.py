@@ -54,7 +54,10 @@ class RayBatcher:
         self.ends = torch.cumsum(sizes, 0).to(device)
         self.starts = self.ends - sizes.to(device)
         self.widths = torch.as_tensor(np.asarray(scene.widths), device=device)
-        self.foreground = torch.tensor([_foreground(image) for image in scene.images], device=device)
+        foreground = torch.tensor([_foreground(image) for image in scene.images])
+        if data.batching == "all_images":  # no view is drawn by itself
+            foreground = ((foreground * sizes).sum() / sizes.sum()).expand(len(sizes))
+        self.foreground = foreground.to(device)
         self.generator = torch.Generator(device).manual_seed(seed)
 
     def __iter__(self) -> Self:
@@ -103,9 +106,6 @@ class RayBatcher:
         if self.tries == 1:
             return weight
         share = self.foreground[view]
-        if self.batching == "all_images":
-            sizes = self.ends - self.starts
-            share = (self.foreground * sizes).sum() / sizes.sum()
         never = (1 - share) ** self.tries  # the probability of the background
         return weight * torch.where(is_foreground, share / (1 - never), (1 - share) / never)
 

@@ -95,6 +95,16 @@ class Run:
     metrics: pd.DataFrame
 
     @property
+    def seed(self) -> int | None:
+        """The seed of its training, where it is known."""
+        return self.config.get("train", {}).get("seed")
+
+    @property
+    def method(self) -> str:
+        """The variant without the `_seed3` that a further seed of the same method adds to its name."""
+        return self.variant.removesuffix(f"_seed{self.seed}")
+
+    @property
     def views(self) -> list[int]:
         """The test views with at least one value."""
         return sorted(map(int, self.metrics["view"].unique()))
@@ -148,7 +158,7 @@ def lpips_reason(path: Path) -> str | None:
 
 
 def ordered_names(runs: Iterable[Run], key: str) -> list[str]:
-    """The distinct names of `key` (dataset, variant or scene) in the order of first appearance."""
+    """The distinct names of `key` (dataset, variant, method or scene) in the order of first appearance."""
     return list(dict.fromkeys(getattr(run, key) for run in runs))
 
 

@@ -10,7 +10,7 @@ from datetime import datetime
 from pathlib import Path
 
 from mipnerf import __version__
-from mipnerf.config import json_schema
+from mipnerf.schema import json_schema
 from mipnerf.threads import parse_threads
 
 

@@ -18,6 +18,7 @@ LAYERS = [
     [
         "runs",
         "configfiles",
+        "schema",
         "results",
         "devices",
         "distributed",

@@ -13,6 +13,7 @@ from snakemake.utils import update_config, validate
 from mipnerf.config import parse_config
 from mipnerf.datasets.sources import is_verified, local_source, source_urls
 from mipnerf.errors import ConfigError
+from mipnerf.report.names import table_files
 from mipnerf.runs import network_of, resolve_runs, retyped, scene_folder
 from mipnerf.status import is_imported
 
@@ -277,6 +278,11 @@ def levels_of(wildcards):
     """The metrics of all levels of a run."""
     folder = f"results/{wildcards.dataset}/{wildcards.variant}/{wildcards.scene}"
     return [f"{folder}/level_{level}/metrics.csv" for level in range(run_of(wildcards).levels)]
+
+
+def other_tables():
+    """Every file of the tables but results/table.md."""
+    return [f"results/{name}" for name in table_files(DATASETS) if name != "table.md"]
 
 
 def figures():

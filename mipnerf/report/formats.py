@@ -77,10 +77,11 @@ def to_csv(table: Table) -> str:
 
 
 def to_latex(table: Table) -> str:
-    """A `table` environment for the package booktabs, its notes in the caption."""
+    """A `table` environment for the packages booktabs and adjustbox, its notes in the caption."""
     groups = _groups(table.columns)
     lines = [r"\begin{table}", r"\centering", rf"\caption{{{_latex(_caption(table))}}}"]
-    lines += [rf"\label{{tab:{table.name}}}", rf"\begin{{tabular}}{{{''.join(c.align[0] for c in table.columns)}}}"]
+    lines += [rf"\label{{tab:{table.name}}}", r"\begin{adjustbox}{max width=\linewidth}"]
+    lines += [rf"\begin{{tabular}}{{{''.join(c.align[0] for c in table.columns)}}}"]
     lines.append(r"\toprule")
     if any(group for group, _, _ in groups):
         lines.append(_latex_row(rf"\multicolumn{{{n}}}{{c}}{{{_latex(group)}}}" for group, _, n in groups))
@@ -89,13 +90,13 @@ def to_latex(table: Table) -> str:
     for i, row in enumerate(table.rows):
         lines += [r"\addlinespace"] * (i > 0 and i in table.breaks)
         lines.append(_latex_row(_marked(_latex(cell.full_text), cell.rank, LATEX_RANKS) for cell in row))
-    lines += [r"\bottomrule", r"\end{tabular}", r"\end{table}"]
+    lines += [r"\bottomrule", r"\end{tabular}", r"\end{adjustbox}", r"\end{table}"]
     return "\n".join(lines) + "\n"
 
 
 def latex_page(tables: Iterable[Table]) -> str:
     """All tables, to be read by LaTeX's `input`."""
-    return "\n".join(["% needs \\usepackage{booktabs}", *map(to_latex, tables)])
+    return "\n".join(["% needs \\usepackage{adjustbox,booktabs}", *map(to_latex, tables)])
 
 
 def to_html(table: Table) -> str:

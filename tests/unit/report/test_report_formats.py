@@ -72,7 +72,7 @@ def test_latex_is_booktabs_with_everything_escaped(table):
     body = text.split(r"\midrule")[1].split(r"\bottomrule")[0]
     assert all(len(re.findall(r"(?<!\\)&", line)) == 3 for line in body.splitlines() if line.endswith(r"\\"))
     assert not re.search(r"[^\x00-\x7f]", text)
-    assert latex_page([table]).startswith("% needs \\usepackage{booktabs}\n\\begin{table}")
+    assert latex_page([table]).startswith("% needs \\usepackage{adjustbox,booktabs}\n\\begin{table}")
 
 
 class Tags(html.parser.HTMLParser):

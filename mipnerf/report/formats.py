@@ -44,6 +44,7 @@ BOLD = re.compile(r"\*\*(.+?)\*\*")
 STYLE = (
     "body{font:14px/1.5 system-ui,sans-serif;margin:2rem}table{border-collapse:collapse;margin:0 0 2rem}"
     "caption{text-align:left;font-weight:bold;padding:.4rem 0}td,th{padding:.2rem .6rem;text-align:right}"
+    "th[colspan]{text-align:center}"
     ".left{text-align:left}thead{border-bottom:1px solid}tr.block{border-top:1px solid #ccc}"
     "table{border-top:2px solid;border-bottom:2px solid}tfoot td{text-align:left;font-size:90%;white-space:normal}"
     "td{white-space:nowrap;font-variant-numeric:tabular-nums}"

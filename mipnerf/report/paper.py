@@ -30,6 +30,7 @@ TITLES = {
 OURS, JAX, DELTA = "ours", "Jax", "delta"
 QUALITY = ("psnr", "ssim", "lpips")
 SHORT = {"psnr": "PSNR ↑", "ssim": "SSIM ↑", "lpips": "LPIPS ↓", "avg_error": "Avg. ↓"}
+AVG_NOTE = "Avg.: geometric mean of 10^(−PSNR/10), √(1 − SSIM) and LPIPS, each averaged over levels first."
 COST_DECIMALS = {"train_hours": 2}
 
 
@@ -153,6 +154,10 @@ class _Builder:
             found.append(self._quantity("seconds_per_megapixel", MEAN, "seconds_per_megapixel", "", "Time (s/MP)"))
             return found
         found.append(self._quantity("avg_error", MEAN, "avg_error", "", SHORT["avg_error"]))
+        if self.published.empty:
+            # Nothing would fill the columns of what was not measured.
+            known = set() if self.means is None else set(self.means.index.get_level_values("metric"))
+            found = [quantity for quantity in found if quantity.metric in known]
         found.append(self._quantity("train_hours", "", "train_hours", "", "Time (hours)"))
         return [*found, self._quantity("params", "", "params", "", "# Params")]
 
@@ -289,26 +294,26 @@ class _Builder:
         return f"{steps:,} of {sum(done) + sum(run.max_steps for run in waiting):,}"
 
     def _notes(self, has_jax: bool, is_ranked: bool) -> list[str]:
-        seeds = max((len(self._seeds(variant)) for variant in self.methods), default=1)
-        notes = [
-            "Means over the test views, then over scenes." if len(self.planned) > 1 else "Means over the test views."
+        metrics = {quantity.metric for quantity in self.quantities}
+        on = f"; the published ones on {HARDWARE}" if has_jax else ""
+        notes = {
+            f"Means over the test views{', then over scenes' * (len(self.planned) > 1)}.": True,
+            "Jax: as published by Barron et al., ICCV 2021; delta: ours − Jax.": has_jax,
+            "±: standard deviation over the seeds.": any(len(self._seeds(variant)) > 1 for variant in self.methods),
+            AVG_NOTE: "avg_error" in metrics,
+            f"Time: hours of training, median ± median absolute deviation{on}.": "train_hours" in metrics,
+            f"Time: seconds of rendering a megapixel{on}.": "seconds_per_megapixel" in metrics,
+            f"{RANKS} of ours.": is_ranked,
+        }
+        return [note for note, is_due in notes.items() if is_due] + self._not_comparable()
+
+    def _not_comparable(self) -> list[str]:
+        """Which methods cannot be compared, and why; costs, which always differ, are no reason."""
+        refused = [
+            one for one in self.comparisons if one.verdict == NOT_COMPARABLE and one.reason not in COSTS.values()
         ]
-        if has_jax:
-            notes.append("Jax: as published by Barron et al., ICCV 2021; delta: ours − Jax.")
-        if seeds > 1:
-            notes.append("±: standard deviation over the seeds.")
-        if self.name == "table3":
-            notes.append(f"Time: seconds of rendering a megapixel; the published ones on {HARDWARE}.")
-        else:
-            notes.append(
-                "Avg.: geometric mean of 10^(−PSNR/10), √(1 − SSIM) and LPIPS, each averaged over levels first."
-            )
-            jax = f"; the published ones on {HARDWARE}" if has_jax else ""
-            notes.append(f"Time: training of a scene, median ± median absolute deviation{jax}.")
-        if is_ranked:
-            notes.append(f"{RANKS} of ours.")
-        reasons = {one.variant: one.reason for one in self.comparisons if one.verdict == NOT_COMPARABLE}
-        reasons = {variant: reason for variant, reason in reasons.items() if reason not in COSTS.values()}
+        reasons = {one.variant: one.reason for one in refused}
+        notes = []
         for reason in dict.fromkeys(reasons.values()):
             variants = [variant for variant in reasons if reasons[variant] == reason]
             names = "all of ours" if len(variants) == len(self.methods) else ", ".join(variants)

@@ -70,7 +70,7 @@ def to_csv(table: Table) -> str:
     has_spread = [any(row[j].spread for row in table.rows) for j in range(len(table.columns))]
     stream = io.StringIO()
     writer = csv.writer(stream, lineterminator="\n")
-    header = ((column.name, f"{column.name} ±") for column in table.columns)
+    header = ((column.plain_name, f"{column.plain_name} ±") for column in table.columns)
     for pairs in [header, *(((_plain(cell), cell.spread) for cell in row) for row in table.rows)]:
         cells = zip(pairs, has_spread, strict=True)
         writer.writerow([text for pair, both in cells for text in pair[: 1 + both]])
@@ -170,6 +170,6 @@ def _html_head(column: Column) -> str:
 def _html_cell(cell: Cell, column: Column) -> str:
     classes = [*[column.align] * (column.align == "left"), *filter(None, [cell.verdict.replace(" ", "-")])]
     name = f' class="{" ".join(classes)}"' if classes else ""
-    value = "" if cell.number is None else f' data-value="{cell.number!r}"'
+    value = "" if cell.number is None else f' data-value="{float(cell.number)!r}"'
     title = f' title="{escape(cell.verdict)}"' if cell.verdict else ""
     return f"<td{name}{value}{title}>{_marked(escape(cell.full_text), cell.rank, HTML_RANKS)}</td>"

@@ -90,7 +90,7 @@ def to_latex(table: Table) -> str:
     lines += [_latex_row(_latex(column.title) for column in table.columns), r"\midrule"]
     for i, row in enumerate(table.rows):
         lines += [r"\addlinespace"] * (i > 0 and i in table.breaks)
-        lines.append(_latex_row(_marked(_latex(cell.full_text), cell.rank, LATEX_RANKS) for cell in row))
+        lines.append(_latex_row(_marked(_latex_text(cell), cell.rank, LATEX_RANKS) for cell in row))
     lines += [r"\bottomrule", r"\end{tabular}", r"\end{adjustbox}", r"\end{table}"]
     return "\n".join(lines) + "\n"
 
@@ -152,6 +152,12 @@ def _caption(table: Table) -> str:
 
 def _latex(text: str) -> str:
     return BOLD.sub(r"\\textbf{\1}", text.translate(LATEX_CHARACTERS))
+
+
+def _latex_text(cell: Cell) -> str:
+    """What a cell shows, with a minus that is not a hyphen."""
+    is_negative = cell.number is not None and cell.text.startswith("-")
+    return _latex(cell.full_text.replace("-", "−", 1) if is_negative else cell.full_text)
 
 
 def _html(text: str) -> str:

@@ -23,9 +23,9 @@ from mipnerf.report.verdict import COSTS, NOT_COMPARABLE, Comparison, Number, co
 
 FILES = {"table1": TABLE1, "table2": TABLE2, "table3": TABLE3}
 TITLES = {
-    "table1": "Table 1: the multiscale Blender dataset",
-    "table2": "Table 2: the single-scale Blender dataset",
-    "table3": "Table 3: supersampling (SS) on the multiscale Blender dataset",
+    "table1": "Table 1 of the paper: the multiscale Blender dataset",
+    "table2": "Table 2 of the paper: the single-scale Blender dataset",
+    "table3": "Table 3 of the paper: supersampling (SS) on the multiscale Blender dataset",
 }
 OURS, JAX, DELTA = "ours", "Jax", "delta"
 QUALITY = ("psnr", "ssim", "lpips")
@@ -218,7 +218,7 @@ class _Builder:
             Number(value.number, text, len(scenes), value.seeds, value.spread),
             jax,
             reasons + self.reasons[variant],
-            table=TITLES[self.name].partition(":")[0],
+            table=TITLES[self.name].partition(" of")[0],
             dataset=self.dataset,
             variant=variant,
             method=self.methods[variant],

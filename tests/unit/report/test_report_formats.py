@@ -29,7 +29,7 @@ def table() -> Table:
         [Cell("a_b & <c> | 5%"), Cell("30.12", 30.1234, spread="0.05", verdict="within spread"), number(31), Cell("1")],
         [Cell("b"), Cell("30.12", np.float64(30.1199), verdict="equal"), number(33), Cell(MISSING)],
         [Cell("c"), number(29), number(32), Cell("3")],
-        [Cell("d"), Cell(MISSING), number(30), Cell("4")],
+        [Cell("d-e"), Cell(MISSING), number(-30), Cell("4")],
     ]
     return Table("table_x", "A title & more", COLUMNS, ranked(rows, COLUMNS), ["**A note:** ±, 50 % <of> _it_."], [2])
 
@@ -69,6 +69,7 @@ def test_latex_is_booktabs_with_everything_escaped(table):
     assert r"\cmidrule(lr){2-3}" in text
     assert r"\caption{A title \& more. \textbf{A note:} $\pm$, 50 \% \textless{}of\textgreater{} \_it\_.}" in text
     assert r"\begin{tabular}{lrrr}" in text
+    assert r"d-e & --- & $-$30.00 & 4 \\" in text
     assert text.index(r"\addlinespace") > text.index("33.00")
     body = text.split(r"\midrule")[1].split(r"\bottomrule")[0]
     assert all(len(re.findall(r"(?<!\\)&", line)) == 3 for line in body.splitlines() if line.endswith(r"\\"))

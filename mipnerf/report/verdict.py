@@ -19,6 +19,11 @@ VERDICTS = (EQUAL, WITHIN, BETTER, WORSE, NOT_COMPARABLE)
 # By how much means over the eight scenes may differ where no seeds tell. The paper's Tables 1 and 3 and the summary in
 # the reference's code give the same method PSNRs that differ by up to 0.095 dB.
 TOLERANCES = {"psnr": 0.1, "ssim": 0.0005, "lpips": 0.001, "avg_error": 0.0002}
+COSTS = {  # why those that are not equal cannot be compared
+    "train_hours": "hours of other hardware",
+    "seconds_per_megapixel": "seconds of other hardware",
+    "params": "another number of parameters",
+}
 MEAN_SCENES = 8
 SHOWN_CELLS = 3  # in the first sentence
 
@@ -112,13 +117,6 @@ def judge(metric: str, number: Number, jax: str, tolerance: float | None, reason
     if abs(delta) <= tolerance * (1 + 1e-9):
         return WITHIN, ""
     return (BETTER if (delta > 0) == SHOWN[metric].higher_is_better else WORSE), ""
-
-
-COSTS = {
-    "train_hours": "hours of other hardware",
-    "seconds_per_megapixel": "seconds of other hardware",
-    "params": "another number of parameters",
-}
 
 
 def tolerance_of(metric: str, jax: str, scenes: int, spread: float | None, seeds: int) -> float | None:

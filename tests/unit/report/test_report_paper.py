@@ -311,9 +311,23 @@ def test_a_seed_with_fewer_scenes_is_left_out_of_the_mean_and_counted(make_run, 
     assert (means["value"], means["seeds"], means["scenes"]) == (pytest.approx(30.05), 1, ("roof", "wall"))
     (table, scenes), _ = paper_report(runs, reference)
     assert [cell.full_text for cell in table.rows[0][:3]] == ["mipnerf", "1 of 2", "30.05"]
-    assert [cell.full_text for cell in scenes.rows[0][3:]] == ["32.55 ± 1.41", "31.55", "31.55"]
+    assert [cell.full_text for cell in scenes.rows[0][3:]] == [
+        "32.55 ± 1.41",
+        "31.55 (1 of 2 seeds)",
+        "31.55 (1 of 2 seeds)",
+    ]
     write_tables(tmp_path / "out", runs, reference)
     assert "31.55 (1 of 2 seeds)" in (tmp_path / "out" / "table.md").read_text()
+
+
+def test_a_metric_that_one_seed_lacks_is_missing(make_run, reference):
+    first = make_run(variant="mipnerf", lpips=0.1, seed=0)
+    runs = read_runs([first, make_run(variant="mipnerf_seed1", seed=1)])
+    means = method_means(runs)["value"]
+    assert means["mipnerf", "psnr", 0] == pytest.approx(30.05)
+    assert means.loc["mipnerf", "lpips"].isna().all()
+    assert means.loc["mipnerf", "avg_error"].isna().all()
+    assert [cell.text for cell in paper_report(runs, reference)[0][0].rows[0][-4:-2]] == ["—", "—"]
 
 
 def test_every_file_is_there_and_every_link_leads_to_one(make_run, reference, tmp_path):

@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from fnmatch import fnmatchcase
 from functools import cache
 from pathlib import Path
@@ -237,6 +237,12 @@ class Recorder:
         if not entry.worst or of_tolerance > entry.of_tolerance:
             entry.of_tolerance, entry.worst = float(of_tolerance), array
 
+    def add(self, file: str, arrays: set[str], absolute: float, of_tolerance: float, worst: str) -> None:
+        """Take over what another recorder has of a golden file."""
+        self.record(f"{file}/{worst}", absolute, of_tolerance)
+        for array in arrays:
+            self.record(f"{file}/{array}", 0.0, 0.0)
+
     def report(self, write: Callable[..., None], whole: bool) -> None:
         """Write a line per golden file: how many of its outputs were compared, and how far off the worst was.
 
@@ -266,6 +272,26 @@ RECORDER = pytest.StashKey[Recorder]()
 NEEDS = pytest.StashKey[dict[str, list[str]]]()
 
 
+def is_whole(config) -> bool:
+    """Whether everything is tested, as by `pytest` without a path."""
+    return config.args_source == pytest.Config.ArgsSource.TESTPATHS
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_cmdline_main(config) -> None:
+    """Test everything in two processes; a part, and what a debugger is to see, in one; `-n` says otherwise.
+
+    A file's tests stay together: they share what is expensive to make.
+    """
+    option = config.option
+    if not config.pluginmanager.hasplugin("xdist") or hasattr(config, "workerinput"):
+        return
+    if option.numprocesses is None and is_whole(config) and not (option.usepdb or option.trace):
+        option.numprocesses = 2
+    if option.numprocesses and option.dist == "no":
+        option.dist, option.loadscopereorder = "loadfile", False
+
+
 def pytest_configure(config) -> None:
     config.stash[RECORDER] = Recorder()
 
@@ -276,11 +302,16 @@ def compare(pytestconfig) -> Recorder:
     return pytestconfig.stash[RECORDER]
 
 
+# What takes longest comes first, so that two processes end together.
+FOLDERS = ("cluster", "workflow", "faults", "unit")
+
+
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items) -> None:
     for item in items:
         if GOLDEN_FIXTURES.intersection(getattr(item, "fixturenames", ())):
             item.add_marker("golden")
+    items.sort(key=lambda item: FOLDERS.index(item.path.relative_to(Path(__file__).parent).parts[0]))
 
 
 def pytest_collection_finish(session) -> None:
@@ -289,11 +320,33 @@ def pytest_collection_finish(session) -> None:
     }
 
 
+def pytest_sessionfinish(session) -> None:
+    """One process of several gives what it has for the summary to the one that writes it."""
+    config = session.config
+    if hasattr(config, "workeroutput"):
+        deviations = {file: asdict(deviation) for file, deviation in config.stash[RECORDER].files.items()}
+        config.workeroutput["summary"] = (deviations, config.stash.get(NEEDS, {}))
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node) -> None:
+    """Take what one process of several has for the summary; one that crashed has nothing."""
+    if summary := getattr(node, "workeroutput", {}).get("summary"):
+        deviations, node.config.stash[NEEDS] = summary
+        for file, deviation in deviations.items():
+            node.config.stash[RECORDER].add(file, **deviation)
+
+
 def pytest_terminal_summary(terminalreporter, config) -> None:
     recorder = config.stash[RECORDER]
     if recorder.files:
         terminalreporter.section("deviation from the JAX reference, per golden file")
-        recorder.report(terminalreporter.line, config.args_source == pytest.Config.ArgsSource.TESTPATHS)
+        recorder.report(terminalreporter.line, is_whole(config))
+    skipped = [report for report in terminalreporter.stats.get("skipped", []) if "tests/cluster/" in report.nodeid]
+    if skipped:
+        terminalreporter.section("NOT TESTED: no Slurm cluster could be made", red=True, bold=True)
+        for reason in sorted({report.longrepr[2] for report in skipped if isinstance(report.longrepr, tuple)}):
+            terminalreporter.line(reason)
     for fixture, tests in config.stash.get(NEEDS, {}).items():
         variable, what = OPTIONAL[fixture]
         if tests and not os.environ.get(variable):

@@ -96,16 +96,19 @@ def test_killed_before_the_first_checkpoint_starts_again(data, tmp_path, undistu
     assert_same(finish(data, output)[0], undisturbed)
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGUSR1], ids=lambda n: n.name)
-def test_a_signal_saves_says_so_and_loses_nothing(data, tmp_path, undisturbed, number):
+def test_each_signal_saves_says_so_and_loses_nothing(data, tmp_path, undisturbed):
     output = tmp_path / "bricks" / "mipnerf" / "scene"
-    process = run_until(data, output, 30, number)
-    message = process.stderr.read()
-    assert process.returncode == 128 + number
-    assert f"was stopped by signal {int(number)}" in message
-    assert "Traceback" not in message
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1):
+        before = saved_step(output)
+        process = run_until(data, output, before + 1, number)
+        message = process.stderr.read()
+        assert process.returncode == 128 + number
+        assert f"was stopped by signal {int(number)}; step {saved_step(output)} is saved" in message
+        assert not before or f"goes on after step {before} of" in message
+        assert "Traceback" not in message
+    step = saved_step(output)
     weights, log = finish(data, output)
-    assert "goes on after step" in log
+    assert f"goes on after step {step} of" in log
     assert_same(weights, undisturbed)
 
 

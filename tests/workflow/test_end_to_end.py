@@ -4,7 +4,6 @@ import os
 import subprocess
 import sys
 
-import pytest
 import torch
 import yaml
 from PIL import Image
@@ -56,16 +55,12 @@ def test_the_configuration_is_recorded(finished_project):
     assert recorded["model"]["skip_layer"] == 4
 
 
-def test_how_jobs_are_run_reruns_nothing(finished_project):
-    changed = ["--config", "operation={print_every: 7, save_every: 3}"]
-    assert NOTHING in finished_project.toy("-n", *changed).stdout
-
-
-def test_an_edited_comment_reruns_nothing(copy_of_finished):
+def test_an_edited_comment_and_how_jobs_are_run_rerun_nothing(copy_of_finished):
     for name in ("workflow_scripts/train.py", "mipnerf/training.py", "rules/train.smk"):
         path = copy_of_finished.folder / name
         path.write_text(path.read_text() + "\n# A remark.\n")
-    assert NOTHING in copy_of_finished.toy("-n").stdout
+    changed = ["--config", "operation={print_every: 7, save_every: 3}"]
+    assert NOTHING in copy_of_finished.toy("-n", *changed).stdout
 
 
 def test_one_variants_override_retrains_that_variant_alone(finished_project):
@@ -116,12 +111,6 @@ def test_a_broken_run_leaves_the_others(copy_of_finished):
     assert "Traceback" not in result.stdout
     assert (copy_of_finished.folder / "results/bricks/mipnerf_wo_ipe/bricks/metrics.csv").exists()
     assert not (copy_of_finished.folder / RUN / "model.pt").exists()
-
-
-@pytest.mark.parametrize("granted", ["1", "2"])
-def test_threads_follow_what_was_granted(project, granted):
-    output = project.snakemake("-n", "-p", "--cores", granted).stdout
-    assert f"--threads {granted}/{granted} --log results/bricks/mipnerf/bricks/logs/train.log" in output
 
 
 def test_status_lists_the_runs(finished_project):

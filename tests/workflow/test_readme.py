@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
+import yaml
 
 from mipnerf.configfiles import read_suite
 from mipnerf.datasets.bricks import render_bricks
@@ -60,7 +61,12 @@ def test_a_command_of_the_table_works(copy_of_finished, command):
         need_plugin(profile)
         command += " -n"
     if command.startswith("snakemake"):
-        command = command.replace("snakemake", "snakemake --configfile config/test/toy.yaml", 1)
+        toy = "config/test/toy.yaml"
+        if "--config" in command:  # All begins anew: one variant will do.
+            values = yaml.safe_load((ROOT / toy).read_text())
+            values["runs"][0]["variants"] = ["mipnerf"]
+            (copy_of_finished.folder / (toy := "one.yaml")).write_text(yaml.safe_dump(values))
+        command = command.replace("snakemake", f"snakemake --configfile {toy}", 1)
         command = command.replace("max_steps: 500", "max_steps: 5")
     copy_of_finished.run(command)
 

@@ -30,6 +30,12 @@ OPTIONAL = {
     "lego_archive": ("MIPNERF_LEGO_ARCHIVE", "an archive of the Blender lego scene"),
 }
 
+# Tests of programs that may be impossible to have here -> what it says if they are skipped.
+MACHINERY = {
+    "tests/browser/": "there is no Chromium",
+    "tests/cluster/": "no Slurm cluster could be made",
+}
+
 # Golden file -> its inputs, as patterns; the first file that matches counts. All other arrays are to be compared.
 INPUTS = {
     "data_convert_to_ndc": "origins directions",
@@ -340,11 +346,12 @@ def pytest_terminal_summary(terminalreporter, config) -> None:
     if recorder.files:
         terminalreporter.section("deviation from the JAX reference, per golden file")
         recorder.report(terminalreporter.line, is_whole(config))
-    skipped = [report for report in terminalreporter.stats.get("skipped", []) if "tests/cluster/" in report.nodeid]
-    if skipped:
-        terminalreporter.section("NOT TESTED: no Slurm cluster could be made", red=True, bold=True)
-        for reason in sorted({report.longrepr[2] for report in skipped if isinstance(report.longrepr, tuple)}):
-            terminalreporter.line(reason)
+    for folder, what in MACHINERY.items():
+        skipped = [report for report in terminalreporter.stats.get("skipped", []) if folder in report.nodeid]
+        if skipped:
+            terminalreporter.section(f"NOT TESTED: {what}", red=True, bold=True)
+            for reason in sorted({report.longrepr[2] for report in skipped if isinstance(report.longrepr, tuple)}):
+                terminalreporter.line(reason)
     for fixture, tests in config.stash.get(NEEDS, {}).items():
         variable, what = OPTIONAL[fixture]
         if tests and not os.environ.get(variable):

@@ -1,6 +1,7 @@
 """Shared fixtures: golden arrays, the recorder of deviations from them, and the optional data that some tests need."""
 
 import os
+import signal
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from fnmatch import fnmatchcase
@@ -18,6 +19,9 @@ settings.load_profile("suite")
 
 # Many small operations: more threads cost more than they bring, and one thread gives the same sums everywhere.
 torch.set_num_threads(1)
+
+# Ctrl-C is ignored by what is started in the background, and by all that it starts in turn; tests are about it.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 GOLDEN = Path(__file__).parent / "golden"
 

@@ -317,9 +317,9 @@ def pytest_collection_modifyitems(items) -> None:
     for item in items:
         if GOLDEN_FIXTURES.intersection(getattr(item, "fixturenames", ())):
             item.add_marker("golden")
-    # What takes longest comes first, so that two processes end together.
-    order = {"cluster": 0, "unit": 2}
-    items.sort(key=lambda item: order.get(item.path.relative_to(Path(__file__).parent).parts[0], 1))
+    # What takes longest comes first, so that two processes end together; and what minds a busy machine, after Slurm.
+    order = {"cluster": 0, "workflow": 1, "unit": 3}
+    items.sort(key=lambda item: order.get(item.path.relative_to(Path(__file__).parent).parts[0], 2))
 
 
 def pytest_collection_finish(session) -> None:

@@ -1,8 +1,9 @@
 """Shared fixtures: golden arrays, the recorder of deviations from them, and the optional data that some tests need."""
 
 import os
+import signal
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from fnmatch import fnmatchcase
 from functools import cache
 from pathlib import Path
@@ -19,6 +20,9 @@ settings.load_profile("suite")
 # Many small operations: more threads cost more than they bring, and one thread gives the same sums everywhere.
 torch.set_num_threads(1)
 
+# Ctrl-C is ignored by what is started in the background, and by all that it starts in turn; tests are about it.
+signal.signal(signal.SIGINT, signal.default_int_handler)
+
 GOLDEN = Path(__file__).parent / "golden"
 
 # Optional data: fixture -> (environment variable, what it has to point to).
@@ -28,6 +32,12 @@ OPTIONAL = {
         "the full folder of golden arrays and scenes (traj_small_200.npz, scenes/...)",
     ),
     "lego_archive": ("MIPNERF_LEGO_ARCHIVE", "an archive of the Blender lego scene"),
+}
+
+# Tests of programs that may be impossible to have here -> what it says if they are skipped.
+MACHINERY = {
+    "tests/browser/": "there is no Chromium",
+    "tests/cluster/": "no Slurm cluster could be made",
 }
 
 # Golden file -> its inputs, as patterns; the first file that matches counts. All other arrays are to be compared.
@@ -237,6 +247,12 @@ class Recorder:
         if not entry.worst or of_tolerance > entry.of_tolerance:
             entry.of_tolerance, entry.worst = float(of_tolerance), array
 
+    def add(self, file: str, arrays: set[str], absolute: float, of_tolerance: float, worst: str) -> None:
+        """Take over what another recorder has of a golden file."""
+        self.record(f"{file}/{worst}", absolute, of_tolerance)
+        for array in arrays:
+            self.record(f"{file}/{array}", 0.0, 0.0)
+
     def report(self, write: Callable[..., None], whole: bool) -> None:
         """Write a line per golden file: how many of its outputs were compared, and how far off the worst was.
 
@@ -266,6 +282,26 @@ RECORDER = pytest.StashKey[Recorder]()
 NEEDS = pytest.StashKey[dict[str, list[str]]]()
 
 
+def is_whole(config) -> bool:
+    """Whether everything is tested, as by `pytest` without a path."""
+    return config.args_source == pytest.Config.ArgsSource.TESTPATHS
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_cmdline_main(config) -> None:
+    """Test everything in two processes; a part, and what a debugger is to see, in one; `-n` says otherwise.
+
+    A file's tests stay together: they share what is expensive to make.
+    """
+    option = config.option
+    if not config.pluginmanager.hasplugin("xdist") or hasattr(config, "workerinput"):
+        return
+    if option.numprocesses is None and is_whole(config) and not (option.usepdb or option.trace):
+        option.numprocesses = 2
+    if option.numprocesses and option.dist == "no":
+        option.dist, option.loadscopereorder = "loadfile", False
+
+
 def pytest_configure(config) -> None:
     config.stash[RECORDER] = Recorder()
 
@@ -281,6 +317,9 @@ def pytest_collection_modifyitems(items) -> None:
     for item in items:
         if GOLDEN_FIXTURES.intersection(getattr(item, "fixturenames", ())):
             item.add_marker("golden")
+    # What takes longest comes first, so that two processes end together; and what minds a busy machine, after Slurm.
+    order = {"cluster": 0, "workflow": 1, "unit": 3}
+    items.sort(key=lambda item: order.get(item.path.relative_to(Path(__file__).parent).parts[0], 2))
 
 
 def pytest_collection_finish(session) -> None:
@@ -289,11 +328,34 @@ def pytest_collection_finish(session) -> None:
     }
 
 
+def pytest_sessionfinish(session) -> None:
+    """One process of several gives what it has for the summary to the one that writes it."""
+    config = session.config
+    if hasattr(config, "workeroutput"):
+        deviations = {file: asdict(deviation) for file, deviation in config.stash[RECORDER].files.items()}
+        config.workeroutput["summary"] = (deviations, config.stash.get(NEEDS, {}))
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node) -> None:
+    """Take what one process of several has for the summary; one that crashed has nothing."""
+    if summary := getattr(node, "workeroutput", {}).get("summary"):
+        deviations, node.config.stash[NEEDS] = summary
+        for file, deviation in deviations.items():
+            node.config.stash[RECORDER].add(file, **deviation)
+
+
 def pytest_terminal_summary(terminalreporter, config) -> None:
     recorder = config.stash[RECORDER]
     if recorder.files:
         terminalreporter.section("deviation from the JAX reference, per golden file")
-        recorder.report(terminalreporter.line, config.args_source == pytest.Config.ArgsSource.TESTPATHS)
+        recorder.report(terminalreporter.line, is_whole(config))
+    for folder, what in MACHINERY.items():
+        skipped = [report for report in terminalreporter.stats.get("skipped", []) if folder in report.nodeid]
+        if skipped:
+            terminalreporter.section(f"NOT TESTED: {what}", red=True, bold=True)
+            for reason in sorted({report.longrepr[2] for report in skipped if isinstance(report.longrepr, tuple)}):
+                terminalreporter.line(reason)
     for fixture, tests in config.stash.get(NEEDS, {}).items():
         variable, what = OPTIONAL[fixture]
         if tests and not os.environ.get(variable):

@@ -33,11 +33,3 @@ def cluster():
     finally:
         slurm.stop(folder)
         shutil.rmtree(folder)
-
-
-def pytest_terminal_summary(terminalreporter) -> None:
-    skipped = [report for report in terminalreporter.stats.get("skipped", []) if "tests/cluster/" in report.nodeid]
-    if skipped:
-        terminalreporter.section("NOT TESTED: no Slurm cluster could be made", red=True, bold=True)
-        for reason in sorted({report.longrepr[2] for report in skipped if isinstance(report.longrepr, tuple)}):
-            terminalreporter.line(reason)

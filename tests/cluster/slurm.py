@@ -1,6 +1,6 @@
 """A real Slurm cluster on this machine alone, for tests: nine nodes, three partitions, fake GPUs.
 
-By hand, as root on Debian: `python tests/cluster/slurm.py start FOLDER`, later `stop FOLDER`.
+By hand, as root on Debian: `PYTHONPATH=tests python -m cluster.slurm start FOLDER`, later `stop FOLDER`.
 """
 
 import os
@@ -13,6 +13,8 @@ import sys
 import time
 from contextlib import suppress
 from pathlib import Path
+
+import debian
 
 PACKAGES = {"munged": "munge", "slurmctld": "slurmctld", "slurmd": "slurmd", "srun": "slurm-client"}
 FREEZER = Path("/sys/fs/cgroup/freezer")
@@ -87,12 +89,7 @@ def missing_packages() -> list[str]:
 def install() -> None:
     """Install Slurm with Debian's packages, where it is missing; raises CalledProcessError."""
     if missing := missing_packages():
-        quiet = {"check": True, "capture_output": True, "text": True}
-        subprocess.run(["apt-get", "update", "-qq"], **quiet)
-        environment = os.environ | {"DEBIAN_FRONTEND": "noninteractive"}
-        subprocess.run(
-            ["apt-get", "install", "-y", "-qq", "--no-install-recommends", *missing], env=environment, **quiet
-        )
+        debian.install(*missing)
 
 
 def start(folder: Path) -> None:

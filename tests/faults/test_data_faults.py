@@ -18,6 +18,7 @@ from mipnerf.datasets.fetch import fetch_scene
 from mipnerf.datasets.multiscale import load_scene
 from mipnerf.errors import DataError
 
+PATIENCE = 300.0  # seconds for anything to happen, on a machine however busy
 SCRIPTS = Path(__file__).parents[2] / "workflow_scripts"
 
 
@@ -27,7 +28,7 @@ def command(script: str, **arguments: object) -> list[str]:
 
 
 def run(script: str, **arguments: object) -> subprocess.CompletedProcess:
-    return subprocess.run(command(script, **arguments), capture_output=True, text=True, timeout=60)
+    return subprocess.run(command(script, **arguments), capture_output=True, text=True, timeout=PATIENCE)
 
 
 def one_message(result: subprocess.CompletedProcess) -> str:
@@ -86,7 +87,7 @@ def test_no_progress_bar_ends_up_in_a_log(archive, tmp_path):
     ],
 )
 def test_help_names_every_argument(script, arguments):
-    result = subprocess.run([*command(script), "--help"], capture_output=True, text=True, timeout=60)
+    result = subprocess.run([*command(script), "--help"], capture_output=True, text=True, timeout=PATIENCE)
     assert result.returncode == 0
     assert all(argument in result.stdout for argument in arguments)
 
@@ -154,7 +155,7 @@ def test_a_disk_that_fills_up_ends_with_one_message_and_leaves_no_litter(archive
     before = tree(tmp_path)
     # The kernel refuses to write beyond 2 KiB a file, as it does on a full disk.
     limited = ["bash", "-c", 'ulimit -f 2; exec "$@"', "bash", *command(script, **arguments, output=tmp_path / "out")]
-    result = subprocess.run(limited, capture_output=True, text=True, timeout=60)
+    result = subprocess.run(limited, capture_output=True, text=True, timeout=PATIENCE)
     assert f"{tmp_path}/out: cannot be written (File too large)" in one_message(result)
     assert tree(tmp_path) == before
 
@@ -169,7 +170,7 @@ def test_an_output_below_a_file_ends_with_one_message(archive, tmp_path, script)
 
 def kill_in_the_middle(process: subprocess.Popen, folder: Path) -> None:
     """Kill as soon as some images of the conversion have been written."""
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + PATIENCE
     while len(list(folder.glob(".*.part/images_train/*.png"))) < 8:
         assert process.poll() is None, "ended before it could be killed"
         assert time.monotonic() < deadline

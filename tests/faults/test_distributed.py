@@ -21,6 +21,7 @@ from mipnerf.history import read_rows
 from mipnerf.runs import run_from_settings
 from mipnerf.training import Trainer, train
 
+PATIENCE = 300.0  # seconds for anything to happen, on a machine however busy
 SCRIPT = Path(__file__).parents[2] / "workflow_scripts" / "train.py"
 SETTINGS = [
     *("model.net_depth=2", "model.net_width=16", "model.num_samples=8", "model.max_deg_point=4"),
@@ -63,7 +64,7 @@ def on_two(data) -> Iterator[Callable[[Path, int, Path], subprocess.Popen]]:
     yield start
     for job in jobs:
         job.terminate()
-        job.wait(60)
+        job.wait(PATIENCE)
 
 
 def saved_step(output: Path) -> int:
@@ -73,7 +74,7 @@ def saved_step(output: Path) -> int:
 
 def wait_for(output: Path, step: int, job: subprocess.Popen) -> list[psutil.Process]:
     """Wait until a checkpoint of `step` or later is there; the training processes by rank."""
-    deadline = time.monotonic() + 120
+    deadline = time.monotonic() + PATIENCE
     while saved_step(output) < step:
         assert job.poll() is None, job.stderr.read()
         assert time.monotonic() < deadline
@@ -108,7 +109,7 @@ def test_two_processes_go_on_with_what_one_began_and_end_where_it_would(data, on
         with pytest.raises(Interrupted):
             on_one(data, output, 40)
     job = on_two(output, 40, tmp_path / "log")
-    assert job.wait(120) == 0, job.stderr.read()
+    assert job.wait(PATIENCE) == 0, job.stderr.read()
     assert_same_training(output, tmp_path / "one" / NAME)
     log = (tmp_path / "log").read_text()
     assert log.count("goes on after step 7 of 40") == log.count("step 40/40") == log.count("is trained") == 1
@@ -120,7 +121,7 @@ def test_a_signal_to_one_process_stops_both_and_one_goes_on(data, on_two, tmp_pa
     job = on_two(output, steps, tmp_path / "log")
     processes = wait_for(output, 10, job)
     processes[1].send_signal(signal.SIGTERM)
-    assert job.wait(60) != 0
+    assert job.wait(PATIENCE) != 0
     log = (tmp_path / "log").read_text()
     step = saved_step(output)
     assert f"was stopped by signal 15; step {step} is saved" in log
@@ -140,13 +141,13 @@ def test_no_process_outlives_another_and_a_signal_to_torchrun_saves(on_two, tmp_
     job = on_two(output, steps, tmp_path / "log")
     processes = wait_for(output, 10, job)
     os.kill(processes[0].pid, signal.SIGKILL)
-    assert job.wait(60) != 0
+    assert job.wait(PATIENCE) != 0
     assert not any(process.is_running() for process in processes)
     assert "another process of this training has ended" in (tmp_path / "log").read_text()
     step = saved_step(output)
     job = on_two(output, steps, tmp_path / "log")
     processes = wait_for(output, step + 5, job)
     job.send_signal(signal.SIGTERM)
-    assert job.wait(60) != 0
+    assert job.wait(PATIENCE) != 0
     assert not any(process.is_running() for process in processes)
     assert f"was stopped by signal 15; step {saved_step(output):,} is saved" in (tmp_path / "log").read_text()

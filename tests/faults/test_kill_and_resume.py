@@ -14,6 +14,7 @@ import torch
 from mipnerf.datasets.bricks import render_bricks
 from mipnerf.datasets.convert import convert_to_multiscale
 
+PATIENCE = 300.0  # seconds for anything to happen, on a machine however busy
 SCRIPT = Path(__file__).parents[2] / "workflow_scripts" / "train.py"
 STEPS = 200
 
@@ -44,13 +45,13 @@ def saved_step(output: Path) -> int:
 def run_until(data: Path, output: Path, step: int, number: int) -> subprocess.Popen:
     """Start training and send a signal as soon as a checkpoint of `step` or later is there."""
     process = subprocess.Popen(command(data, output), stderr=subprocess.PIPE, text=True)
-    deadline = time.monotonic() + 120
+    deadline = time.monotonic() + PATIENCE
     while saved_step(output) < step:
         assert process.poll() is None, process.stderr.read()
         assert time.monotonic() < deadline
         time.sleep(0.002)
     process.send_signal(number)
-    process.wait(60)
+    process.wait(PATIENCE)
     return process
 
 
@@ -91,21 +92,24 @@ def test_killed_before_the_first_checkpoint_starts_again(data, tmp_path, undistu
     while not output.exists():
         time.sleep(0.001)
     process.kill()
-    process.wait(60)
+    process.wait(PATIENCE)
     assert saved_step(output) <= 1
     assert_same(finish(data, output)[0], undisturbed)
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGUSR1], ids=lambda n: n.name)
-def test_a_signal_saves_says_so_and_loses_nothing(data, tmp_path, undisturbed, number):
+def test_each_signal_saves_says_so_and_loses_nothing(data, tmp_path, undisturbed):
     output = tmp_path / "bricks" / "mipnerf" / "scene"
-    process = run_until(data, output, 30, number)
-    message = process.stderr.read()
-    assert process.returncode == 128 + number
-    assert f"was stopped by signal {int(number)}" in message
-    assert "Traceback" not in message
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1):
+        before = saved_step(output)
+        process = run_until(data, output, before + 1, number)
+        message = process.stderr.read()
+        assert process.returncode == 128 + number
+        assert f"was stopped by signal {int(number)}; step {saved_step(output)} is saved" in message
+        assert not before or f"goes on after step {before} of" in message
+        assert "Traceback" not in message
+    step = saved_step(output)
     weights, log = finish(data, output)
-    assert "goes on after step" in log
+    assert f"goes on after step {step} of" in log
     assert_same(weights, undisturbed)
 
 

@@ -1,5 +1,7 @@
 """The comparison with golden arrays itself: what it refuses, and that nothing escapes its marker and its summary."""
 
+from dataclasses import asdict
+
 import numpy as np
 import pytest
 import torch
@@ -31,6 +33,19 @@ def test_a_deviation_within_the_tolerance_is_recorded(recorder):
     recorder("file/array", [1.0, np.nan], [1.25, np.nan], atol=0.25, rtol=0.2)
     assert recorder.files["file"].absolute == 0.25
     assert recorder.files["file"].of_tolerance == pytest.approx(0.5)
+
+
+def test_what_several_processes_recorded_is_joined(recorder):
+    others = [type(recorder)() for _ in range(2)]
+    for other, pairs in zip(others, ({"a": 0.1, "b": 0.3}, {"b": 0.2, "c": 0.0}), strict=True):
+        for array, deviation in pairs.items():
+            other(f"file/{array}", 1.0 + deviation, 1.0, atol=0.5)
+        # As plain values, which is how they come from another process.
+        recorder.add("file", **asdict(other.files["file"]))
+    joined = recorder.files["file"]
+    assert joined.arrays == {"a", "b", "c"}
+    assert joined.absolute == pytest.approx(0.3)
+    assert (joined.of_tolerance, joined.worst) == (pytest.approx(0.6), "b")
 
 
 @pytest.mark.parametrize("change", ["missing", "unknown"])

@@ -152,14 +152,10 @@ def project(tmp_path):
 
 
 def watch(project, *arguments):
-    """`status --watch` as a process that Ctrl-C ends, also where the tests are run in the background."""
+    """`status --watch` as a process."""
     command = [sys.executable, "-m", "mipnerf", "status", "results", "--watch", "0.2", *arguments]
     environment = os.environ | {"PYTHONPATH": os.pathsep.join(map(str, sys.path))}
-    handler = signal.signal(signal.SIGINT, signal.default_int_handler)
-    try:
-        return subprocess.Popen(command, cwd=project, env=environment, stdout=subprocess.PIPE, text=True)
-    finally:
-        signal.signal(signal.SIGINT, handler)
+    return subprocess.Popen(command, cwd=project, env=environment, stdout=subprocess.PIPE, text=True)
 
 
 def test_watching_goes_on_until_all_runs_are_done_or_ctrl_c(project, small_run, small_scene):

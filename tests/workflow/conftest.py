@@ -7,21 +7,28 @@ import sys
 from pathlib import Path
 
 import pytest
+from filelock import FileLock
 
 ROOT = Path(__file__).parents[2]
 PARTS = ["Snakefile", "rules", "workflow_scripts", "config", "mipnerf", "pyproject.toml"]
+# One core a job, for two jobs at a time.
+SINGLE = ("--set-threads", *(f"{rule}=1" for rule in ("render_bricks", "convert_scene", "train", "evaluate")))
 
 
 class Project:
-    """A folder with the workflow in it."""
+    """A folder with the workflow in it: as it is checked out, or all that another project has, with all times kept."""
 
-    def __init__(self, folder: Path):
+    def __init__(self, folder: Path, other: Path | None = None):
         self.folder = folder
+        if other:
+            shutil.copytree(other, folder)
+            return
         folder.mkdir(parents=True)
         for part in PARTS:
             source = ROOT / part
             if source.is_dir():
-                shutil.copytree(source, folder / part, ignore=shutil.ignore_patterns("__pycache__"))
+                # With the compiled modules, unless one is just being written.
+                shutil.copytree(source, folder / part, ignore=shutil.ignore_patterns("*.pyc.*"))
             else:
                 shutil.copy(source, folder / part)
 
@@ -57,8 +64,9 @@ class Project:
         return result
 
     def toy(self, *arguments: str, check: bool = True) -> subprocess.CompletedProcess[str]:
-        """Run the toy configuration on two cores."""
-        return self.snakemake("--cores", "2", "--configfile", "config/test/toy.yaml", *arguments, check=check)
+        """Run the toy configuration, two jobs at a time."""
+        toy = ("--cores", "2", *SINGLE, "--configfile", "config/test/toy.yaml")
+        return self.snakemake(*toy, *arguments, check=check)
 
 
 @pytest.fixture
@@ -70,19 +78,21 @@ def project(tmp_path) -> Project:
 @pytest.fixture(scope="session")
 def finished_project(tmp_path_factory) -> Project:
     """A copy in which the toy configuration was run to its end; tests must not change it."""
-    project = Project(tmp_path_factory.mktemp("finished") / "project")
-    project.toy()
-    return project
+    base = tmp_path_factory.getbasetemp()
+    shared = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "finished"
+    # Whichever process of the tests is first runs it for all.
+    with FileLock(f"{shared}.lock"):
+        if not shared.exists():
+            first = Project(tmp_path_factory.mktemp("first") / "project")
+            first.toy()
+            shutil.copytree(first.folder, shared)
+    return Project(tmp_path_factory.mktemp("own") / "project", shared)
 
 
 @pytest.fixture
 def copy_of_finished(finished_project, tmp_path) -> Project:
-    """A copy of the finished project, with all times kept, to be changed at will."""
-    folder = tmp_path / "project"
-    shutil.copytree(finished_project.folder, folder, copy_function=shutil.copy2)
-    copied = Project.__new__(Project)
-    copied.folder = folder
-    return copied
+    """A copy of the finished project, to be changed at will."""
+    return Project(tmp_path / "project", finished_project.folder)
 
 
 def jobs(output: str) -> dict[str, int]:

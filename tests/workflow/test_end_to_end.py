@@ -4,7 +4,6 @@ import os
 import subprocess
 import sys
 
-import pytest
 import torch
 import yaml
 from PIL import Image
@@ -16,6 +15,7 @@ from .conftest import jobs
 
 RUN = "results/bricks/mipnerf/bricks"
 NOTHING = "Nothing to be done"
+FORCED = f"snakemake --cores 8 --forcerun train -- {RUN}/metrics.csv"
 
 
 def test_every_promised_file_is_there(finished_project):
@@ -59,16 +59,12 @@ def test_the_configuration_is_recorded(finished_project):
     assert recorded["model"]["skip_layer"] == 4
 
 
-def test_how_jobs_are_run_reruns_nothing(finished_project):
-    changed = ["--config", "operation={print_every: 7, save_every: 3}"]
-    assert NOTHING in finished_project.toy("-n", *changed).stdout
-
-
-def test_an_edited_comment_reruns_nothing(copy_of_finished):
+def test_an_edited_comment_and_how_jobs_are_run_rerun_nothing(copy_of_finished):
     for name in ("workflow_scripts/train.py", "mipnerf/training.py", "rules/train.smk"):
         path = copy_of_finished.folder / name
         path.write_text(path.read_text() + "\n# A remark.\n")
-    assert NOTHING in copy_of_finished.toy("-n").stdout
+    changed = ["--config", "operation={print_every: 7, save_every: 3}"]
+    assert NOTHING in copy_of_finished.toy("-n", *changed).stdout
 
 
 def test_one_variants_override_retrains_that_variant_alone(finished_project):
@@ -88,11 +84,12 @@ def test_more_test_views_evaluate_again_and_train_nothing(finished_project):
 
 
 def test_forced_training_retrains_one_scene_from_scratch(copy_of_finished):
-    target = f"{RUN}/metrics.csv"
+    """By a command of the README."""
     model = copy_of_finished.folder / RUN / "model.pt"
     other = copy_of_finished.folder / "results/bricks/mipnerf_wo_ipe/bricks/model.pt"
     before, old = os.stat(other).st_mtime_ns, torch.load(model, weights_only=True)["parameters"]
-    output = copy_of_finished.toy("--forcerun", "train", "--", target).stdout
+    command = FORCED.replace("snakemake", "snakemake --configfile config/test/toy.yaml", 1)
+    output = copy_of_finished.run(command).stdout
     assert jobs(output) == {"train": 1, "evaluate": 4, "collect_metrics": 1}
     assert "step  5/20" in (model.parent / "logs" / "train.log").read_text()
     new = torch.load(model, weights_only=True)["parameters"]
@@ -113,18 +110,12 @@ def test_a_lost_model_of_a_finished_run_is_not_trained_again(copy_of_finished):
 def test_a_broken_run_leaves_the_others(copy_of_finished):
     diverging = "{lr_init: 1.0e+30, lr_final: 1.0e+30, lr_delay_steps: 0}"
     settings = f"variants={{mipnerf: {{train: {diverging}}}, mipnerf_wo_ipe: {{train: {{seed: 2}}}}}}"
-    result = copy_of_finished.toy("--keep-going", "--config", settings, check=False)
+    result = copy_of_finished.toy("--keep-going", "--config", settings, "--", "metrics", check=False)
     assert result.returncode != 0
     assert "TrainingDiverged: bricks/mipnerf/bricks: the loss is not finite" in result.stdout
     assert "Traceback" not in result.stdout
     assert (copy_of_finished.folder / "results/bricks/mipnerf_wo_ipe/bricks/metrics.csv").exists()
     assert not (copy_of_finished.folder / RUN / "model.pt").exists()
-
-
-@pytest.mark.parametrize("granted", ["1", "2"])
-def test_threads_follow_what_was_granted(project, granted):
-    output = project.snakemake("-n", "-p", "--cores", granted).stdout
-    assert f"--threads {granted}/{granted} --log results/bricks/mipnerf/bricks/logs/train.log" in output
 
 
 def test_status_lists_the_runs(finished_project):

@@ -8,7 +8,7 @@ import pytest
 import yaml
 from scene_files import write_llff_scene, write_scene
 
-from .conftest import ROOT, Project, jobs
+from .conftest import ROOT, SINGLE, Project, jobs
 
 SCENES = {"multiscale_blender": "lego", "blender": "lego", "llff": "fern", "multiscale_llff": "fern"}
 # What else is trained on single-scale images is trained on several scales, too.
@@ -45,10 +45,7 @@ def finished_paper(tmp_path_factory) -> Project:
     """A copy of the project in which the small paper was run to its end; tests must not change it."""
     folder = tmp_path_factory.mktemp("paper")
     project = Project(folder / "project")
-    # One core a job, for two jobs at a time.
-    threads = [f"{rule}=1" for rule in ("train", "evaluate", "convert_scene")]
-    small = str(small_paper(folder))
-    project.snakemake("--cores", "2", "--set-threads", *threads, "--configfile", "config/paper.yaml", small)
+    project.snakemake("--cores", "2", *SINGLE, "--configfile", "config/paper.yaml", str(small_paper(folder)))
     return project
 
 

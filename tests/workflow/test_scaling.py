@@ -8,14 +8,10 @@ TARGET = "results/plots/scaling.svg"
 TINY = "model={net_depth: 1, net_width: 8, net_width_condition: 8, num_samples: 4, single_mlp: false}"
 
 
-def test_it_is_one_job_and_part_of_nothing_else(project):
-    assert jobs(project.snakemake("-n", TARGET).stdout) == {"scaling": 1}
-    assert "scaling" not in jobs(project.snakemake("-n").stdout)
-
-
-def test_a_toy_run_of_it_writes_numbers_and_figure(project):
+def test_a_toy_run_of_it_is_one_job_and_writes_numbers_and_figure(project):
     quick = ["--set-resources", "scaling:point_seconds=0", "scaling:point_limit=0"]
-    project.toy(*quick, "--config", TINY, "train={batch_size: 16}", "--", TARGET)
+    output = project.toy(*quick, "--config", TINY, "train={batch_size: 16}", "--", TARGET).stdout
+    assert jobs(output) == {"scaling": 1}
     results = project.folder / "results"
     for name in ("plots/scaling.svg", "plots/scaling.png", "logs/scaling.log"):
         assert (results / name).stat().st_size > 1000 or name.endswith(".log")

@@ -150,7 +150,7 @@ def test_levels_are_the_pyramid_of_the_cropped_image(toy, folder):
         ({"view": 5, "level": 0}, lambda scene: (scene.views == 5) & (scene.levels == 0)),
         ({"max_views": 3}, lambda scene: np.isin(scene.views, [0, 2, 5])),
     ],
-    ids=str,
+    ids=lambda value: value.__name__ if callable(value) else str(value),
 )
 def test_what_is_asked_for_is_the_selection_of_the_whole(folder, options, select):
     whole = load_scene(folder, "train", 2, DataConfig())

@@ -149,7 +149,7 @@ def test_levels_of_images_reduced_here_are_cut_off_means(folder):
         ({"max_views": 3}, lambda scene: np.isin(scene.views, [0, 2, 5])),
         ({"max_views": 99}, lambda scene: scene.views >= 0),
     ],
-    ids=str,
+    ids=lambda value: value.__name__ if callable(value) else str(value),
 )
 def test_what_is_asked_for_is_the_selection_of_the_whole(toy, data, options, select):
     whole = load_scene(toy, "train", data, num_levels=2)

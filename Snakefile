@@ -23,6 +23,7 @@ include: "rules/data.smk"
 include: "rules/train.smk"
 include: "rules/evaluate.smk"
 include: "rules/report.smk"
+include: "rules/video.smk"
 include: "rules/bench.smk"
 
 
@@ -38,6 +39,8 @@ localrules:
     aggregate,
     plot,
     strip,
+    video,
+    compare_videos,
 
 
 onstart:

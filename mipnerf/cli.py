@@ -10,6 +10,7 @@ from datetime import datetime
 from pathlib import Path
 
 from mipnerf import __version__
+from mipnerf.commands import add_commands
 from mipnerf.config import json_schema
 from mipnerf.threads import parse_threads
 
@@ -234,5 +235,6 @@ def main() -> None:
     )
     command.add_argument("--json", action="store_true", help="print JSON")
     command.set_defaults(call=inspect)
+    add_commands(commands)
     args = parser.parse_args()
     args.call(args)

@@ -14,7 +14,6 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import (
     BaseModel,
     BeforeValidator,
-    ConfigDict,
     Field,
     WithJsonSchema,
     create_model,
@@ -22,19 +21,13 @@ from pydantic import (
     model_validator,
 )
 
+from mipnerf.sections import BricksConfig, Positive, Section, VideoConfig
 from mipnerf.validation import lookup, validated
 
 Name = Annotated[str, Field(pattern=r"^[a-z0-9_]+$")]
 Activation = Literal["softplus", "relu", "sigmoid"]
-Positive = Annotated[int, Field(ge=1)]
 Fraction = Annotated[float, Field(ge=0)]
 Verify = Literal["strict", "warn", "off"]
-
-
-class Section(BaseModel):
-    """Refuses unknown keys and values of another type; a whole number may stand for a real one."""
-
-    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False)
 
 
 class ModelConfig(Section):
@@ -200,15 +193,6 @@ class Overrides(Section):
     data: DataOverrides = DataOverrides()
 
 
-class BricksConfig(Section):
-    """The embedded scene: how large, and seen from where."""
-
-    size: Positive = Field(128, description="pixels along a side of an image")
-    num_train: Positive = Field(60, description="training views")
-    num_val: Positive = Field(4, description="validation views")
-    num_test: Positive = Field(12, description="test views")
-
-
 class DownloadConfig(Section):
     """An archive in the network."""
 
@@ -288,6 +272,7 @@ class SuiteConfig(Overrides):
     runs: Annotated[list[RunsConfig], Field(min_length=1)]
     scale: Annotated[float, Field(gt=0, le=1)] = Field(1.0, description="share of the configured cost; see `scaled`")
     lpips: bool = Field(False, description="measure LPIPS, which needs the extra `lpips` and the weights of VGG")
+    video: VideoConfig = VideoConfig()
     operation: OperationConfig = OperationConfig()
     launcher: str = Field("", description="put before the command of a GPU job, such as `srun --overlap`")
 

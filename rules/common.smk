@@ -6,6 +6,7 @@ import shlex
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 from snakemake.exceptions import WorkflowError
 from snakemake.utils import update_config, validate
@@ -13,7 +14,8 @@ from snakemake.utils import update_config, validate
 from mipnerf.config import parse_config
 from mipnerf.datasets.sources import is_verified, local_source, source_urls
 from mipnerf.errors import ConfigError
-from mipnerf.runs import resolve_runs, retyped, scene_folder
+from mipnerf.extras import require_package
+from mipnerf.runs import resolve_runs, retyped, scene_folder, video_paths
 from mipnerf.status import is_imported
 
 # Rules say `python`; it is the one that runs Snakemake, also where its environment is not activated. The library is the
@@ -275,6 +277,27 @@ def levels_of(wildcards):
     """The metrics of all levels of a run."""
     folder = f"results/{wildcards.dataset}/{wildcards.variant}/{wildcards.scene}"
     return [f"{folder}/level_{level}/metrics.csv" for level in range(run_of(wildcards).levels)]
+
+
+def frames_of(wildcards, variant=None):
+    """The manifests of all frames of a run's video, or of the same video of another `variant`."""
+    run = run_of(
+        SimpleNamespace(
+            dataset=wildcards.dataset, variant=variant or wildcards.variant, scene=wildcards.scene
+        )
+    )
+    known = video_paths(SUITE, run)
+    if wildcards.path not in known:
+        raise WorkflowError(
+            f"{run.name} has no path {wildcards.path}; it has {' and '.join(known)}"
+        )
+    try:
+        require_package("imageio_ffmpeg")
+    except ConfigError as error:
+        raise WorkflowError(str(error)) from None
+    shards = SUITE.video.shards
+    folder = f"results/{run.name}/video_{wildcards.path}"
+    return [f"{folder}/shard_{shard}_of_{shards}.json" for shard in range(shards)]
 
 
 def figures():

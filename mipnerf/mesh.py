@@ -67,6 +67,12 @@ def extract_mesh(
     if not 2 <= resolution <= MAX_RESOLUTION:
         raise ConfigError(f"resolution {resolution} must lie within 2 and {MAX_RESOLUTION}")
     cell = float(sides.max()) / resolution
+    if sides.min() < cell:
+        raise ConfigError(
+            f"the bounds' sides {sides.tolist()} differ too much for cells of {cell:.3g}; give more cells"
+        )
+    if plane is not None and bounds[1, 2] >= 1:
+        raise ConfigError(f"the bounds end at z = {bounds[1, 2]:g}; in NDC, 1 is infinitely far: give less")
     if threshold is None:
         threshold = math.log(2) / (HALF_LAYER * float(sides.max()))
     densities = density_grid(renderer, bounds, cell)
@@ -76,7 +82,9 @@ def extract_mesh(
             f"no surface: densities within the bounds are {least:.4g} to {most:.4g}, and none passes the threshold "
             f"{threshold:.4g}; give a --threshold between them, or other --bounds"
         )
-    vertices, faces, _, _ = marching_cubes(densities, threshold, spacing=(cell,) * 3, allow_degenerate=False)
+    vertices, faces, _, _ = marching_cubes(
+        densities, threshold, spacing=(cell,) * 3, gradient_direction="ascent", allow_degenerate=False
+    )
     if len(faces) == 0:
         raise ConfigError(f"no surface at the threshold {threshold:.4g}; give another --threshold or --resolution")
     points = vertices + bounds[0]
@@ -105,8 +113,8 @@ def plane_of(scene: Scene) -> tuple[float, float]:
 
 
 def density_grid(renderer: Renderer, bounds: np.ndarray, cell: float) -> np.ndarray:
-    """float32 [X, Y, Z]: densities at points `cell` apart, from the lowest corner to at least the highest."""
-    counts = [math.ceil(side / cell - 1e-6) + 1 for side in bounds[1] - bounds[0]]
+    """float32 [X, Y, Z]: densities at points `cell` apart, from the lowest corner as far as the bounds allow."""
+    counts = [math.floor(side / cell + 1e-6) + 1 for side in bounds[1] - bounds[0]]
     device, config = renderer.device, renderer.trained.model.config
     lowest = torch.as_tensor(bounds[0], dtype=torch.float32, device=device)
     # Density does not depend on it, but the network needs one.

@@ -2,6 +2,7 @@
 
 import shutil
 from collections.abc import Iterable, Sequence
+from contextlib import closing
 from itertools import chain
 from pathlib import Path
 from typing import NamedTuple
@@ -84,13 +85,12 @@ def read_frame(file: Path, size: Sequence[int]) -> np.ndarray:
 
 
 def label(text: str, width: int) -> np.ndarray:
-    """uint8 [h, width, 3]: `text` in black on a white bar, as large as fits."""
-    size = max(8, width // 18)
-    font = fonts.findfont("DejaVu Sans")
-    while size > 6 and ImageFont.truetype(font, size).getlength(text) > 0.95 * width:
-        size -= 1
-    bar = Image.new("RGB", (width, 2 * size), "white")
-    ImageDraw.Draw(bar).text((width / 2, size), text, "black", ImageFont.truetype(font, size), anchor="mm")
+    """uint8 [h, width, 3]: `text` in black on a white bar, whose height depends on its width only; smaller to fit."""
+    file, middle = fonts.findfont("DejaVu Sans"), max(8, width // 18)
+    font = ImageFont.truetype(file, middle)
+    font = ImageFont.truetype(file, max(6, int(middle * min(1, 0.95 * width / font.getlength(text)))))
+    bar = Image.new("RGB", (width, 2 * middle), "white")
+    ImageDraw.Draw(bar).text((width / 2, middle), text, "black", font, anchor="mm")
     return np.asarray(bar)
 
 
@@ -117,10 +117,11 @@ def encode(pictures: Iterable[np.ndarray], fps: float, output: Path) -> None:
             output_params=options,
             ffmpeg_log_level="error",
         )
-        writer.send(None)
-        for picture in chain([first], pictures):
-            writer.send(np.ascontiguousarray(picture))
-        writer.close()
+        # Closed in any case, so that ffmpeg has ended before its file is taken or removed.
+        with closing(writer):
+            writer.send(None)
+            for picture in chain([first], pictures):
+                writer.send(np.ascontiguousarray(picture))
 
 
 def with_even_sides(picture: np.ndarray) -> np.ndarray:

@@ -53,8 +53,13 @@ def spherical_path(orbit: Orbit, num_poses: int) -> np.ndarray:
 def spherical_pose(theta: float, phi: float, radius: float) -> np.ndarray:
     """[3, 4]: a camera that looks at the origin from `radius` away, z up.
 
-    `theta` is the azimuth in degrees, from x towards y; `phi` the elevation in degrees, within -90 and 90.
+    `theta` is the azimuth in degrees, from x towards y; `phi` the elevation in degrees, within -90 and 90. Raises
+    `ConfigError` for other elevations, and a radius that is not above 0.
     """
+    if not (abs(phi) <= 90 and 0 < radius < np.inf and np.isfinite(theta)):
+        raise ConfigError(
+            f"angles {theta:g} {phi:g} {radius:g}: PHI must be within -90 and 90, and RADIUS must be above 0"
+        )
     azimuth, elevation = np.radians([theta, phi])
     outwards = np.array([np.cos(elevation) * np.cos(azimuth), np.cos(elevation) * np.sin(azimuth), np.sin(elevation)])
     # At a pole, what is up on the image is where the camera came from.

@@ -13,6 +13,7 @@ import torch
 
 from mipnerf.cameras import Cameras
 from mipnerf.config import OperationConfig, RunConfig
+from mipnerf.datasets.captures import MAX_FOCAL, MIN_FOCAL
 from mipnerf.datasets.load import load_scene
 from mipnerf.datasets.scene import (
     MAX_CAMERA_BYTES,
@@ -164,6 +165,11 @@ def free_view(base: Scene | None, pose: np.ndarray | None, given: Mapping[str, A
     `ConfigError` for what is neither given nor in a `base`.
     """
     given = {key: value for key, value in given.items() if value is not None}
+    for key in ("width", "height"):
+        if not 1 <= given.get(key, 1) <= MAX_SIDE:
+            raise ConfigError(f"--{key} must be at least 1 and at most {MAX_SIDE}, found {given[key]}")
+    if not MIN_FOCAL <= given.get("focal", 1) <= MAX_FOCAL:
+        raise ConfigError(f"--focal must be above 0 and finite, found {given['focal']:g} pixels")
     if base is None:
         missing = {"width", "height", "focal", "near", "far"} - given.keys()
         if pose is None or missing:

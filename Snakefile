@@ -22,8 +22,8 @@ rule all:
 include: "rules/data.smk"
 include: "rules/train.smk"
 include: "rules/evaluate.smk"
-include: "rules/report.smk"
 include: "rules/video.smk"
+include: "rules/report.smk"
 include: "rules/bench.smk"
 
 

@@ -10,9 +10,9 @@ from datetime import datetime
 from pathlib import Path
 
 from mipnerf import __version__
-from mipnerf.commands import add_commands
 from mipnerf.config import json_schema
 from mipnerf.threads import parse_threads
+from mipnerf.viewcommands import add_commands
 
 
 def status(args: argparse.Namespace) -> None:

@@ -216,6 +216,10 @@ class DatasetConfig(Overrides):
         "multiscale", description="what is read: a conversion of a Blender scene to all levels, or the source as it is"
     )
 
+    def video_paths(self, spherify: bool) -> tuple[str, ...]:
+        """The camera paths of its scenes, as `mipnerf.paths.camera_path` has them."""
+        return ("spiral" if self.layout == "llff" and not spherify else "spherical", "zoom")
+
 
 class VariantConfig(Overrides):
     """A method: its differences from mip-NeRF, or another evaluation of a variant that is trained."""

@@ -13,9 +13,9 @@ from tqdm import tqdm
 from mipnerf.datasets.scene import Scene
 from mipnerf.devices import autocast
 from mipnerf.errors import ConfigError
-from mipnerf.extras import require_package
 from mipnerf.files import atomic_path
 from mipnerf.rendering import suitable_chunk
+from mipnerf.thirdparty import require_package
 from mipnerf.views import Renderer
 
 log = logging.getLogger(__name__)

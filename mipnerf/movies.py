@@ -13,8 +13,8 @@ from PIL import Image, ImageDraw, ImageFont
 
 from mipnerf.datasets.scene import decode_png, read_bytes, read_json, require
 from mipnerf.errors import DataError
-from mipnerf.extras import require_package
 from mipnerf.files import atomic_path
+from mipnerf.thirdparty import require_package
 
 QUALITY = "18"  # of x264, which is hardly told from the frames
 

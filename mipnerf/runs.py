@@ -79,12 +79,6 @@ def scene_folder(suite: SuiteConfig, dataset: str, scene: str) -> str:
     return f"{suite.data_root}/sources/{kind.source}/{scene}"
 
 
-def video_paths(suite: SuiteConfig, run: RunConfig) -> tuple[str, ...]:
-    """The camera paths that the scenes of a run's dataset have: what `mipnerf.paths.camera_path` accepts."""
-    is_forward = suite.datasets[run.dataset].layout == "llff" and not run.data.spherify
-    return ("spiral" if is_forward else "spherical", "zoom")
-
-
 def _variant_layers(suite: SuiteConfig, name: str, where: str) -> list[Overrides]:
     """The overrides of a variant, after those of the one whose networks it evaluates."""
     variant = lookup(suite.variants, name, where)

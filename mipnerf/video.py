@@ -21,7 +21,7 @@ from mipnerf.errors import ConfigError, DataError
 from mipnerf.files import atomic_path, write_text
 from mipnerf.paths import CameraPath, camera_path
 from mipnerf.rendering import Rendering
-from mipnerf.views import Renderer, color_picture, depth_picture
+from mipnerf.views import MAX_SIDE, Renderer, color_picture, depth_picture
 
 log = logging.getLogger(__name__)
 FORMAT = 1  # of the pictures; another one is another fingerprint
@@ -48,6 +48,8 @@ def render_shard(
     index, count = shard
     if not 0 <= index < count:
         raise ConfigError(f"shard {index} of {count} does not exist; they are 0 to {count - 1}")
+    if num_frames < 1 or (width is not None and not 1 <= width <= MAX_SIDE):
+        raise ConfigError(f"{num_frames} frames of width {width}: at least 1 frame, and a width from 1 to {MAX_SIDE}")
     run = renderer.trained.run
     track = camera_path(data_folder, run.data, path, num_frames, run.levels)
     canvas = canvas_size(track, width)

@@ -14,9 +14,9 @@ from snakemake.utils import update_config, validate
 from mipnerf.config import parse_config
 from mipnerf.datasets.sources import is_verified, local_source, source_urls
 from mipnerf.errors import ConfigError
-from mipnerf.extras import require_package
-from mipnerf.runs import resolve_runs, retyped, scene_folder, video_paths
+from mipnerf.runs import resolve_runs, retyped, scene_folder
 from mipnerf.status import is_imported
+from mipnerf.thirdparty import require_package
 
 # Rules say `python`; it is the one that runs Snakemake, also where its environment is not activated. The library is the
 # one beside the Snakefile, also where another environment runs the rules.
@@ -115,6 +115,27 @@ def evaluation_of(wildcards):
 def lpips_argument():
     """The argument that has LPIPS measured or shown, or nothing."""
     return ["--lpips", *LPIPS] if LPIPS else []
+
+
+def frames_of(wildcards, variant=None):
+    """The manifests of all frames of a run's video, or of the same video of another `variant`."""
+    run = run_of(
+        SimpleNamespace(
+            dataset=wildcards.dataset, variant=variant or wildcards.variant, scene=wildcards.scene
+        )
+    )
+    known = SUITE.datasets[run.dataset].video_paths(run.data.spherify)
+    if wildcards.path not in known:
+        raise WorkflowError(
+            f"{run.name} has no path {wildcards.path}; it has {' and '.join(known)}"
+        )
+    try:
+        require_package("imageio_ffmpeg")
+    except ConfigError as error:
+        raise WorkflowError(str(error)) from None
+    shards = SUITE.video.shards
+    folder = f"results/{run.name}/video_{wildcards.path}"
+    return [f"{folder}/shard_{shard}_of_{shards}.json" for shard in range(shards)]
 
 
 def scene_file(dataset, scene):
@@ -277,27 +298,6 @@ def levels_of(wildcards):
     """The metrics of all levels of a run."""
     folder = f"results/{wildcards.dataset}/{wildcards.variant}/{wildcards.scene}"
     return [f"{folder}/level_{level}/metrics.csv" for level in range(run_of(wildcards).levels)]
-
-
-def frames_of(wildcards, variant=None):
-    """The manifests of all frames of a run's video, or of the same video of another `variant`."""
-    run = run_of(
-        SimpleNamespace(
-            dataset=wildcards.dataset, variant=variant or wildcards.variant, scene=wildcards.scene
-        )
-    )
-    known = video_paths(SUITE, run)
-    if wildcards.path not in known:
-        raise WorkflowError(
-            f"{run.name} has no path {wildcards.path}; it has {' and '.join(known)}"
-        )
-    try:
-        require_package("imageio_ffmpeg")
-    except ConfigError as error:
-        raise WorkflowError(str(error)) from None
-    shards = SUITE.video.shards
-    folder = f"results/{run.name}/video_{wildcards.path}"
-    return [f"{folder}/shard_{shard}_of_{shards}.json" for shard in range(shards)]
 
 
 def figures():

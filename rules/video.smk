@@ -4,13 +4,6 @@ Frames are no outputs: Snakemake would delete them when a job fails.
 """
 
 
-wildcard_constraints:
-    path="spherical|spiral|zoom",
-    other="|".join(SUITE.variants),
-    shard=r"\d+",
-    shards=r"\d+",
-
-
 rule frames:
     input:
         model="results/{dataset}/{variant}/{scene}/model.pt",
@@ -19,6 +12,10 @@ rule frames:
         "results/{dataset}/{variant}/{scene}/video_{path}/shard_{shard}_of_{shards}.json",
     log:
         "results/{dataset}/{variant}/{scene}/logs/frames_{path}_{shard}_of_{shards}.log",
+    wildcard_constraints:
+        path="spherical|spiral|zoom",
+        shard=r"\d+",
+        shards=r"\d+",
     conda:
         "../config/envs/mipnerf.yaml"
     threads: 4
@@ -48,6 +45,8 @@ rule video:
         "results/{dataset}/{variant}/{scene}/video_{path}.mp4",
     log:
         "results/{dataset}/{variant}/{scene}/logs/video_{path}.log",
+    wildcard_constraints:
+        path="spherical|spiral|zoom",
     conda:
         "../config/envs/mipnerf.yaml"
     params:
@@ -66,6 +65,9 @@ rule compare_videos:
         "results/{dataset}/{variant}/{scene}/video_{path}_vs_{other}.mp4",
     log:
         "results/{dataset}/{variant}/{scene}/logs/video_{path}_vs_{other}.log",
+    wildcard_constraints:
+        path="spherical|spiral|zoom",
+        other="|".join(SUITE.variants),
     conda:
         "../config/envs/mipnerf.yaml"
     params:

@@ -12,22 +12,9 @@ LIBRARY = ROOT / "mipnerf"
 
 # A module may import from lines above its own, and from its own line what is not circular.
 LAYERS = [
-    [
-        "errors",
-        "files",
-        "threads",
-        "signals",
-        "schedule",
-        "metrics",
-        "mip",
-        "encoding",
-        "nerf",
-        "fused",
-        "validation",
-        "sections",
-    ],
-    ["planning.scheduling"],
-    ["config", "extras", "console", "checkpoint", "history", "perceptual"],
+    ["errors", "files", "threads", "signals", "schedule", "metrics", "mip", "encoding", "nerf", "fused", "validation"],
+    ["planning.scheduling", "sections", "thirdparty"],
+    ["config", "console", "checkpoint", "history", "perceptual"],
     [
         "runs",
         "configfiles",
@@ -68,7 +55,7 @@ LAYERS = [
     ["inspection.images"],
     ["inspection.checks", "inspection.frusta", "inspection.contact"],
     ["inspection.report"],
-    ["commands"],
+    ["viewcommands"],
     ["cli"],
     ["__main__"],
 ]
@@ -84,8 +71,8 @@ TORCH_FREE = [
     "history",
     "status",
     "cli",
-    "commands",
-    "extras",
+    "viewcommands",
+    "thirdparty",
     "movies",
     "datasets",
     "report",

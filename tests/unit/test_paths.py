@@ -5,7 +5,7 @@ import pytest
 from capture_files import make_toy, transforms_of, write_images, write_json
 from scene_files import write_llff_scene, write_scene
 
-from mipnerf.config import DataConfig
+from mipnerf.config import DataConfig, DatasetConfig
 from mipnerf.datasets.llff import render_path
 from mipnerf.datasets.load import load_scene
 from mipnerf.errors import ConfigError
@@ -113,3 +113,19 @@ def test_a_capture_is_gone_around_at_the_height_of_its_cameras(tmp_path):
     data = DataConfig(normalize=False, near=1.0, far=5.0)
     moved = camera_path(folder, data, "spherical", 9).scene.camtoworlds[:, :, 3]
     np.testing.assert_allclose(np.linalg.norm(moved - [1, 2, 0.5], axis=-1), np.linalg.norm(moved[0] - [1, 2, 0.5]))
+
+
+def test_the_configuration_knows_the_paths_of_every_layout(tmp_path):
+    """A dry run refuses what a job would."""
+    write_scene(tmp_path / "blender")
+    write_llff_scene(tmp_path / "llff")
+    toy = make_toy()
+    write_json(write_images(toy, tmp_path / "transforms"), transforms_of(toy))
+    for layout, spherify in (("blender", False), ("llff", False), ("llff", True), ("transforms", False)):
+        dataset = DatasetConfig(source="x", scenes=["x"], layout=layout, levels=1)
+        data, known = DataConfig(spherify=spherify), dataset.video_paths(spherify)
+        for path in known:
+            assert len(camera_path(tmp_path / layout, data, path, 2).scales) == 2
+        for path in {"spherical", "spiral", "zoom"}.difference(known):
+            with pytest.raises(ConfigError, match=f"it has {' and '.join(known)}"):
+                camera_path(tmp_path / layout, data, path, 2)

@@ -12,7 +12,7 @@ import imageio.v3 as iio
 import numpy as np
 import pytest
 import torch
-from scene_files import write_scene
+from scene_files import write_llff_scene, write_scene
 
 from mipnerf.config import OperationConfig
 from mipnerf.datasets.load import load_scene
@@ -80,6 +80,23 @@ def test_a_frame_is_colour_and_depth_of_its_camera_in_the_middle_of_the_canvas(t
         outside[top : top + height, left : left + width] = 255
         outside[top : top + height, 16 + left : 16 + left + width] = 255
         assert (outside == 255).all()
+
+
+def test_a_capture_that_faces_forward_shrinks_on_black(tmp_path, run_with):
+    data = write_llff_scene(tmp_path / "fern", width=16, height=12)
+    run = run_with(data={"white_bkgd": False}).model_copy(update={"levels": 1})
+    train(run, OPERATION, load_scene(data, "train", 1, run.data), tmp_path, threads=1)
+    model = tmp_path / "model.pt"
+    renderer = Renderer.open(model, OPERATION, 1)
+    for path in ("spiral", "zoom"):
+        render_shard(model, data, renderer, path, 3, tmp_path / path / "0.json")
+        frames = [iio.imread(file) for file in read_frames([tmp_path / path / "0.json"]).files]
+        cameras = renderer.cameras(camera_path(data, run.data, path, 3).scene)
+        assert np.array_equal(frames[0][:, :16], to_uint8(renderer(cameras, 0).rgb))
+        is_black = (frames[-1] == 0).all(axis=-1)
+        assert is_black.mean() == (0 if path == "spiral" else pytest.approx(1 - 2 * 2 / (16 * 12)))
+    with pytest.raises(ConfigError, match="0 frames of width None"):
+        render_shard(model, data, renderer, "spiral", 0, tmp_path / "x.json")
 
 
 def test_depth_is_coloured_by_near_and_far_and_fades_into_the_background():

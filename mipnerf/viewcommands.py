@@ -7,8 +7,8 @@ from pathlib import Path
 from mipnerf.config import RunConfig
 from mipnerf.console import setup_logging
 from mipnerf.errors import ConfigError
-from mipnerf.extras import require_package
 from mipnerf.runs import operation_from_settings, scene_folder
+from mipnerf.thirdparty import require_package
 from mipnerf.threads import parse_threads
 
 

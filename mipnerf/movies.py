@@ -1,5 +1,6 @@
 """MP4 files from the frames of one run, or of two side by side."""
 
+import re
 import shutil
 from collections.abc import Iterable, Sequence
 from contextlib import closing
@@ -11,11 +12,12 @@ import matplotlib.font_manager as fonts
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from mipnerf.datasets.scene import decode_png, read_bytes, read_json, require
+from mipnerf.datasets.scene import decode_png, read_bytes, read_json, require, safe_path
 from mipnerf.errors import DataError
 from mipnerf.files import atomic_path
 from mipnerf.thirdparty import require_package
 
+FINGERPRINT = re.compile("[0-9a-f]{16}")  # the name of a folder of frames
 QUALITY = "18"  # of x264, which is hardly told from the frames
 
 
@@ -42,7 +44,7 @@ def read_frames(manifests: Sequence[Path]) -> Frames:
             raise DataError(f"{manifest}: {differing[0]} differs from that of {manifests[0]}; {again}")
     if sorted(chain(*(content["indices"] for content in contents))) != list(range(first["frames"])):
         raise DataError(f"{', '.join(map(str, manifests))}: not all {first['frames']} frames, each once; {again}")
-    folder = manifests[0].parent / first["folder"]
+    folder = safe_path(manifests[0].parent, first["folder"], f"{manifests[0]}: 'folder'")
     files = [folder / f"{i:05d}.png" for i in range(first["frames"])]
     if missing := [file for file in files if not file.exists()]:
         raise DataError(f"{missing[0]} is missing; {again}")
@@ -55,7 +57,7 @@ def write_movie(manifests: Sequence[Path], fps: float, output: Path) -> None:
     encode((read_frame(file, frames.size) for file in frames.files), fps, output)
     folder = frames.files[0].parent
     for other in folder.parent.iterdir():
-        if other != folder:
+        if other != folder and FINGERPRINT.fullmatch(other.name):
             shutil.rmtree(other, ignore_errors=True)
 
 

@@ -104,9 +104,9 @@ def choose_camera(args: argparse.Namespace, run: RunConfig, folder: Path | None)
         raise ConfigError(f"--{needing[0]} needs the data of the run; name the scene's folder by --data")
     scale, base = args.scale, None
     if args.path is not None:
-        track = camera_path(folder, run.data, args.path, args.frames, run.levels)
         if not 0 <= args.frame < args.frames:
-            raise ConfigError(f"frame {args.frame} does not exist; the path has frames 0 to {args.frames - 1}")
+            raise ConfigError(f"frame {args.frame} does not exist; the path has {args.frames}, counted from 0")
+        track = camera_path(folder, run.data, args.path, args.frames, run.levels)
         base, scale = track.scene.select([args.frame]), scale * track.scales[args.frame] / 2 ** (args.level or 0)
     elif folder is not None:
         base = load_view(folder, run, args.view or 0, args.level or 0)

@@ -67,7 +67,7 @@ rule compare_videos:
         "results/{dataset}/{variant}/{scene}/logs/video_{path}_vs_{other}.log",
     wildcard_constraints:
         path="spherical|spiral|zoom",
-        other="|".join(SUITE.variants),
+        other="[a-z0-9_]+",
     conda:
         "../config/envs/mipnerf.yaml"
     params:

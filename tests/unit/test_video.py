@@ -25,6 +25,7 @@ from mipnerf.video import render_shard
 from mipnerf.views import Renderer, depth_picture, scaled
 
 OPERATION = OperationConfig(device="cpu")
+FINGERPRINT = "abc0" * 4
 SCRIPT = Path(__file__).parents[2] / "workflow_scripts" / "frames.py"
 
 
@@ -177,13 +178,13 @@ def test_a_killed_job_goes_on_and_ends_with_the_frames_of_one_that_was_not(tmp_p
 def write_frames(folder, color, run="toy/mipnerf/box", num_frames=6, size=(31, 21)):
     """A manifest with frames of one colour, whose depth is grey."""
     width, height = size
-    (folder / "frames" / "abc").mkdir(parents=True)
+    (folder / "frames" / FINGERPRINT).mkdir(parents=True)
     for i in range(num_frames):
         picture = np.full((height, 2 * width, 3), 128, np.uint8)
         picture[:, :width] = color
-        iio.imwrite(folder / "frames" / "abc" / f"{i:05d}.png", picture)
+        iio.imwrite(folder / "frames" / FINGERPRINT / f"{i:05d}.png", picture)
     content = {"run": run, "path": "zoom", "frames": num_frames, "indices": list(range(num_frames))}
-    content |= {"width": width, "height": height, "folder": "frames/abc"}
+    content |= {"width": width, "height": height, "folder": f"frames/{FINGERPRINT}"}
     (folder / "0.json").write_text(json.dumps(content))
     return [folder / "0.json"]
 
@@ -199,8 +200,9 @@ def read_movie(path):
 
 def test_a_video_has_every_frame_and_plays_everywhere(tmp_path):
     manifests = write_frames(tmp_path / "run", (200, 40, 40))
-    stale = tmp_path / "run" / "frames" / "old"
+    stale, other = (tmp_path / "run" / "frames" / name for name in ("0" * 16, "mine"))
     stale.mkdir()
+    other.mkdir()
     write_movie(manifests, 12, tmp_path / "x.mp4")
     properties, frames = read_movie(tmp_path / "x.mp4")
     assert frames.shape == (6, 22, 62, 3)
@@ -211,7 +213,8 @@ def test_a_video_has_every_frame_and_plays_everywhere(tmp_path):
     content = (tmp_path / "x.mp4").read_bytes()
     assert content.index(b"moov") < content.index(b"mdat")  # it starts before all of it is there
     assert not stale.exists()
-    assert (tmp_path / "run" / "frames" / "abc").is_dir()
+    assert other.is_dir()  # not a folder of frames
+    assert (tmp_path / "run" / "frames" / FINGERPRINT).is_dir()
 
 
 def test_two_runs_are_shown_side_by_side_under_their_names(tmp_path):
@@ -235,7 +238,7 @@ def test_two_runs_are_shown_side_by_side_under_their_names(tmp_path):
 
 def test_what_is_wrong_with_frames_is_said_and_leaves_no_video(tmp_path, monkeypatch):
     manifests = write_frames(tmp_path / "run", (1, 2, 3))
-    frame = tmp_path / "run" / "frames" / "abc" / "00004.png"
+    frame = tmp_path / "run" / "frames" / FINGERPRINT / "00004.png"
     iio.imwrite(frame, np.zeros((5, 5, 3), np.uint8))
     with pytest.raises(DataError, match=r"00004.png: has shape \(5, 5, 3\)"):
         write_movie(manifests, 30, tmp_path / "x.mp4")
@@ -248,6 +251,9 @@ def test_what_is_wrong_with_frames_is_said_and_leaves_no_video(tmp_path, monkeyp
         write_movie(manifests, 30, tmp_path / "x.mp4")
     monkeypatch.undo()
     assert [path.name for path in tmp_path.iterdir()] == ["run"]
+    manifests[0].write_text(manifests[0].read_text().replace("frames/abc", "../frames/abc"))
+    with pytest.raises(DataError, match="must be a path inside"):
+        read_frames(manifests)
     manifests[0].write_text("{}")
     with pytest.raises(DataError, match=r"0.json: key 'run' is missing"):
         read_frames(manifests)

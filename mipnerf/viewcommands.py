@@ -3,6 +3,7 @@
 import argparse
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from mipnerf.config import RunConfig
 from mipnerf.console import setup_logging
@@ -10,6 +11,9 @@ from mipnerf.errors import ConfigError
 from mipnerf.runs import operation_from_settings, scene_folder
 from mipnerf.thirdparty import require_package
 from mipnerf.threads import parse_threads
+
+if TYPE_CHECKING:  # what takes long to import is left to the commands
+    from mipnerf.datasets.scene import Scene
 
 
 def add_commands(commands) -> None:
@@ -52,7 +56,8 @@ def add_commands(commands) -> None:
         type=float,
         nargs=6,
         metavar=("X0", "Y0", "Z0", "X1", "Y1", "Z1"),
-        help="corners of what is looked at (default: what a view of the data shows around the origin)",
+        help="corners of what is looked at, in NDC for LLFF that faces forward (default: what a view of the data shows "
+        "around the origin)",
     )
     command.set_defaults(call=mesh)
 
@@ -94,8 +99,10 @@ def render(args: argparse.Namespace) -> None:
     write_view(renderer, *choose_camera(args, renderer.trained.run, folder), args.output, args.depth)
 
 
-def choose_camera(args: argparse.Namespace, run: RunConfig, folder: Path | None):
-    """A scene of one view, the plane of the data's images, and the scale: what `write_view` takes."""
+def choose_camera(
+    args: argparse.Namespace, run: RunConfig, folder: Path | None
+) -> tuple["Scene", "Scene | None", float]:
+    """The one view that is asked for, the one of the data that it was made from, and its scale, for `write_view`."""
     from mipnerf.paths import camera_path, spherical_pose
     from mipnerf.views import free_view, load_view, read_pose
 

@@ -19,6 +19,7 @@ from mipnerf.datasets.scene import Scene
 from mipnerf.errors import ConfigError, DataError
 
 ELEVATION = np.radians(30)  # of the circle around a Blender scene, as in NeRF's videos
+LEAST_UP = 1e-3  # of the cameras' mean up, and of the radius of their circle over their distance
 ZOOM = 8.0  # the last image of the zoom has so many times fewer pixels a side: level 3 of the paper
 
 
@@ -121,14 +122,17 @@ def _orbit_of_blender(first: Scene) -> Orbit:
 def _orbit_of_capture(photographs: Photographs, data: DataConfig) -> Orbit:
     """At the cameras' mean height and root mean square distance from where they look, as in a spherified LLFF."""
     poses = place(photographs, data)[0]
-    center = common_focus(poses)[0]
-    if not np.isfinite(center).all():
-        raise DataError(f"{photographs.folder}: the cameras look at no common point to go around; take the path zoom")
+    center, distance = common_focus(poses)
     up = poses[:, :, 1].mean(0)
-    up /= np.linalg.norm(up)
+    length = np.linalg.norm(up)
     offsets = poses[:, :, 3] - center
-    height = float((offsets @ up).mean())
-    radius = np.sqrt(max(np.square(offsets).sum(-1).mean() - height**2, 0.0))
+    with np.errstate(invalid="ignore", divide="ignore"):
+        up = up / length
+        height = float((offsets @ up).mean())
+        radius = np.sqrt(np.square(offsets).sum(-1).mean() - height**2)
+    # Neither where they look at nothing in common, nor where their ups cancel, nor where they all look down.
+    if not (length > LEAST_UP and radius > LEAST_UP * distance):
+        raise DataError(f"{photographs.folder}: the cameras do not stand around anything; take the path zoom")
     return Orbit(center, up, float(radius), height)
 
 

@@ -128,6 +128,8 @@ def choose_camera(
 def mesh(args: argparse.Namespace) -> None:
     """Write a mesh."""
     require_package("skimage")  # before anything takes long
+    if args.output.suffix.lower() != ".ply":
+        raise ConfigError(f"{args.output} must end with .ply, the one format that is written")
 
     import numpy as np
 

@@ -213,5 +213,11 @@ def test_a_trained_network_becomes_a_file_by_hand(tmp_path, run_with, monkeypatc
         vertices, *_ = call("--bounds", -1, -1, -1, 1, 1, 0.5, *words)
         assert (vertices >= -1).all()
         assert vertices[:, 2].max() <= 0.5 + 1e-6
+    with pytest.raises(ConfigError, match="in NDC, 1 is infinitely far"):
+        call("--data", tmp_path / "llff", "--bounds", -1, -1, -1, 1, 1, 1, *words)
+    with pytest.raises(ConfigError, match=r"differ too much for cells of 0\.25"):
+        call("--bounds", -1, -1, -1, 1, 1, -0.9, *words)
+    with pytest.raises(ConfigError, match=r"x.obj must end with .ply"):
+        call("--output", tmp_path / "x.obj")
     with pytest.raises(ConfigError, match="--bounds have to be given; or name the scene's folder by --data"):
         call(*words)

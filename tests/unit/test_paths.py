@@ -1,5 +1,3 @@
-import json
-
 import numpy as np
 import pytest
 from capture_files import make_toy, transforms_of, write_images, write_json
@@ -8,7 +6,7 @@ from scene_files import write_llff_scene, write_scene
 from mipnerf.config import DataConfig, DatasetConfig
 from mipnerf.datasets.llff import render_path
 from mipnerf.datasets.load import load_scene
-from mipnerf.errors import ConfigError
+from mipnerf.errors import ConfigError, DataError
 from mipnerf.paths import Orbit, camera_path, spherical_path, spherical_pose, zoom_scales
 
 
@@ -98,10 +96,15 @@ def test_paths_of_the_reference_scenes_are_those_of_the_loader(golden_dir):
     np.testing.assert_array_equal(circle.scene.camtoworlds, expected[:8])
 
 
+def upside_down(i, pose):
+    """Every other camera turned by half a turn around its axis."""
+    return (np.array(pose) @ np.diag([-1, -1, 1, 1] if i % 2 else [1, 1, 1, 1])).tolist()
+
+
 def test_a_capture_is_gone_around_at_the_height_of_its_cameras(tmp_path):
     toy = make_toy()
     folder = write_images(toy, tmp_path)
-    write_json(folder, json.loads(json.dumps(transforms_of(toy))))
+    write_json(folder, transforms_of(toy))
     scene = camera_path(folder, DataConfig(), "spherical", 9).scene
     cameras = np.concatenate([load_scene(folder, s, 1, DataConfig()).camtoworlds for s in ("train", "test")])
     up = cameras[:, :, 1].mean(0)
@@ -109,9 +112,18 @@ def test_a_capture_is_gone_around_at_the_height_of_its_cameras(tmp_path):
     height = (cameras[:, :, 3] @ up).mean()
     radius = np.sqrt((cameras[:, :, 3] ** 2).sum(-1).mean() - height**2)
     assert_orbits(scene.camtoworlds, np.zeros(3), up, radius, height)
+    # Neither around cameras that face one way, nor where every other is upside down.
+    given = {"near": 1.0, "far": 5.0, "normalize": False}
+    frames = transforms_of(toy)["frames"]
+    for turned in (lambda i, pose: [[1, 0, 0, i], [0, 1, 0, 0], [0, 0, 1, 3], [0, 0, 0, 1]], upside_down):
+        poses = [turned(i, frame["transform_matrix"]) for i, frame in enumerate(frames)]
+        changed = [frame | {"transform_matrix": pose} for frame, pose in zip(frames, poses, strict=True)]
+        write_json(folder, transforms_of(toy) | {"frames": changed})
+        with pytest.raises(DataError, match="do not stand around anything; take the path zoom"):
+            camera_path(folder, DataConfig(**given), "spherical", 9)
+    write_json(folder, transforms_of(toy))
     # Where it was not brought to the origin, it is gone around where it is.
-    data = DataConfig(normalize=False, near=1.0, far=5.0)
-    moved = camera_path(folder, data, "spherical", 9).scene.camtoworlds[:, :, 3]
+    moved = camera_path(folder, DataConfig(**given), "spherical", 9).scene.camtoworlds[:, :, 3]
     np.testing.assert_allclose(np.linalg.norm(moved - [1, 2, 0.5], axis=-1), np.linalg.norm(moved[0] - [1, 2, 0.5]))
 
 

@@ -36,11 +36,11 @@ localrules:
     models,
     metrics,
     collect_metrics,
+    video,
+    compare_videos,
     aggregate,
     plot,
     strip,
-    video,
-    compare_videos,
 
 
 onstart:

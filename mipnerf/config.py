@@ -270,12 +270,12 @@ class SuiteConfig(Overrides):
         WithJsonSchema({"enum": ["strict", "warn", "off", False]}),
     ] = Field("strict", description="what to do with files that are not the official ones: refuse, warn or take them")
     bricks: BricksConfig = BricksConfig()
+    video: VideoConfig = VideoConfig()
     datasets: dict[Name, DatasetConfig]
     variants: dict[Name, VariantConfig]
     runs: Annotated[list[RunsConfig], Field(min_length=1)]
     scale: Annotated[float, Field(gt=0, le=1)] = Field(1.0, description="share of the configured cost; see `scaled`")
     lpips: bool = Field(False, description="measure LPIPS, which needs the extra `lpips` and the weights of VGG")
-    video: VideoConfig = VideoConfig()
     operation: OperationConfig = OperationConfig()
     launcher: str = Field("", description="put before the command of a GPU job, such as `srun --overlap`")
 

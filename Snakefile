@@ -22,6 +22,7 @@ rule all:
 include: "rules/data.smk"
 include: "rules/train.smk"
 include: "rules/evaluate.smk"
+include: "rules/video.smk"
 include: "rules/report.smk"
 include: "rules/bench.smk"
 
@@ -35,6 +36,8 @@ localrules:
     models,
     metrics,
     collect_metrics,
+    video,
+    compare_videos,
     aggregate,
     plot,
     strip,

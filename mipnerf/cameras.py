@@ -88,6 +88,16 @@ class Cameras:
             sizes=self.sizes * k,
         )
 
+    def resized(self, scales: Tensor, sizes: Tensor) -> Self:
+        """The same views with `scales` [V] times as many pixels a side; `sizes` [V, 2] of them around the middle."""
+        scales = scales.to(self.origins)[:, None]
+        # What the new middle lies away from the old one, in old pixels.
+        shift = (0.5 * self.sizes - 0.5 * sizes / scales).to(self.origins)
+        matrices = self.pixel_to_direction.clone()
+        matrices[:, :, 2] += (matrices[:, :, :2] * shift[:, None]).sum(-1)
+        matrices[:, :, :2] /= scales[:, None]
+        return replace(self, pixel_to_direction=matrices, radii=self.radii / scales[:, 0], sizes=sizes)
+
     def cast(self, view: Tensor, x: Tensor, y: Tensor) -> Rays:
         """Rays through pixels: view, column x and row y, each an integer tensor [N].
 

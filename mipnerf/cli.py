@@ -12,6 +12,7 @@ from pathlib import Path
 from mipnerf import __version__
 from mipnerf.schema import json_schema
 from mipnerf.threads import parse_threads
+from mipnerf.viewcommands import add_commands
 
 
 def status(args: argparse.Namespace) -> None:
@@ -257,5 +258,6 @@ def main() -> None:
     )
     command.add_argument("--json", action="store_true", help="print JSON")
     command.set_defaults(call=inspect)
+    add_commands(commands)
     args = parser.parse_args()
     args.call(args)

@@ -12,9 +12,7 @@ from collections.abc import Container, Mapping
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import (
-    BaseModel,
     BeforeValidator,
-    ConfigDict,
     Field,
     WithJsonSchema,
     create_model,
@@ -22,21 +20,15 @@ from pydantic import (
     model_validator,
 )
 
+from mipnerf.sections import BricksConfig, Positive, Section, VideoConfig
 from mipnerf.validation import lookup, validated
 
 SEED_SUFFIX = re.compile(r"_seed\d+$")  # of a variant's name, for all seeds of a run but the first
 Name = Annotated[str, Field(pattern=r"^[a-z0-9_]+$")]
 Activation = Literal["softplus", "relu", "sigmoid"]
-Positive = Annotated[int, Field(ge=1)]
 Fraction = Annotated[float, Field(ge=0)]
 Seed = Annotated[int, Field(ge=0, lt=2**63)]
 Verify = Literal["strict", "warn", "off"]
-
-
-class Section(BaseModel):
-    """Refuses unknown keys and values of another type; a whole number may stand for a real one."""
-
-    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False)
 
 
 class ModelConfig(Section):
@@ -202,15 +194,6 @@ class Overrides(Section):
     data: DataOverrides = DataOverrides()
 
 
-class BricksConfig(Section):
-    """The embedded scene: how large, and seen from where."""
-
-    size: Positive = Field(128, description="pixels along a side of an image")
-    num_train: Positive = Field(60, description="training views")
-    num_val: Positive = Field(4, description="validation views")
-    num_test: Positive = Field(12, description="test views")
-
-
 class DownloadConfig(Section):
     """An archive in the network."""
 
@@ -234,6 +217,10 @@ class DatasetConfig(Overrides):
     layout: Literal["multiscale", "blender", "llff", "transforms", "colmap"] = Field(
         "multiscale", description="what is read: a conversion of a Blender scene to all levels, or the source as it is"
     )
+
+    def video_paths(self, spherify: bool) -> tuple[str, ...]:
+        """The camera paths of its scenes, as `mipnerf.paths.camera_path` has them."""
+        return ("spiral" if self.layout == "llff" and not spherify else "spherical", "zoom")
 
 
 class VariantConfig(Overrides):
@@ -295,6 +282,7 @@ class SuiteConfig(Overrides):
         WithJsonSchema({"enum": ["strict", "warn", "off", False]}),
     ] = Field("strict", description="what to do with files that are not the official ones: refuse, warn or take them")
     bricks: BricksConfig = BricksConfig()
+    video: VideoConfig = VideoConfig()
     datasets: dict[Name, DatasetConfig]
     variants: dict[Name, VariantConfig]
     runs: Annotated[list[RunsConfig], Field(min_length=1)]

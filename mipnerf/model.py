@@ -158,6 +158,22 @@ class MipNerf(nn.Module):
             outputs.append(LevelOutput(comp_rgb, distance, acc, weights, t_vals, density, rgb))
         return outputs
 
+    def query(self, means: Tensor, covs: Tensor, viewdirs: Tensor) -> tuple[Tensor, Tensor]:
+        """Colour [N, S, 3] and density [N, S, 1] of the finest level's network, without noise.
+
+        Args:
+            means: [N, S, 3], in the coordinates of the rays: NDC where these are.
+            covs: [N, S, 3], diagonals of the covariances; not looked at by a network of points.
+            viewdirs: [N, 3], each for S samples.
+        """
+        config = self.config
+        condition = mip.pos_enc(viewdirs, 0, config.deg_view) if config.use_viewdirs else None
+        if config.ray_shape == "point":
+            features = mip.pos_enc(means, config.min_deg_point, config.max_deg_point, config.append_identity)
+        else:
+            features = self._encode((means, covs))
+        return self._evaluate(self.mlp, features, condition, randomized=False, generator=None)
+
     def _sample_volumes(
         self, rays: Rays, previous: LevelOutput | None, randomized: bool, generator: torch.Generator | None
     ) -> tuple[Tensor, tuple[Tensor, Tensor]]:

@@ -6,6 +6,7 @@ import shlex
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 from snakemake.exceptions import WorkflowError
 from snakemake.utils import update_config, validate
@@ -16,6 +17,7 @@ from mipnerf.errors import ConfigError
 from mipnerf.report.names import table_files
 from mipnerf.runs import network_of, resolve_runs, retyped, scene_folder
 from mipnerf.status import is_imported
+from mipnerf.thirdparty import require_package
 
 # Rules say `python`; it is the one that runs Snakemake, also where its environment is not activated. The library is the
 # one beside the Snakefile, also where another environment runs the rules.
@@ -116,6 +118,27 @@ def evaluation_of(wildcards):
 def lpips_argument():
     """The argument that has LPIPS measured or shown, or nothing."""
     return ["--lpips", *LPIPS] if LPIPS else []
+
+
+def frames_of(wildcards, variant=None):
+    """The manifests of all frames of a run's video, or of the same video of another `variant`."""
+    run = run_of(
+        SimpleNamespace(
+            dataset=wildcards.dataset, variant=variant or wildcards.variant, scene=wildcards.scene
+        )
+    )
+    known = SUITE.datasets[run.dataset].video_paths(run.data.spherify)
+    if wildcards.path not in known:
+        raise WorkflowError(
+            f"{run.name} has no path {wildcards.path}; it has {' and '.join(known)}"
+        )
+    try:
+        require_package("imageio_ffmpeg")
+    except ConfigError as error:
+        raise WorkflowError(str(error)) from None
+    shards = SUITE.video.shards
+    folder = f"results/{run.name}/video_{wildcards.path}"
+    return [f"{folder}/shard_{shard}_of_{shards}.json" for shard in range(shards)]
 
 
 def scene_file(dataset, scene):

@@ -13,7 +13,7 @@ LIBRARY = ROOT / "mipnerf"
 # A module may import from lines above its own, and from its own line what is not circular.
 LAYERS = [
     ["errors", "files", "threads", "signals", "schedule", "metrics", "mip", "encoding", "nerf", "fused", "validation"],
-    ["planning.scheduling"],
+    ["planning.scheduling", "sections", "thirdparty"],
     ["config", "console", "checkpoint", "history", "perceptual"],
     [
         "runs",
@@ -39,10 +39,12 @@ LAYERS = [
         "datasets.colmapfiles",
         "datasets.colmap",
     ],
-    ["datasets.fetch", "datasets.obtain", "datasets.bricks", "datasets.load", "cameras"],
-    ["model", "batching"],
+    ["datasets.fetch", "datasets.obtain", "datasets.bricks", "datasets.load", "cameras", "movies"],
+    ["model", "batching", "paths"],
     ["interop.parameters", "interop.flax", "interop.pytorch", "optimization", "rendering"],
     ["training", "evaluation", "interop.importing"],
+    ["views"],
+    ["video", "mesh"],
     ["bench.operations", "bench.speed"],
     ["bench.products", "bench.parts", "bench.plan", "bench.scaling"],
     ["bench.report", "planning.costs"],
@@ -58,6 +60,7 @@ LAYERS = [
     ["inspection.images"],
     ["inspection.checks", "inspection.frusta", "inspection.contact"],
     ["inspection.report"],
+    ["viewcommands"],
     ["cli"],
     ["__main__"],
 ]
@@ -73,6 +76,9 @@ TORCH_FREE = [
     "history",
     "status",
     "cli",
+    "viewcommands",
+    "thirdparty",
+    "movies",
     "datasets",
     "report",
     "inspection",

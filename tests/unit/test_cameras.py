@@ -7,7 +7,7 @@ import torch
 from mipnerf.batching import image_rays
 from mipnerf.cameras import Cameras
 from mipnerf.config import DataConfig
-from mipnerf.datasets.scene import Scene, pinhole_pix2cam
+from mipnerf.datasets.scene import Scene, pinhole_pix2cam, pix2cam_matrix
 
 
 def test_rays_go_through_pixel_centres(small_scene):
@@ -175,3 +175,23 @@ def test_images_of_one_pixel_have_finite_radii_in_ndc(forward_scene):
         radii = whole_image(Cameras.from_scene(tiny), view, size, size)["radii"]
         assert np.isfinite(radii).all()
         assert (radii > 0).all()
+
+
+def test_resized_images_keep_their_middle_wherever_the_principal_point_is(small_scene):
+    pix2cams = np.stack([pix2cam_matrix(9.0 + i, 11.0, 3.0, 2.5 - i) for i in range(small_scene.num_views)])
+    cameras = Cameras.from_scene(replace(small_scene, pix2cams=pix2cams))
+    scales = torch.tensor([1.0, 0.3, 2.5, 0.5, 1.0, 0.125])
+    resized = cameras.resized(scales, torch.tensor([[8, 8], [3, 1], [20, 21], [2, 2], [4, 4], [1, 2]]))
+    view = torch.arange(6)
+
+    def through(cameras, across, down):
+        """Directions at so many pixels from the middle of the images."""
+        middle = torch.cat([0.5 * cameras.sizes + torch.stack([across, down], -1), torch.ones(6, 1)], -1)
+        return (cameras.pixel_to_direction @ middle[..., None])[..., 0]
+
+    across, down = torch.linspace(-3, 2, 6), torch.linspace(1, -2, 6)
+    torch.testing.assert_close(through(resized, across * scales, down * scales), through(cameras, across, down))
+    torch.testing.assert_close(resized.radii * scales, cameras.radii)
+    zeros = torch.zeros(6, dtype=torch.long)
+    same = cameras.resized(torch.ones(6), cameras.sizes)
+    assert torch.equal(same.cast(view, zeros, zeros).directions, cameras.cast(view, zeros, zeros).directions)

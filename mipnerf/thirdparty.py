@@ -1,0 +1,14 @@
+"""Packages that only some commands need, and how to have them."""
+
+from importlib.util import find_spec
+
+from mipnerf.errors import ConfigError
+
+EXTRAS = {"imageio_ffmpeg": ("video", "videos need ffmpeg"), "skimage": ("mesh", "meshes need scikit-image")}
+
+
+def require_package(package: str) -> None:
+    """`ConfigError` that says how to install an optional `package` unless it is there."""
+    extra, need = EXTRAS[package]
+    if find_spec(package) is None:
+        raise ConfigError(f"{need}: pip install -e '.[{extra}]'")

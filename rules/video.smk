@@ -1,0 +1,79 @@
+"""Videos of camera paths; asked for by name only.
+
+Frames are no outputs: Snakemake would delete them when a job fails.
+"""
+
+
+rule frames:
+    input:
+        model="results/{dataset}/{variant}/{scene}/model.pt",
+        scene=evaluated_scene_of,
+    output:
+        "results/{dataset}/{variant}/{scene}/video_{path}/shard_{shard}_of_{shards}.json",
+    log:
+        "results/{dataset}/{variant}/{scene}/logs/frames_{path}_{shard}_of_{shards}.log",
+    wildcard_constraints:
+        path="spherical|spiral|zoom",
+        shard=r"\d+",
+        shards=r"\d+",
+    conda:
+        "../config/envs/mipnerf.yaml"
+    threads: 4
+    resources:
+        total_cores=lambda wildcards: total_cores(),
+        launcher=LAUNCHER,
+        operation=OPERATION,
+        gpu=1,
+        mem_mb=4000,
+        runtime="4h",
+    params:
+        data=subpath(input.scene, parent=True),
+        frames=SUITE.video.frames,
+        width=[] if SUITE.video.width is None else ["--width", SUITE.video.width],
+    message:
+        "Rendering frames of the path {wildcards.path} of {wildcards.dataset}/{wildcards.variant}/{wildcards.scene}"
+    shell:
+        "exec {resources.launcher} python workflow_scripts/frames.py --model {input.model:q} --data {params.data:q} "
+        "--path {wildcards.path} --frames {params.frames} {params.width} --shard {wildcards.shard}/{wildcards.shards} "
+        "--output {output:q} --threads {threads}/{resources.total_cores} --log {log:q} --set {resources.operation}"
+
+
+rule video:
+    input:
+        frames_of,
+    output:
+        "results/{dataset}/{variant}/{scene}/video_{path}.mp4",
+    log:
+        "results/{dataset}/{variant}/{scene}/logs/video_{path}.log",
+    wildcard_constraints:
+        path="spherical|spiral|zoom",
+    conda:
+        "../config/envs/mipnerf.yaml"
+    params:
+        fps=SUITE.video.fps,
+    message:
+        "Encoding the path {wildcards.path} of {wildcards.dataset}/{wildcards.variant}/{wildcards.scene}"
+    shell:
+        "exec python workflow_scripts/video.py --frames {input:q} --fps {params.fps} --output {output:q} --log {log:q}"
+
+
+rule compare_videos:
+    input:
+        left=frames_of,
+        right=lambda wildcards: frames_of(wildcards, wildcards.other),
+    output:
+        "results/{dataset}/{variant}/{scene}/video_{path}_vs_{other}.mp4",
+    log:
+        "results/{dataset}/{variant}/{scene}/logs/video_{path}_vs_{other}.log",
+    wildcard_constraints:
+        path="spherical|spiral|zoom",
+        other="[a-z0-9_]+",
+    conda:
+        "../config/envs/mipnerf.yaml"
+    params:
+        fps=SUITE.video.fps,
+    message:
+        "Encoding {wildcards.variant} beside {wildcards.other} on {wildcards.dataset}/{wildcards.scene}"
+    shell:
+        "exec python workflow_scripts/video.py --frames {input.left:q} --beside {input.right:q} --fps {params.fps} "
+        "--output {output:q} --log {log:q}"

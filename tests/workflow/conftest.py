@@ -12,7 +12,7 @@ from filelock import FileLock
 ROOT = Path(__file__).parents[2]
 PARTS = ["Snakefile", "rules", "workflow_scripts", "config", "mipnerf", "pyproject.toml"]
 # One core a job, for two jobs at a time.
-SINGLE = ("--set-threads", *(f"{rule}=1" for rule in ("render_bricks", "convert_scene", "train", "evaluate")))
+SINGLE = ("--max-threads", "1")
 
 
 class Project:

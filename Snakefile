@@ -34,6 +34,7 @@ localrules:
     lpips_weights,
     models,
     metrics,
+    merge_shards,
     collect_metrics,
     aggregate,
     plot,

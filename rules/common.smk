@@ -14,6 +14,7 @@ from mipnerf.config import parse_config
 from mipnerf.datasets.sources import is_verified, local_source, source_urls
 from mipnerf.errors import ConfigError
 from mipnerf.runs import resolve_runs, retyped, scene_folder
+from mipnerf.shards import Shard
 from mipnerf.status import is_imported
 
 # Rules say `python`; it is the one that runs Snakemake, also where its environment is not activated. The library is the
@@ -38,6 +39,10 @@ validate(config, "../config/schemas/config.schema.json")
 DATA = SUITE.data_root
 DATASETS = list(dict.fromkeys(run.dataset for run in RUNS.values()))
 MAX_LEVELS = max(dataset.levels for dataset in SUITE.datasets.values())
+
+LEVELS = [str(level) for level in range(MAX_LEVELS)]
+SHARDS = [Shard(i, SUITE.eval_shards).name for i in range(SUITE.eval_shards)]
+IS_SHARDED = SUITE.eval_shards > 1
 
 # Passed as resources, which are not tracked: these change no result, so a new value must not rerun a job.
 OPERATION = " ".join(
@@ -84,7 +89,8 @@ wildcard_constraints:
         sorted({scene for dataset in SUITE.datasets.values() for scene in dataset.scenes})
     ),
     source="|".join(sorted({dataset.source for dataset in SUITE.datasets.values()})),
-    level="|".join(map(str, range(MAX_LEVELS))),
+    level="|".join(LEVELS),
+    shard="|".join(SHARDS),
 
 
 def run_of(wildcards):
@@ -107,7 +113,8 @@ def evaluation_of(wildcards):
     """The arguments that say how the run is evaluated, where that is not all views, each rendered as it is."""
     data = run_of(wildcards).data
     limit = [] if data.max_test_views is None else ["--max-views", str(data.max_test_views)]
-    return limit + ["--supersample"] * data.supersample
+    shard = ["--shard", wildcards.shard] if hasattr(wildcards, "shard") else []
+    return limit + ["--supersample"] * data.supersample + shard
 
 
 def lpips_argument():
@@ -275,6 +282,12 @@ def levels_of(wildcards):
     """The metrics of all levels of a run."""
     folder = f"results/{wildcards.dataset}/{wildcards.variant}/{wildcards.scene}"
     return [f"{folder}/level_{level}/metrics.csv" for level in range(run_of(wildcards).levels)]
+
+
+def shards_of(name):
+    """The files called `name` in the shards of a level."""
+    folder = "results/{dataset}/{variant}/{scene}/level_{level}/shards"
+    return [f"{folder}/{shard}/{name}" for shard in SHARDS]
 
 
 def figures():

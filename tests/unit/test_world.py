@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from mipnerf.devices import resolve_device
 from mipnerf.distributed import ALONE, World, join_world
-from mipnerf.errors import ConfigError, PeerLost
+from mipnerf.errors import ConfigError
 
 
 @given(st.integers(1, 16), st.integers(1, 600), st.integers(1, 700))

@@ -47,7 +47,7 @@ def merge_shards(folders: Sequence[Path], output: Path) -> int:
         raise DataError(f"the shards in {folders[0].parent} have different columns; remove them to evaluate again")
     num_views = 0
     with atomic_folder(output / "renderings") as images:
-        for picture in (path for folder in folders for path in sorted((folder / "renderings").iterdir())):
+        for picture in (path for folder in folders for path in sorted((folder / "renderings").glob("*.png"))):
             if (images / picture.name).exists():
                 raise DataError(f"{picture} is in two shards of {output}; remove both to evaluate again")
             shutil.copyfile(picture, images / picture.name)

@@ -64,6 +64,7 @@ def test_any_number_of_shards_gives_the_same_files(tmp_path, run_with, small_sce
 def make_shard(folder, text="a,b\n1,2\n", name="000.png"):
     (folder / "renderings").mkdir(parents=True)
     (folder / "renderings" / name).touch()
+    (folder / "renderings" / ".timestamp").touch()  # such as workflow managers leave
     (folder / "metrics.csv").write_text(text)
     return folder
 
@@ -82,7 +83,7 @@ def test_shards_that_do_not_fit_together_are_refused_and_what_was_there_stays(tm
     with pytest.raises(DataError, match=message):
         merge_shards(shards, output)
     assert (output / "metrics.csv").read_text() == "old\n"
-    assert list(pictures(output)) == ["old.png"]
+    assert (output / "renderings" / "old.png").exists()
 
 
 def test_a_missing_shard_is_named(tmp_path):

@@ -8,7 +8,7 @@ LEVEL = "results/bricks/mipnerf/bricks/level_3"
 def contents(folder):
     """The metrics without the times, and the renderings."""
     lines = (folder / "metrics.csv").read_text().splitlines()
-    pictures = {path.name: path.read_bytes() for path in (folder / "renderings").iterdir()}
+    pictures = {path.name: path.read_bytes() for path in (folder / "renderings").glob("*.png")}
     return [line for line in lines if ",seconds_per_megapixel," not in line], pictures
 
 

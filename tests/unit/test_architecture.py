@@ -21,6 +21,7 @@ LAYERS = [
         "configfiles",
         "results",
         "devices",
+        "provenance",
         "distributed",
         "workers",
         "datasets.raytrace",

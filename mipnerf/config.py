@@ -167,6 +167,7 @@ class OperationConfig(Section):
     compile: Literal["auto", "on", "off"] = Field(
         "auto", description="compile the network before training; auto does for a GPU, and a failure is only a warning"
     )
+    tensorboard: bool = Field(False, description="write the history for TensorBoard, too; needs the extra tensorboard")
     device: Literal["auto", "cpu", "cuda"] = Field("auto", description="auto takes the first GPU, if any")
     download_attempts: Positive = Field(5, description="a URL is given up after so many that bring nothing new")
     download_backoff: Fraction = Field(1.0, description="seconds before the second attempt; twice as many each time")

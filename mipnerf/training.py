@@ -24,6 +24,7 @@ from mipnerf.datasets.scene import Scene
 from mipnerf.devices import compiled, describe_device, resolve_device, resolve_precision
 from mipnerf.distributed import ALONE, World, join_world
 from mipnerf.errors import CheckpointError, ConfigError, Interrupted, TrainingDiverged
+from mipnerf.events import EventLog, check_events
 from mipnerf.files import write_text
 from mipnerf.history import HistoryRow, append_row, format_duration, format_row, read_rows, truncate
 from mipnerf.model import MipNerf
@@ -64,6 +65,7 @@ def train(
         CheckpointError: another process trains this run; within a Slurm job, its end is waited for instead.
         PeerLost: another process of this training has ended.
     """
+    check_events(operation)
     data = scene.fingerprint()
     checkpoints = folder / "checkpoints" / run.fingerprint(data)
     checkpoints.mkdir(parents=True, exist_ok=True)
@@ -89,6 +91,8 @@ def train(
             write_text(checkpoints / "run.yaml", yaml.safe_dump(run.model_dump(), sort_keys=False))
         trainer.restore(checkpoints)
         trainer.begin_journal(checkpoints)
+        if operation.tensorboard and world.is_main:
+            trainer.events = EventLog(folder / "tensorboard", checkpoints / "history.csv")
         trainer.run_to_end(checkpoints, signals)
         if world.is_main:
             trainer.export(folder, checkpoints, facts)
@@ -113,6 +117,7 @@ class Trainer:
     step: int = 0
     seconds: float = 0.0
     journal: Journal | None = None
+    events: EventLog | None = None
 
     @classmethod
     def create(
@@ -205,6 +210,8 @@ class Trainer:
                 row = window.close(learning_rate)
                 if self.world.is_main:
                     append_row(checkpoints / "history.csv", row)
+                if self.events:
+                    self.events.add(row)
                 if self.journal:
                     self.journal.meter.joules()
                 log.info("%s | %s", self.run.name, format_row(row, train.max_steps))

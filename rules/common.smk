@@ -13,6 +13,7 @@ from snakemake.utils import update_config, validate
 from mipnerf.config import parse_config
 from mipnerf.datasets.sources import is_verified, local_source, source_urls
 from mipnerf.errors import ConfigError
+from mipnerf.events import check_events
 from mipnerf.runs import resolve_runs, retyped, scene_folder
 from mipnerf.shards import Shard
 from mipnerf.status import is_imported
@@ -29,6 +30,7 @@ update_config(config, retyped(workflow.config_settings.config))
 
 try:
     SUITE = parse_config(config)
+    check_events(SUITE.operation)
     RUNS = resolve_runs(SUITE)
     SOURCES = SUITE.scenes_of_sources()
     LOCAL = {name: local_source(name, SUITE.sources.get(name)) for name in SOURCES}

@@ -17,6 +17,7 @@ LAYERS = [
     ["config", "console", "checkpoint", "history", "perceptual"],
     [
         "runs",
+        "events",
         "shards",
         "configfiles",
         "results",

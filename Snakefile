@@ -35,6 +35,7 @@ localrules:
     lpips_weights,
     models,
     metrics,
+    merge_shards,
     collect_metrics,
     video,
     compare_videos,

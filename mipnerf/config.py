@@ -161,12 +161,11 @@ class OperationConfig(Section):
     compile: Literal["auto", "on", "off"] = Field(
         "auto", description="compile the network before training; auto does for a GPU, and a failure is only a warning"
     )
+    tensorboard: bool = Field(False, description="write the history for TensorBoard, too; needs the extra tensorboard")
     device: Literal["auto", "cpu", "cuda"] = Field("auto", description="auto takes the first GPU, if any")
     download_attempts: Positive = Field(5, description="a URL is given up after so many that bring nothing new")
     download_backoff: Fraction = Field(1.0, description="seconds before the second attempt; twice as many each time")
-    download_timeout: Annotated[float, Field(gt=0)] = Field(
-        60.0, description="seconds to wait for a server's next byte"
-    )
+    download_timeout: Annotated[float, Field(gt=0)] = Field(60.0, description="seconds to wait for the next byte")
     keep_downloads: bool = Field(False, description="keep archives of single scenes after they are unpacked")
 
 
@@ -288,6 +287,7 @@ class SuiteConfig(Overrides):
     runs: Annotated[list[RunsConfig], Field(min_length=1)]
     scale: Annotated[float, Field(gt=0, le=1)] = Field(1.0, description="share of the configured cost; see `scaled`")
     lpips: bool = Field(False, description="measure LPIPS, which needs the extra `lpips` and the weights of VGG")
+    eval_shards: Annotated[int, Field(ge=1, le=1000)] = Field(1, description="jobs that evaluate one level together")
     operation: OperationConfig = OperationConfig()
     launcher: str = Field("", description="put before the command of a GPU job, such as `srun --overlap`")
 

@@ -25,6 +25,7 @@ from mipnerf.files import atomic_folder, atomic_path
 from mipnerf.metrics import compute_ssim, mse_to_psnr
 from mipnerf.model import MipNerf
 from mipnerf.rendering import render_image
+from mipnerf.shards import WHOLE, Shard
 from mipnerf.threads import available_cpus
 from mipnerf.workers import Workers
 
@@ -69,11 +70,12 @@ def evaluate_level(
     threads: int = 0,
     supersample: bool = False,
     lpips: Lpips | None = None,
+    shard: Shard = WHOLE,
 ) -> None:
     """Render all views of `level` of `scene`; write `metrics.csv` and `renderings/<view>.png` to `folder`.
 
     The metrics are those of the float images; the PNG files are rounded to 8 bits. `supersample` renders full
-    resolution and averages down ("SS" in Table 3).
+    resolution and averages down ("SS" in Table 3). Of a `shard` only its views are taken, which may be none.
     """
     model, run = trained
     device = resolve_device(operation.device)
@@ -82,6 +84,7 @@ def evaluate_level(
     scene = scene.at_level(level)
     if scene.num_views == 0:
         raise DataError(f"the dataset has no view of level {level}; its levels are 0 to {run.levels - 1}")
+    scene = scene.select(np.array(shard.of(scene.num_views), dtype=np.int64))
     # Rays along each side of a pixel.
     grid = 2**level if supersample else 1
     cameras = Cameras.from_scene(scene, device, run.data).supersampled(grid)
@@ -113,8 +116,9 @@ def evaluate_level(
         for write in writes:
             write.result()
     write_scores(folder / "metrics.csv", run, level, scores)
-    mean = np.mean([score.value for score in scores if score.metric == "psnr"])
-    log.info("%s level %d: %d views, mean PSNR %.2f dB", run.name, level, scene.num_views, mean)
+    psnrs = [score.value for score in scores if score.metric == "psnr"]
+    mean = f", mean PSNR {np.mean(psnrs):.2f} dB" if psnrs else ""
+    log.info("%s level %d: %d views%s", run.name, level, scene.num_views, mean)
 
 
 def box_mean(image: Tensor, grid: int) -> Tensor:

@@ -152,7 +152,7 @@ def _jobs(folder: Path) -> Iterator[tuple[Path, Path]]:
     yield logs / "train.log", folder / "model.pt"
     yield logs / "adopt.log", folder / "model.pt"
     for log in sorted(logs.glob("evaluate_*.log")):
-        yield log, folder / f"level_{log.stem.removeprefix('evaluate_')}" / "metrics.csv"
+        yield log, folder / f"level_{log.stem.split('_')[1]}" / "metrics.csv"  # of a level, or of a shard of it
     yield logs / "collect_metrics.log", folder / "metrics.csv"
 
 

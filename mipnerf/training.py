@@ -24,10 +24,12 @@ from mipnerf.datasets.scene import Scene
 from mipnerf.devices import compiled, describe_device, resolve_device, resolve_precision
 from mipnerf.distributed import ALONE, World, join_world
 from mipnerf.errors import CheckpointError, ConfigError, Interrupted, TrainingDiverged
+from mipnerf.events import EventLog, check_events
 from mipnerf.files import write_text
 from mipnerf.history import HistoryRow, append_row, format_duration, format_row, read_rows, truncate
 from mipnerf.model import MipNerf
 from mipnerf.optimization import make_optimizer, train_step
+from mipnerf.provenance import Journal, read_starts
 from mipnerf.results import write_run
 from mipnerf.runs import shrunk_batch
 from mipnerf.schedule import learning_rate_decay
@@ -63,6 +65,7 @@ def train(
         CheckpointError: another process trains this run; within a Slurm job, its end is waited for instead.
         PeerLost: another process of this training has ended.
     """
+    check_events(operation)
     data = scene.fingerprint()
     checkpoints = folder / "checkpoints" / run.fingerprint(data)
     checkpoints.mkdir(parents=True, exist_ok=True)
@@ -87,6 +90,9 @@ def train(
         if world.is_main:
             write_text(checkpoints / "run.yaml", yaml.safe_dump(run.model_dump(), sort_keys=False))
         trainer.restore(checkpoints)
+        trainer.begin_journal(checkpoints)
+        if operation.tensorboard and world.is_main:
+            trainer.events = EventLog(folder / "tensorboard", checkpoints / "history.csv")
         trainer.run_to_end(checkpoints, signals)
         if world.is_main:
             trainer.export(folder, checkpoints, facts)
@@ -110,6 +116,8 @@ class Trainer:
     compiled: Callable | None = None  # what renders the levels, if not the model itself
     step: int = 0
     seconds: float = 0.0
+    journal: Journal | None = None
+    events: EventLog | None = None
 
     @classmethod
     def create(
@@ -166,12 +174,20 @@ class Trainer:
             truncate(checkpoints / "history.csv", self.step)
         log.info("%s goes on after step %s of %s", self.run.name, f"{self.step:,}", f"{self.run.train.max_steps:,}")
 
+    def begin_journal(self, checkpoints: Path) -> None:
+        """Note this start, unless nothing is left to be done."""
+        if self.world.is_main and self.step < self.run.train.max_steps:
+            path = checkpoints / "starts.yaml"
+            self.journal = Journal(path, self.step, self.device, threads=self.workers.count, processes=self.world.size)
+
     def save(self, writer: StateWriter) -> None:
         """Keep the state as it is now; raises TrainingDiverged rather than keep weights that are not finite."""
         if not torch.stack([torch.isfinite(p).all() for p in self.model.parameters()]).all():
             raise TrainingDiverged(diverged(self.run.name, self.step, "weights are"))
         if self.world.is_main:
             writer.save(self.step, self.state())
+            if self.journal:
+                self.journal.note(self.step)
 
     def run_to_end(self, checkpoints: Path, signals: StopSignals) -> None:
         """Take all steps that are left, saving and reporting on the way."""
@@ -194,6 +210,10 @@ class Trainer:
                 row = window.close(learning_rate)
                 if self.world.is_main:
                     append_row(checkpoints / "history.csv", row)
+                if self.events:
+                    self.events.add(row)
+                if self.journal:
+                    self.journal.meter.joules()
                 log.info("%s | %s", self.run.name, format_row(row, train.max_steps))
             is_due = self.step % operation.save_every == 0 or self.step == 1
             is_late = time.monotonic() - last_save > 60 * operation.save_minutes
@@ -259,6 +279,7 @@ class Trainer:
             "precision": str(self.precision).removeprefix("torch."),
             "torch": str(torch.__version__),
             **facts,
+            "starts": read_starts(checkpoints / "starts.yaml"),
         }
         history = read_rows(checkpoints / "history.csv")
         write_run(folder, self.run, self.model.state_dict(), record, history)

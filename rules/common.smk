@@ -14,8 +14,10 @@ from snakemake.utils import update_config, validate
 from mipnerf.config import parse_config
 from mipnerf.datasets.sources import is_verified, local_source, source_urls
 from mipnerf.errors import ConfigError
+from mipnerf.events import check_events
 from mipnerf.report.names import table_files
 from mipnerf.runs import network_of, resolve_runs, retyped, scene_folder
+from mipnerf.shards import Shard
 from mipnerf.status import is_imported
 from mipnerf.thirdparty import require_package
 
@@ -31,6 +33,7 @@ update_config(config, retyped(workflow.config_settings.config))
 
 try:
     SUITE = parse_config(config)
+    check_events(SUITE.operation)
     RUNS = resolve_runs(SUITE)
     SOURCES = SUITE.scenes_of_sources()
     LOCAL = {name: local_source(name, SUITE.sources.get(name)) for name in SOURCES}
@@ -41,6 +44,10 @@ validate(config, "../config/schemas/config.schema.json")
 DATA = SUITE.data_root
 DATASETS = list(dict.fromkeys(run.dataset for run in RUNS.values()))
 MAX_LEVELS = max(dataset.levels for dataset in SUITE.datasets.values())
+
+LEVELS = [str(level) for level in range(MAX_LEVELS)]
+SHARDS = [Shard(i, SUITE.eval_shards).name for i in range(SUITE.eval_shards)]
+IS_SHARDED = SUITE.eval_shards > 1
 
 # Passed as resources, which are not tracked: these change no result, so a new value must not rerun a job.
 OPERATION = " ".join(
@@ -89,7 +96,8 @@ wildcard_constraints:
         sorted({scene for dataset in SUITE.datasets.values() for scene in dataset.scenes})
     ),
     source="|".join(sorted({dataset.source for dataset in SUITE.datasets.values()})),
-    level="|".join(map(str, range(MAX_LEVELS))),
+    level="|".join(LEVELS),
+    shard="|".join(SHARDS),
 
 
 def run_of(wildcards):
@@ -112,7 +120,8 @@ def evaluation_of(wildcards):
     """The arguments that say how the run is evaluated, where that is not all views, each rendered as it is."""
     data = run_of(wildcards).data
     limit = [] if data.max_test_views is None else ["--max-views", str(data.max_test_views)]
-    return limit + ["--supersample"] * data.supersample
+    shard = ["--shard", wildcards.shard] if hasattr(wildcards, "shard") else []
+    return limit + ["--supersample"] * data.supersample + shard
 
 
 def lpips_argument():
@@ -306,6 +315,12 @@ def levels_of(wildcards):
 def other_tables():
     """Every file of the tables but results/table.md."""
     return [f"results/{name}" for name in table_files(DATASETS) if name != "table.md"]
+
+
+def shards_of(name):
+    """The files called `name` in the shards of a level."""
+    folder = "results/{dataset}/{variant}/{scene}/level_{level}/shards"
+    return [f"{folder}/{shard}/{name}" for shard in SHARDS]
 
 
 def figures():

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from mipnerf.console import run, setup_logging
 from mipnerf.runs import operation_from_settings
+from mipnerf.shards import parse_shard
 from mipnerf.threads import parse_threads
 
 
@@ -16,13 +17,14 @@ def main() -> None:
     parser.add_argument("--output", type=Path, required=True, help="folder for metrics.csv and renderings/")
     parser.add_argument("--max-views", type=int, help="evaluate this many views, evenly spread (default: all)")
     parser.add_argument("--supersample", action="store_true", help="render full resolution and average it down")
+    parser.add_argument("--shard", default="1_of_1", metavar="I_of_N", help="only this part of the views: 2_of_3")
     parser.add_argument("--lpips", type=Path, metavar="FILE", help="measure LPIPS with the weights that FILE tells of")
     parser.add_argument("--set", nargs="*", default=[], metavar="KEY=VALUE", help="operation.device=cpu ...")
     parser.add_argument("--threads", type=parse_threads, default="1024", help="CPU threads: N, or N/M of M cores")
     parser.add_argument("--log", type=Path, help="write the log here as well")
     args = parser.parse_args()
     setup_logging(args.log)
-    operation = operation_from_settings(args.set)
+    operation, shard = operation_from_settings(args.set), parse_shard(args.shard)
 
     from mipnerf.datasets.load import load_scene
     from mipnerf.devices import resolve_device
@@ -34,7 +36,7 @@ def main() -> None:
     run_config = trained.run
     scene = load_scene(args.data, "test", run_config.levels, run_config.data, args.max_views, level=args.level)
     lpips = lpips_from(args.lpips, device) if args.lpips else None
-    evaluate_level(trained, scene, args.level, operation, args.output, args.threads, args.supersample, lpips)
+    evaluate_level(trained, scene, args.level, operation, args.output, args.threads, args.supersample, lpips, shard)
 
 
 if __name__ == "__main__":

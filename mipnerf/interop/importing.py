@@ -99,7 +99,7 @@ def _make_model(run: RunConfig, foreign: ForeignCheckpoint) -> MipNerf:
 def _record(path: Path, foreign: ForeignCheckpoint, model: MipNerf) -> dict[str, str | int | None]:
     """The record that training would have made; what is not known of it is None."""
     unknown = ("train_seconds", "device", "threads", "precision", "torch", "train_views", "width", "height")
-    unknown += ("data_sha256",)
+    unknown += ("data_sha256", "starts")
     return {
         "imported_from": path.name,
         "imported_layout": foreign.layout,

@@ -63,7 +63,11 @@ def count_jobs(suite: SuiteConfig, runs: dict[str, RunConfig]) -> Counter[str]:
         jobs["render_bricks" if source == "bricks" else "fetch_scene" if is_local else "download_scene"] += 1
     for run in runs.values():
         jobs["adopt" if network_of(suite, run.variant) else "train"] += 1
-        jobs["evaluate"] += run.levels
+        if suite.eval_shards == 1:
+            jobs["evaluate"] += run.levels
+        else:
+            jobs["evaluate_shard"] += run.levels * suite.eval_shards
+            jobs["merge_shards"] += run.levels
     return +jobs
 
 
@@ -106,7 +110,8 @@ def tasks_of(suite: SuiteConfig, costs: list[RunCost]) -> list[Task]:
         run = cost.run
         network = network_of(suite, run.variant) or run.variant
         before = position[f"{run.dataset}/{network}/{run.scene}"]
-        tasks += [Task(seconds, (before,)) for seconds in cost.evaluations]
+        for seconds in cost.evaluations:
+            tasks += [Task(seconds / suite.eval_shards, (before,))] * suite.eval_shards
     return tasks
 
 

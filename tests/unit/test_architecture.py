@@ -17,10 +17,13 @@ LAYERS = [
     ["config", "console", "checkpoint", "history", "perceptual"],
     [
         "runs",
+        "events",
+        "shards",
         "configfiles",
         "schema",
         "results",
         "devices",
+        "provenance",
         "distributed",
         "workers",
         "datasets.raytrace",

@@ -99,7 +99,18 @@ def test_a_run_says_where_it_was_imported_from(tmp_path, command, folder, model)
         "imported_step": 250_000,
         "num_parameters": sum(p.numel() for p in model.parameters()),
     } | dict.fromkeys(
-        ["train_seconds", "device", "threads", "precision", "torch", "train_views", "width", "height", "data_sha256"]
+        [
+            "train_seconds",
+            "device",
+            "threads",
+            "precision",
+            "torch",
+            "train_views",
+            "width",
+            "height",
+            "data_sha256",
+            "starts",
+        ]
     )
     assert config["data"]["white_bkgd"] is False
     assert config["model"]["net_width"] == 16

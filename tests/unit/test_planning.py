@@ -14,7 +14,7 @@ from mipnerf.config import ModelConfig, parse_config
 from mipnerf.configfiles import merged, read_mapping, read_suite
 from mipnerf.errors import ConfigError
 from mipnerf.model import MipNerf
-from mipnerf.planning.costs import Speed, cost_of, disk_bytes, memory_bytes, num_parameters, tasks_of
+from mipnerf.planning.costs import Speed, cost_of, count_jobs, disk_bytes, memory_bytes, num_parameters, tasks_of
 from mipnerf.planning.report import format_plan, make_plan
 from mipnerf.planning.scheduling import Task, critical_path, simulate
 from mipnerf.planning.speed import benched_speed, measured_speed, said_speed
@@ -110,6 +110,11 @@ def test_costs_follow_the_configuration(suite):
     assert adopted.evaluations == pytest.approx([96 * 96 * rendering_flops(model) / 2e12] * 4)
     tasks = tasks_of(suite, [adopted, trained])
     assert [task.after for task in tasks] == [()] + 8 * [(0,)]
+    sharded = suite.model_copy(update={"eval_shards": 5})
+    parts = tasks_of(sharded, [adopted, trained])
+    assert [task.after for task in parts] == [()] + 5 * 8 * [(0,)]
+    assert sum(task.seconds for task in parts) == pytest.approx(sum(task.seconds for task in tasks))
+    assert count_jobs(sharded, runs) - count_jobs(suite, runs) == {"evaluate_shard": 40, "merge_shards": 8}
     weights = 4 * sum(p.numel() for p in MipNerf(model).parameters())
     disk = disk_bytes(suite, runs)
     assert (disk["models"], disk["checkpoints"]) == (2 * weights, 3 * 3 * weights)

@@ -96,7 +96,7 @@ def test_failed_and_unbegun_runs_are_listed_too(tmp_path, small_run, small_scene
     names = [f"toy/a/{scene}" for scene in ("later", "broken", "unscored", "box")]
     for scene in ("unscored", "box"):
         train(small_run, OPERATION, small_scene, tmp_path / "toy" / "a" / scene, threads=1)
-        write_log(tmp_path / "toy" / "a" / scene, "evaluate_1", ERROR)
+        write_log(tmp_path / "toy" / "a" / scene, "evaluate_1_2_of_3", ERROR)
     write_log(tmp_path / "toy" / "a" / "broken", "train", ERROR)
     # What was made in spite of an old error is no failure.
     (tmp_path / "toy" / "a" / "box" / "level_1").mkdir()
@@ -108,7 +108,7 @@ def test_failed_and_unbegun_runs_are_listed_too(tmp_path, small_run, small_scene
     text = format_statuses(statuses)
     assert "4 runs: 1 not begun, 2 failed, 1 done" in text
     assert "broken/logs/train.log:\n  DataError: no images" in text
-    assert "unscored/logs/evaluate_1.log:" in text
+    assert "unscored/logs/evaluate_1_2_of_3.log:" in text
     assert not is_finished(statuses)
     assert is_finished(read_statuses(tmp_path, names[3:], others=False))
     with training._only_one(tmp_path / "toy" / "a" / "unscored"):

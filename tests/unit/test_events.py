@@ -1,0 +1,85 @@
+"""TensorBoard sees the history, every step once, however often the training was stopped."""
+
+import signal
+import struct
+import sys
+
+import pytest
+
+from mipnerf import training
+from mipnerf.config import OperationConfig
+from mipnerf.errors import ConfigError, Interrupted
+from mipnerf.events import TAGS, check_events
+from mipnerf.history import read_rows
+from mipnerf.training import train
+
+event_pb2 = pytest.importorskip(
+    "tensorboardX.proto.event_pb2", reason="the extra `tensorboard` is not installed: pip install -e '.[tensorboard]'"
+)
+OPERATION = OperationConfig(device="cpu", print_every=3, tensorboard=True)
+
+
+def events_in(path):
+    """The events of a file: length, its sum, content, its sum."""
+    data, events = path.read_bytes(), []
+    while data:
+        (length,) = struct.unpack_from("<Q", data)
+        events.append(event_pb2.Event.FromString(data[12 : 12 + length]))
+        data = data[16 + length :]
+    return events
+
+
+def points(folder):
+    """{tag: [(step, value)]} of the only file in a folder, which begins with what makes a reader forget older ones."""
+    (path,) = folder.iterdir()
+    version, start, *events = events_in(path)
+    assert version.file_version == "brain.Event:2"
+    assert (start.session_log.status, start.step) == (event_pb2.SessionLog.START, 0)
+    found = {}
+    for event in events:
+        for value in event.summary.value:
+            found.setdefault(value.tag, []).append((event.step, value.simple_value))
+    assert [event.wall_time for event in events] == sorted(event.wall_time for event in events)
+    return found
+
+
+def assert_shows_history(folder):
+    rows = read_rows(folder / "history.csv")
+    found = points(folder / "tensorboard")
+    assert found.keys() == set(TAGS.values())
+    for name, tag in TAGS.items():
+        assert [step for step, _ in found[tag]] == [row.step for row in rows] == [3, 6, 9, 12]
+        assert [value for _, value in found[tag]] == pytest.approx([getattr(row, name) for row in rows])
+
+
+def test_the_history_is_shown_also_after_stops_and_a_new_beginning(tmp_path, monkeypatch, small_run, small_scene):
+    original = training.Trainer.take_step
+
+    def stop_at_7(self, *arguments):
+        if self.step == 7:
+            signal.raise_signal(signal.SIGTERM)
+        return original(self, *arguments)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(training.Trainer, "take_step", stop_at_7)
+        with pytest.raises(Interrupted):
+            train(small_run, OPERATION, small_scene, tmp_path, threads=1)
+    assert [step for step, _ in points(tmp_path / "tensorboard")["train/psnr"]] == [3, 6]
+    train(small_run, OPERATION, small_scene, tmp_path, threads=1)
+    assert_shows_history(tmp_path)
+    train(small_run, OPERATION, small_scene, tmp_path, fresh="word", threads=1)
+    assert_shows_history(tmp_path)
+
+
+def test_nothing_is_written_unless_it_is_asked_for(tmp_path, small_run, small_scene):
+    train(small_run, OPERATION.model_copy(update={"tensorboard": False}), small_scene, tmp_path, threads=1)
+    assert not (tmp_path / "tensorboard").exists()
+
+
+def test_without_the_package_a_training_is_refused_before_it_begins(tmp_path, monkeypatch, small_run, small_scene):
+    monkeypatch.setitem(sys.modules, "tensorboardX", None)
+    monkeypatch.setattr("mipnerf.events.find_spec", lambda name: None)
+    with pytest.raises(ConfigError, match=r"needs the package tensorboardX: pip install -e '\.\[tensorboard\]'"):
+        train(small_run, OPERATION, small_scene, tmp_path / "run", threads=1)
+    assert not (tmp_path / "run").exists()
+    check_events(OperationConfig())

@@ -1,4 +1,4 @@
-"""The views of one level as several jobs, whose results together are those of one."""
+"""The views of one level, or the frames of a video, as several jobs, whose results together are those of one."""
 
 import re
 import shutil
@@ -29,11 +29,16 @@ class Shard(NamedTuple):
 WHOLE = Shard()
 
 
+def shard_names(count: int) -> list[str]:
+    """The names of all parts, where there are `count`."""
+    return [Shard(i, count).name for i in range(count)]
+
+
 def parse_shard(text: str) -> Shard:
     """`2_of_3` as a shard; `ConfigError` for another form, and for a part that is not one of so many."""
     match = re.fullmatch(r"(\d{1,9})_of_(\d{1,9})", text)
     if match is None or not 1 <= int(match[1]) <= int(match[2]):
-        raise ConfigError(f"{text!r} is no part of the views; give 1_of_3, 2_of_3 or 3_of_3 for thirds")
+        raise ConfigError(f"{text!r} is no part of a whole; give 1_of_3, 2_of_3 or 3_of_3 for thirds")
     return Shard(int(match[1]) - 1, int(match[2]))
 
 

@@ -1,4 +1,4 @@
-"""What share of a work is a process's own: CPU threads, within what the machine has, and shards."""
+"""How many CPU threads a process may use: what was granted, within what the machine has."""
 
 import argparse
 import os
@@ -26,11 +26,3 @@ def parse_threads(text: str) -> int:
     if share < 1:
         raise argparse.ArgumentTypeError(f"{text!r} grants no thread; at least 1 is needed")
     return max(1, min(share, cpus, share * cpus // max(whole, cpus)))
-
-
-def parse_shard(text: str) -> tuple[int, int]:
-    """`I/N`: the part I, from 0 on, of N."""
-    index, _, count = text.partition("/")
-    if not (index.isdecimal() and count.isdecimal() and int(index) < int(count)):
-        raise argparse.ArgumentTypeError(f"{text!r} is not I/N with I from 0 to N - 1, such as 0/4")
-    return int(index), int(count)

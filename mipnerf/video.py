@@ -21,6 +21,7 @@ from mipnerf.errors import ConfigError, DataError
 from mipnerf.files import atomic_path, write_text
 from mipnerf.paths import CameraPath, camera_path
 from mipnerf.rendering import Rendering
+from mipnerf.shards import WHOLE, Shard
 from mipnerf.views import MAX_SIDE, Renderer, color_picture, depth_picture
 
 log = logging.getLogger(__name__)
@@ -34,10 +35,10 @@ def render_shard(
     path: str,
     num_frames: int,
     manifest: Path,
-    shard: tuple[int, int] = (0, 1),
+    shard: Shard = WHOLE,
     width: int | None = None,
 ) -> None:
-    """Render frames i, i + n, ... for the `shard` (i, n) of a path, those that are not there yet; write `manifest`.
+    """Render the frames of a path that are in `shard` and not there yet; write `manifest`.
 
     Args:
         model: the `model.pt` that `renderer` holds.
@@ -45,9 +46,6 @@ def render_shard(
         manifest: JSON; the frames go to `frames/FINGERPRINT/` beside it, as RGB and depth side by side.
         width: pixels of the RGB half; default: as the images of the scene.
     """
-    index, count = shard
-    if not 0 <= index < count:
-        raise ConfigError(f"shard {index} of {count} does not exist; they are 0 to {count - 1}")
     if num_frames < 1 or (width is not None and not 1 <= width <= MAX_SIDE):
         raise ConfigError(f"{num_frames} frames of width {width}: at least 1 frame, and a width from 1 to {MAX_SIDE}")
     run = renderer.trained.run
@@ -56,7 +54,7 @@ def render_shard(
     cameras = cameras_of(renderer, track, canvas)
     folder = manifest.parent / "frames" / fingerprint(model, track, canvas)
     folder.mkdir(parents=True, exist_ok=True)
-    frames = {i: folder / f"{i:05d}.png" for i in range(index, num_frames, count)}
+    frames = {i: folder / f"{i:05d}.png" for i in shard.of(num_frames)}
     missing = [i for i, file in frames.items() if not is_frame(file, canvas)]
     if len(missing) < len(frames):
         log.info("%d of %d frames are there already", len(frames) - len(missing), len(frames))

@@ -17,7 +17,7 @@ from mipnerf.errors import ConfigError
 from mipnerf.events import check_events
 from mipnerf.report.names import table_files
 from mipnerf.runs import network_of, resolve_runs, retyped, scene_folder
-from mipnerf.shards import Shard
+from mipnerf.shards import shard_names
 from mipnerf.status import is_imported
 from mipnerf.thirdparty import require_package
 
@@ -46,7 +46,8 @@ DATASETS = list(dict.fromkeys(run.dataset for run in RUNS.values()))
 MAX_LEVELS = max(dataset.levels for dataset in SUITE.datasets.values())
 
 LEVELS = [str(level) for level in range(MAX_LEVELS)]
-SHARDS = [Shard(i, SUITE.eval_shards).name for i in range(SUITE.eval_shards)]
+SHARDS = shard_names(SUITE.eval_shards)
+VIDEO_SHARDS = shard_names(SUITE.video.shards)
 IS_SHARDED = SUITE.eval_shards > 1
 
 # Passed as resources, which are not tracked: these change no result, so a new value must not rerun a job.
@@ -145,9 +146,8 @@ def frames_of(wildcards, variant=None):
         require_package("imageio_ffmpeg")
     except ConfigError as error:
         raise WorkflowError(str(error)) from None
-    shards = SUITE.video.shards
     folder = f"results/{run.name}/video_{wildcards.path}"
-    return [f"{folder}/shard_{shard}_of_{shards}.json" for shard in range(shards)]
+    return [f"{folder}/shard_{shard}.json" for shard in VIDEO_SHARDS]
 
 
 def scene_file(dataset, scene):

@@ -9,13 +9,12 @@ rule frames:
         model="results/{dataset}/{variant}/{scene}/model.pt",
         scene=evaluated_scene_of,
     output:
-        "results/{dataset}/{variant}/{scene}/video_{path}/shard_{shard}_of_{shards}.json",
+        "results/{dataset}/{variant}/{scene}/video_{path}/shard_{shard}.json",
     log:
-        "results/{dataset}/{variant}/{scene}/logs/frames_{path}_{shard}_of_{shards}.log",
+        "results/{dataset}/{variant}/{scene}/logs/frames_{path}_{shard}.log",
     wildcard_constraints:
         path="spherical|spiral|zoom",
-        shard=r"\d+",
-        shards=r"\d+",
+        shard=names(VIDEO_SHARDS),
     conda:
         "../config/envs/mipnerf.yaml"
     threads: 4
@@ -34,7 +33,7 @@ rule frames:
         "Rendering frames of the path {wildcards.path} of {wildcards.dataset}/{wildcards.variant}/{wildcards.scene}"
     shell:
         "exec {resources.launcher} python workflow_scripts/frames.py --model {input.model:q} --data {params.data:q} "
-        "--path {wildcards.path} --frames {params.frames} {params.width} --shard {wildcards.shard}/{wildcards.shards} "
+        "--path {wildcards.path} --frames {params.frames} {params.width} --shard {wildcards.shard} "
         "--output {output:q} --threads {threads}/{resources.total_cores} --log {log:q} --set {resources.operation}"
 
 

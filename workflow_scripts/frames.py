@@ -5,7 +5,8 @@ from pathlib import Path
 
 from mipnerf.console import run, setup_logging
 from mipnerf.runs import operation_from_settings
-from mipnerf.threads import parse_shard, parse_threads
+from mipnerf.shards import parse_shard
+from mipnerf.threads import parse_threads
 
 
 def main() -> None:
@@ -15,20 +16,20 @@ def main() -> None:
     parser.add_argument("--path", required=True, metavar="NAME", help="spherical, spiral or zoom")
     parser.add_argument("--frames", type=int, default=120, metavar="N", help="of the whole path (default 120)")
     parser.add_argument("--width", type=int, metavar="PIXELS", help="of the colours (default: as the images)")
-    parser.add_argument("--shard", type=parse_shard, default="0/1", metavar="I/N", help="every N-th frame from I on")
+    parser.add_argument("--shard", default="1_of_1", metavar="I_of_N", help="only this part of the frames: 2_of_3")
     parser.add_argument("--output", type=Path, required=True, help="manifest to write; the frames are beside it")
     parser.add_argument("--set", nargs="*", default=[], metavar="KEY=VALUE", help="operation.device=cpu ...")
     parser.add_argument("--threads", type=parse_threads, default="1024", help="CPU threads: N, or N/M of M cores")
     parser.add_argument("--log", type=Path, help="write the log here as well")
     args = parser.parse_args()
     setup_logging(args.log)
-    operation = operation_from_settings(args.set)
+    operation, shard = operation_from_settings(args.set), parse_shard(args.shard)
 
     from mipnerf.video import render_shard
     from mipnerf.views import Renderer
 
     renderer = Renderer.open(args.model, operation, args.threads)
-    render_shard(args.model, args.data, renderer, args.path, args.frames, args.output, args.shard, args.width)
+    render_shard(args.model, args.data, renderer, args.path, args.frames, args.output, shard, args.width)
 
 
 if __name__ == "__main__":

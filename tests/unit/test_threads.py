@@ -32,11 +32,3 @@ def test_jobs_that_fill_the_imagined_cores_fill_the_real_ones_once(monkeypatch):
 def test_other_text_is_refused(text):
     with pytest.raises(argparse.ArgumentTypeError):
         threads.parse_threads(text)
-
-
-def test_a_shard_is_one_part_of_several():
-    assert threads.parse_shard("0/1") == (0, 1)
-    assert threads.parse_shard("3/4") == (3, 4)
-    for text in ("", "1", "4/4", "-1/4", "1/0", "a/b", "1/"):
-        with pytest.raises(argparse.ArgumentTypeError, match="from 0 to N - 1"):
-            threads.parse_shard(text)

@@ -32,7 +32,7 @@ def run(main: Callable[[], None]) -> None:
     """Call `main` and exit: 0, or 1 and one message for what a user can mend, or 128 + the signal that stopped it.
 
     That is a `MipNerfError`, or a refusal of the operating system (disk full, no permission), whose traceback is shown
-    only with MIPNERF_TRACEBACK=1. All other errors are bugs and show theirs.
+    only with MIPNERF_TRACEBACK=1. All other errors are bugs and show theirs, in the log as well.
     """
     # As an exception, it lets half-written files be removed.
     signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
@@ -48,3 +48,6 @@ def run(main: Callable[[], None]) -> None:
             log.exception("traceback asked for by %s:", TRACEBACK_VARIABLE)
         log.error("%s: %s", type(error).__name__, error)
         sys.exit(128 + error.signal_number if isinstance(error, Interrupted) else 1)
+    except Exception:
+        log.exception("not expected, and worth a report:")
+        sys.exit(1)

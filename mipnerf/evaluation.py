@@ -85,6 +85,7 @@ def evaluate_level(
     if scene.num_views == 0:
         raise DataError(f"the dataset has no view of level {level}; its levels are 0 to {run.levels - 1}")
     scene = scene.select(np.array(shard.of(scene.num_views), dtype=np.int64))
+    log.info("%s level %d: rendering %d views", run.name, level, scene.num_views)
     # Rays along each side of a pixel.
     grid = 2**level if supersample else 1
     cameras = Cameras.from_scene(scene, device, run.data).supersampled(grid)

@@ -20,9 +20,11 @@ _Loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 HEADERS = ["run", "state", "step", "PSNR", "rays/s", "ETA", "last line ago", "host"]
 FINISHED = ("done", "imported", "adopted")
 LOG_BYTES, LOG_LINES, SHOWN_FAILURES = 16 << 10, 5, 10
-# What `mipnerf.console` writes last, and what a training writes once it goes on after that.
-_ERROR = re.compile(r"(?P<kind>[A-Z]\w*(?:Error|Exception)|TrainingDiverged|Interrupted): ")
-_PROGRESS = re.compile(r"step +[\d,]+(/| of )")
+# What `mipnerf.console` writes last, and what a training or evaluation writes once it goes on after that.
+_ERROR = re.compile(
+    r"(?:[a-z_]\w*\.)*(?P<kind>[A-Z]\w*(?:Error|Exception)|TrainingDiverged|PeerLost|Interrupted)(?:: |$)"
+)
+_PROGRESS = re.compile(r"step +[\d,]+(/| of )|: rendering [\d,]+ views$")
 
 
 class Failure(NamedTuple):

@@ -41,6 +41,12 @@ except ConfigError as error:
     raise WorkflowError(str(error)) from None
 validate(config, "../config/schemas/config.schema.json")
 
+# The folders of all runs, and of those of each dataset and scene; with thousands of runs, no job may look through all.
+FOLDERS = {}
+for run in RUNS.values():
+    for selected in ((None, None), (run.dataset, None), (run.dataset, run.scene)):
+        FOLDERS.setdefault(selected, []).append(f"results/{run.name}")
+
 DATA = SUITE.data_root
 DATASETS = list(dict.fromkeys(run.dataset for run in RUNS.values()))
 MAX_LEVELS = max(dataset.levels for dataset in SUITE.datasets.values())
@@ -72,8 +78,11 @@ VARIANTS = list(dict.fromkeys([*SUITE.variants, *(run.variant for run in RUNS.va
 ADOPTED = [name for name in VARIANTS if network_of(SUITE, name)]
 TRAINED = [name for name in VARIANTS if name not in ADOPTED]
 
-# Made by none of the rules: nothing could bring these runs back.
-IMPORTED = [name for name in RUNS if is_imported(Path("results", name))]
+# Made by none of the rules: nothing could bring these runs back. A job on another machine makes what it was told to, and
+# need not read a file of every run for that.
+IMPORTED = [
+    name for name in RUNS if workflow.is_main_process and is_imported(Path("results", name))
+]
 
 # What is here need not be had again from the network, whatever the list of places has become.
 DOWNLOADED = [
@@ -178,11 +187,7 @@ def adopted_run(wildcards):
 
 def runs_of(dataset=None, scene=None):
     """The folders of the runs of a dataset and scene, or of all."""
-    folders = [
-        f"results/{name}"
-        for name, run in RUNS.items()
-        if dataset in (None, run.dataset) and scene in (None, run.scene)
-    ]
+    folders = FOLDERS.get((dataset, scene), [])
     if not folders:
         asked = "/".join(filter(None, [dataset, scene]))
         raise WorkflowError(f"no run of this configuration is of {asked}; add one to `runs`")

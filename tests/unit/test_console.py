@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from mipnerf.status import error_at_end
+
 PROGRAM = """
 import sys, time
 from pathlib import Path
@@ -59,7 +61,12 @@ def test_what_a_user_can_mend_is_one_message(tmp_path, kind, code, message):
 def test_a_traceback_can_be_asked_for_and_a_bug_shows_its_own(tmp_path):
     environment = os.environ | {"MIPNERF_TRACEBACK": "1"}
     assert "Traceback" in start("data", tmp_path / "log", env=environment).communicate()[1]
-    assert "KeyError: 'a bug'" in start("bug", tmp_path / "log").communicate()[1]
+    process = start("bug", tmp_path / "bug")
+    shown = process.communicate()[1]
+    assert process.returncode == 1
+    assert shown.count("KeyError: 'a bug'") == shown.count("Traceback") == 1
+    assert (tmp_path / "bug").read_text() == shown
+    assert error_at_end(tmp_path / "bug") == ["KeyError: 'a bug'"]
 
 
 def test_a_log_is_continued_never_emptied(tmp_path):

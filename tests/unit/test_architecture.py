@@ -52,7 +52,7 @@ LAYERS = [
     ["report.verdict"],
     ["report.scenes"],
     ["report.paper"],
-    ["report.tables", "report.plots", "report.strips"],
+    ["report.figures", "report.tables", "report.plots", "report.strips"],
     ["report.output"],
     ["report.scaling", "inspection.cameras"],
     ["inspection.images"],

@@ -23,6 +23,7 @@ include: "rules/data.smk"
 include: "rules/train.smk"
 include: "rules/evaluate.smk"
 include: "rules/report.smk"
+include: "rules/figures.smk"
 include: "rules/bench.smk"
 
 
@@ -38,6 +39,10 @@ localrules:
     aggregate,
     plot,
     strip,
+    figures,
+    pyramid,
+    depth,
+    cameras,
 
 
 onstart:

@@ -230,7 +230,7 @@ def test_details_are_of_scenes_that_there_are():
     crop = {"view": 2, "x": 24, "y": 32, "size": 64}
     suite = parse_config(suite_values(crops={"blender/lego": crop}))
     assert resolve_runs(suite).keys() == resolve_runs(parse_config(suite_values())).keys()
-    with pytest.raises(ConfigError, match="crops: 'blender/leg' is unknown.*did you mean 'blender/lego'"):
+    with pytest.raises(ConfigError, match=r"crops: 'blender/leg' is unknown.*did you mean 'blender/lego'"):
         resolve_runs(parse_config(suite_values(crops={"blender/leg": crop})))
     for wrong in (crop | {"size": 0}, crop | {"hight": 3}, crop | {"x": 1.5}):
         with pytest.raises(ConfigError, match=r"crops\.blender/lego"):

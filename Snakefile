@@ -24,6 +24,7 @@ include: "rules/train.smk"
 include: "rules/evaluate.smk"
 include: "rules/video.smk"
 include: "rules/report.smk"
+include: "rules/figures.smk"
 include: "rules/bench.smk"
 
 
@@ -42,6 +43,10 @@ localrules:
     aggregate,
     plot,
     strip,
+    figures,
+    pyramid,
+    depth,
+    cameras,
 
 
 onstart:

@@ -31,3 +31,12 @@ class VideoConfig(Section):
         None, description="pixels of the width of a frame's colours; null: as the images of the scene"
     )
     shards: Annotated[int, Field(ge=1, le=1000)] = Field(1, description="jobs that share the frames of a video")
+
+
+class CropConfig(Section):
+    """A square of a test view, in pixels of full resolution."""
+
+    view: Annotated[int, Field(ge=0)] = Field(description="index of the view in the test split")
+    x: Annotated[int, Field(ge=0)] = Field(description="left edge")
+    y: Annotated[int, Field(ge=0)] = Field(description="upper edge")
+    size: Annotated[int, Field(ge=1)] = Field(description="pixels along a side")

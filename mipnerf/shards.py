@@ -43,22 +43,22 @@ def parse_shard(text: str) -> Shard:
 
 
 def merge_shards(folders: Sequence[Path], output: Path) -> int:
-    """Put `metrics.csv` and `renderings/` of all shards, in their order, into `output`; returns the number of views.
+    """Put `metrics.csv` and `renderings/` of all shards, in their order, into `output`; returns the number of images.
 
     Raises `DataError` where a shard is missing or cut off, or two have the same view.
     """
     tables = [_read(folder / "metrics.csv") for folder in folders]
     if len({header for header, _ in tables}) != 1:
         raise DataError(f"the shards in {folders[0].parent} have different columns; remove them to evaluate again")
-    num_views = 0
+    num_images = 0
     with atomic_folder(output / "renderings") as images:
         for picture in (path for folder in folders for path in sorted((folder / "renderings").glob("*.png"))):
             if (images / picture.name).exists():
                 raise DataError(f"{picture} is in two shards of {output}; remove both to evaluate again")
             shutil.copyfile(picture, images / picture.name)
-            num_views += 1
+            num_images += 1
     write_text(output / "metrics.csv", tables[0][0] + "".join(rows for _, rows in tables))
-    return num_views
+    return num_images
 
 
 def _read(path: Path) -> tuple[str, str]:

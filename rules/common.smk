@@ -15,6 +15,7 @@ from mipnerf.config import parse_config
 from mipnerf.datasets.sources import is_verified, local_source, source_urls
 from mipnerf.errors import ConfigError
 from mipnerf.events import check_events
+from mipnerf.report.figures import FIGURES, IN_TABLE, SCENE_FIGURES, dataset_kinds
 from mipnerf.report.names import table_files
 from mipnerf.runs import network_of, resolve_runs, retyped, scene_folder
 from mipnerf.shards import shard_names
@@ -259,7 +260,7 @@ def asked_runs():
     Snakemake knows its targets only after it has read this file, and takes a table that is there for a finished one if
     an archive is missing.
     """
-    words = ("all", "data", "models", "metrics")
+    words = ("all", "data", "models", "metrics", "figures")
     targets = [word for word in sys.argv[1:] if word.startswith("results/") or word in words]
     asked = {
         target: name for target in targets for name in RUNS if target.startswith(f"results/{name}/")
@@ -328,15 +329,23 @@ def shards_of(name):
     return [f"{folder}/{shard}/{name}" for shard in SHARDS]
 
 
-def figures():
-    """Every picture that goes with the tables."""
-    plots = [
-        f"results/plots/{dataset}_{kind}.png"
-        for dataset in DATASETS
-        for kind in ("levels", "history")
-    ]
+def figures(kinds=tuple(FIGURES)):
+    """Every picture, or those of some kinds: of the datasets, then of the scenes."""
+    pictures = []
+    for dataset in DATASETS:
+        runs = [(run.variant, run.scene) for run in RUNS.values() if run.dataset == dataset]
+        drawn = dataset_kinds(dataset, SUITE.datasets[dataset].levels, runs)
+        pictures += [f"{dataset}_{kind}" for kind in drawn if kind in kinds]
     scenes = dict.fromkeys((run.dataset, run.scene) for run in RUNS.values())
-    return plots + [f"results/plots/{dataset}_{scene}_strip.png" for dataset, scene in scenes]
+    for dataset, scene in scenes:
+        pictures += [f"{dataset}_{scene}_{kind}" for kind in SCENE_FIGURES if kind in kinds]
+    return [f"results/plots/{name}.png" for name in pictures]
+
+
+def crop_of(wildcards):
+    """The arguments that say what is shown in detail, or nothing where that is to be found."""
+    crop = SUITE.crops.get(f"{wildcards.dataset}/{wildcards.scene}")
+    return ["--crop", crop.view, crop.x, crop.y, crop.size] if crop else []
 
 
 # A job on another machine needs no more than its own inputs.

@@ -15,8 +15,8 @@ def main() -> None:
     parser.add_argument("--log", type=Path, metavar="FILE", help="also log to this file")
     args = parser.parse_args()
     setup_logging(args.log)
-    num_views = merge_shards(args.shards, args.output)
-    logging.info("%s: %d views of %d shards", args.output, num_views, len(args.shards))
+    num_images = merge_shards(args.shards, args.output)
+    logging.info("%s: %d images of %d shards", args.output, num_images, len(args.shards))
 
 
 if __name__ == "__main__":

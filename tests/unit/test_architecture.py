@@ -57,7 +57,8 @@ LAYERS = [
     ["report.verdict"],
     ["report.scenes"],
     ["report.paper"],
-    ["report.tables", "report.plots", "report.strips"],
+    ["report.figures", "report.tables", "report.plots", "report.strips"],
+    ["report.comparisons", "report.pyramid", "report.depths"],
     ["report.output"],
     ["report.scaling", "inspection.cameras"],
     ["inspection.images"],
@@ -69,6 +70,7 @@ LAYERS = [
 ]
 RANK = {name: rank for rank, names in enumerate(LAYERS) for name in names}
 TORCH_FREE = [
+    "crops",
     "config",
     "runs",
     "validation",

@@ -55,7 +55,7 @@ def test_any_number_of_shards_gives_the_same_files(tmp_path, run_with, small_sce
         assert [row["view"] for row in csv.DictReader(scores(whole))] == ["0", "0", "1", "1", "2", "2"]
         for count in (2, 3, 5):
             folders = [evaluate(tmp_path / f"{i}_{count}", Shard(i, count), supersample) for i in range(count)]
-            assert merge_shards(folders, tmp_path / "merged") == 3
+            assert merge_shards(folders, tmp_path / "merged") == 9  # colours, depth and opacity of three views
             assert scores(tmp_path / "merged") == scores(whole)
             assert pictures(tmp_path / "merged") == pictures(whole)
             assert len((tmp_path / "merged" / "metrics.csv").read_text().splitlines()) == 1 + 3 * 3

@@ -84,7 +84,7 @@ def finished_project(tmp_path_factory) -> Project:
     with FileLock(f"{shared}.lock"):
         if not shared.exists():
             first = Project(tmp_path_factory.mktemp("first") / "project")
-            first.toy()
+            first.toy("--", "all", "figures")
             shutil.copytree(first.folder, shared)
     return Project(tmp_path_factory.mktemp("own") / "project", shared)
 

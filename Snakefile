@@ -23,6 +23,7 @@ include: "rules/data.smk"
 include: "rules/train.smk"
 include: "rules/evaluate.smk"
 include: "rules/report.smk"
+include: "rules/page.smk"
 include: "rules/bench.smk"
 
 
@@ -37,6 +38,7 @@ localrules:
     collect_metrics,
     aggregate,
     plot,
+    report_page,
     strip,
 
 

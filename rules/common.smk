@@ -271,6 +271,21 @@ def renderings_of(wildcards):
     return [f"{folder}/level_{level}/renderings" for folder in folders for level in levels]
 
 
+def all_renderings():
+    """The folders of all renderings of all runs."""
+    return [
+        f"results/{name}/level_{level}/renderings"
+        for name, run in RUNS.items()
+        for level in range(run.levels)
+    ]
+
+
+def data_of_scenes():
+    """The folder that every scene is read from, as DATASET/SCENE=FOLDER."""
+    scenes = dict.fromkeys((run.dataset, run.scene) for run in RUNS.values())
+    return [f"{dataset}/{scene}={scene_folder(SUITE, dataset, scene)}" for dataset, scene in scenes]
+
+
 def levels_of(wildcards):
     """The metrics of all levels of a run."""
     folder = f"results/{wildcards.dataset}/{wildcards.variant}/{wildcards.scene}"

@@ -121,7 +121,9 @@ function setUpZoom() {
   let scale = 1, x = 0, y = 0, least = 1;
 
   function draw() {
-    image.style.transform = `translate(${x}px, ${y}px) scale(${scale})`;
+    // A new width, not a scaling, has the browser draw an SVG anew.
+    image.style.width = `${image.naturalWidth * scale}px`;
+    image.style.transform = `translate(${x}px, ${y}px)`;
     dialog.dataset.scale = (scale / least).toFixed(2);
   }
 

@@ -10,7 +10,7 @@ from datetime import datetime
 from pathlib import Path
 
 from mipnerf import __version__
-from mipnerf.config import json_schema
+from mipnerf.schema import json_schema
 from mipnerf.threads import parse_threads
 
 
@@ -137,6 +137,22 @@ def inspect(args: argparse.Namespace) -> None:
     print(json.dumps(result, indent=2) if args.json else format_inspection(result))
 
 
+def tables(args: argparse.Namespace) -> None:
+    """Write the tables of the runs that have metrics, and print what they say beside the published numbers."""
+    from mipnerf.configfiles import read_suite
+    from mipnerf.report.output import write_tables
+    from mipnerf.report.progress import gather
+    from mipnerf.report.reference import load_reference
+    from mipnerf.runs import resolve_runs
+
+    runs, progress = gather(Path("results"), resolve_runs(read_suite(Path(), args.configfile)))
+    verdict = write_tables(args.output, runs, load_reference(Path("config/reference")), progress)
+    print(
+        f"{len(runs):,} of {len(runs) + len(progress):,} runs have metrics; wrote {args.output / 'table.md'} and more"
+    )
+    print(verdict.replace("**", ""))
+
+
 def main() -> None:
     """Parse the command line and call its command."""
     parser = argparse.ArgumentParser(prog="python -m mipnerf", description=__doc__)
@@ -161,6 +177,14 @@ def main() -> None:
         help="on top of config/, as for snakemake; then no other runs are shown",
     )
     command.set_defaults(call=status)
+    command = commands.add_parser("tables", help="all tables of the runs that are there, while others still train")
+    command.add_argument(
+        "--output", type=Path, default=Path("results/partial"), metavar="FOLDER", help="default: results/partial"
+    )
+    command.add_argument(
+        "--configfile", type=Path, nargs="+", default=[], metavar="FILE", help="on top of config/, as for snakemake"
+    )
+    command.set_defaults(call=tables)
     command = commands.add_parser("schema", help="the JSON schema of the configuration files")
     command.set_defaults(call=schema)
     command = commands.add_parser(

@@ -24,10 +24,12 @@ from pydantic import (
 
 from mipnerf.validation import lookup, validated
 
+SEED_SUFFIX = re.compile(r"_seed\d+$")  # of a variant's name, for all seeds of a run but the first
 Name = Annotated[str, Field(pattern=r"^[a-z0-9_]+$")]
 Activation = Literal["softplus", "relu", "sigmoid"]
 Positive = Annotated[int, Field(ge=1)]
 Fraction = Annotated[float, Field(ge=0)]
+Seed = Annotated[int, Field(ge=0, lt=2**63)]
 Verify = Literal["strict", "warn", "off"]
 
 
@@ -114,7 +116,7 @@ class TrainConfig(Section):
     precision: Literal["auto", "float32", "bfloat16"] = Field(
         "auto", description="of the network's matrix products; auto takes bfloat16 where the hardware computes in it"
     )
-    seed: Annotated[int, Field(ge=0, lt=2**63)] = Field(0, description="of initial weights, batches and jitter")
+    seed: Seed = Field(0, description="of initial weights, batches and jitter")
 
 
 class DataConfig(Section):
@@ -257,6 +259,16 @@ class RunsConfig(Overrides):
     dataset: Name
     variants: Annotated[list[Name], Field(min_length=1)]
     scenes: Annotated[list[Name], Field(min_length=1)] | Literal["all"] = "all"
+    seeds: Annotated[list[Seed], Field(min_length=1)] | None = Field(
+        None, description="train with each, which wins over train.seed; all but the first add _seedN to the variant"
+    )
+
+    @field_validator("seeds")
+    @classmethod
+    def _seeds_differ(cls, seeds: list[int] | None) -> list[int] | None:
+        if seeds and len(set(seeds)) < len(seeds):
+            raise ValueError(f"{seeds} names a seed twice; a run with the same seed is the same run")
+        return seeds
 
 
 class SuiteConfig(Overrides):
@@ -383,17 +395,3 @@ class RunConfig(Section):
 def parse_config(values: Mapping[str, Any]) -> SuiteConfig:
     """`values`, as YAML gave them, checked; raises ConfigError that names key, value and what is allowed."""
     return validated(SuiteConfig, values)
-
-
-def json_schema() -> dict[str, Any]:
-    """The schema of the YAML files, for editors and for Snakemake's validation."""
-    dialect = {"$schema": "https://json-schema.org/draft/2020-12/schema"}
-    return dialect | _without_defaults(SuiteConfig.model_json_schema())
-
-
-def _without_defaults(node: Any) -> Any:
-    """`node` without schema defaults: Snakemake would write them into the configuration."""
-    if isinstance(node, dict):
-        is_schema = "type" in node or "$ref" in node or "anyOf" in node or "allOf" in node
-        return {key: _without_defaults(value) for key, value in node.items() if not (is_schema and key == "default")}
-    return [_without_defaults(item) for item in node] if isinstance(node, list) else node

@@ -1,11 +1,20 @@
 """From the configuration to the runs that it asks for, and from the arguments of a job back to its run."""
 
+import itertools
 import json
 import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from mipnerf.config import OperationConfig, Overrides, RunConfig, SuiteConfig, TrainConfig
+from mipnerf.config import (
+    SEED_SUFFIX,
+    OperationConfig,
+    Overrides,
+    RunConfig,
+    SuiteConfig,
+    TrainConfig,
+    TrainOverrides,
+)
 from mipnerf.errors import ConfigError
 from mipnerf.validation import lookup, validated
 
@@ -18,14 +27,19 @@ CAPTURE_LAYOUTS = ("transforms", "colmap")
 def resolve_runs(suite: SuiteConfig) -> dict[str, RunConfig]:
     """Every run that the configuration asks for, by its name, in its order."""
     resolved: dict[str, RunConfig] = {}
+    for name in suite.variants:
+        if split_seed(name)[1]:
+            raise ConfigError(f"variants.{name} ends like a further seed of a variant; call it otherwise")
     for i, runs in enumerate(suite.runs):
         dataset = lookup(suite.datasets, runs.dataset, f"runs[{i}].dataset")
         scenes = dataset.scenes if runs.scenes == "all" else runs.scenes
         for scene in scenes:
             lookup(dict.fromkeys(dataset.scenes), scene, f"runs[{i}].scenes")
-            for variant in runs.variants:
+            seeds = runs.seeds or [None]
+            for variant, seed in itertools.product(runs.variants, seeds):
                 layers = [dataset, runs, suite, *_variant_layers(suite, variant, f"runs[{i}].variants")]
-                run = scaled(_resolve_run(suite, runs.dataset, variant, scene, layers), suite.scale)
+                name = variant if seed == seeds[0] else f"{variant}_seed{seed}"
+                run = scaled(_resolve_run(suite, runs.dataset, name, scene, layers, seed), suite.scale)
                 if run.name in resolved and resolved[run.name] != run:
                     raise ConfigError(
                         f"runs[{i}] asks for {run.name} with other values than an earlier entry; "
@@ -33,8 +47,21 @@ def resolve_runs(suite: SuiteConfig) -> dict[str, RunConfig]:
                     )
                 resolved[run.name] = run
     for run in resolved.values():
-        _check_network(resolved, run, suite.variants[run.variant].model_of)
+        _check_network(resolved, run, network_of(suite, run.variant))
     return resolved
+
+
+def network_of(suite: SuiteConfig, variant: str) -> str | None:
+    """The variant, of the same seed, whose networks `variant` evaluates; nothing where it trains its own."""
+    method, suffix = split_seed(variant)
+    model_of = suite.variants[method].model_of
+    return model_of and model_of + suffix
+
+
+def split_seed(variant: str) -> tuple[str, str]:
+    """The configured variant, and what a further seed adds to its name: `_seed1`, or nothing."""
+    method = SEED_SUFFIX.sub("", variant)
+    return method, variant[len(method) :]
 
 
 def _check_network(resolved: Mapping[str, RunConfig], run: RunConfig, model_of: str | None) -> None:
@@ -54,10 +81,12 @@ def _check_network(resolved: Mapping[str, RunConfig], run: RunConfig, model_of: 
 
 def named_run(suite: SuiteConfig, dataset: str, variant: str, scene: str) -> RunConfig | None:
     """What dataset and variant alone say of a run, or nothing where they are not both configured."""
-    if dataset not in suite.datasets or variant not in suite.variants:
+    method, suffix = split_seed(variant)
+    if dataset not in suite.datasets or method not in suite.variants:
         return None
-    layers = [suite.datasets[dataset], *_variant_layers(suite, variant, f"variants.{variant}")]
-    return _resolve_run(suite, dataset, variant, scene, layers)
+    layers = [suite.datasets[dataset], *_variant_layers(suite, method, f"variants.{method}")]
+    seed = int(suffix.removeprefix("_seed")) if suffix else None
+    return _resolve_run(suite, dataset, variant, scene, layers, seed)
 
 
 def run_of_scene(suite: SuiteConfig, dataset: str, scene: str) -> RunConfig:
@@ -91,9 +120,16 @@ def _variant_layers(suite: SuiteConfig, name: str, where: str) -> list[Overrides
 
 
 def _resolve_run(
-    suite: SuiteConfig, dataset: str, variant: str, scene: str, overrides: Sequence[Overrides]
+    suite: SuiteConfig,
+    dataset: str,
+    variant: str,
+    scene: str,
+    overrides: Sequence[Overrides],
+    seed: int | None = None,
 ) -> RunConfig:
     kind = suite.datasets[dataset]
+    if seed is not None:
+        overrides = [*overrides, Overrides(train=TrainOverrides(seed=seed))]
     values: dict[str, Any] = {"dataset": dataset, "variant": variant, "scene": scene, "levels": kind.levels}
     for section in ("model", "train", "data"):
         values[section] = {}

@@ -13,7 +13,8 @@ from snakemake.utils import update_config, validate
 from mipnerf.config import parse_config
 from mipnerf.datasets.sources import is_verified, local_source, source_urls
 from mipnerf.errors import ConfigError
-from mipnerf.runs import resolve_runs, retyped, scene_folder
+from mipnerf.report.names import table_files
+from mipnerf.runs import network_of, resolve_runs, retyped, scene_folder
 from mipnerf.status import is_imported
 
 # Rules say `python`; it is the one that runs Snakemake, also where its environment is not activated. The library is the
@@ -56,8 +57,10 @@ REFERENCE = [
 # Whether the weights for LPIPS were to be had, and where they are.
 LPIPS = [f"{DATA}/weights/lpips.json"] if SUITE.lpips else []
 
-ADOPTED = [name for name, variant in SUITE.variants.items() if variant.model_of]
-TRAINED = [name for name in SUITE.variants if name not in ADOPTED]
+# With a name for every further seed.
+VARIANTS = list(dict.fromkeys([*SUITE.variants, *(run.variant for run in RUNS.values())]))
+ADOPTED = [name for name in VARIANTS if network_of(SUITE, name)]
+TRAINED = [name for name in VARIANTS if name not in ADOPTED]
 
 # Made by none of the rules: nothing could bring these runs back.
 IMPORTED = [name for name in RUNS if is_imported(Path("results", name))]
@@ -79,7 +82,7 @@ def names(known, unless=()):
 
 wildcard_constraints:
     dataset=names(SUITE.datasets),
-    variant="|".join(SUITE.variants),
+    variant="|".join(VARIANTS),
     scene="|".join(
         sorted({scene for dataset in SUITE.datasets.values() for scene in dataset.scenes})
     ),
@@ -138,7 +141,7 @@ def evaluated_scene_of(wildcards):
 
 def adopted_run(wildcards):
     """The folder of the run whose network is evaluated."""
-    return f"results/{wildcards.dataset}/{SUITE.variants[wildcards.variant].model_of}/{wildcards.scene}"
+    return f"results/{wildcards.dataset}/{network_of(SUITE, wildcards.variant)}/{wildcards.scene}"
 
 
 def runs_of(dataset=None, scene=None):
@@ -290,6 +293,11 @@ def levels_of(wildcards):
     """The metrics of all levels of a run."""
     folder = f"results/{wildcards.dataset}/{wildcards.variant}/{wildcards.scene}"
     return [f"{folder}/level_{level}/metrics.csv" for level in range(run_of(wildcards).levels)]
+
+
+def other_tables():
+    """Every file of the tables but results/table.md."""
+    return [f"results/{name}" for name in table_files(DATASETS) if name != "table.md"]
 
 
 def figures():

@@ -9,8 +9,8 @@ rule aggregate:
         figures=figures(),
         lpips=LPIPS,
     output:
-        markdown="results/table.md",
-        csv="results/table.csv",
+        table="results/table.md",
+        others=other_tables(),
     log:
         "results/logs/aggregate.log",
     conda:
@@ -19,12 +19,12 @@ rule aggregate:
         runs=runs_of(),
         reference=lambda wildcards, input: Path(input.reference[0]).parent,
         lpips=lpips_argument(),
+        folder=subpath(output.table, parent=True),
     message:
         "Making the tables"
     shell:
         "exec python workflow_scripts/aggregate.py --runs {params.runs:q} --reference {params.reference:q} "
-        "--figures {input.figures:q} --markdown {output.markdown:q} --csv {output.csv:q} "
-        "{params.lpips:q} --log {log:q}"
+        "--figures {input.figures:q} --output {params.folder:q} {params.lpips:q} --log {log:q}"
 
 
 rule plot:

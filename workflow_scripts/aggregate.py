@@ -1,4 +1,4 @@
-"""Write the result table of several runs as Markdown and as tidy CSV."""
+"""Write all tables of several runs, in all formats, and what is to be said of them beside the published numbers."""
 
 import argparse
 import logging
@@ -6,9 +6,9 @@ import os
 from pathlib import Path
 
 from mipnerf.console import run, setup_logging
-from mipnerf.files import write_text
-from mipnerf.report.frame import lpips_reason
-from mipnerf.report.tables import build_tables
+from mipnerf.report.frame import lpips_reason, read_runs
+from mipnerf.report.output import write_tables
+from mipnerf.report.reference import load_reference
 
 
 def main() -> None:
@@ -23,17 +23,18 @@ def main() -> None:
     parser.add_argument(
         "--lpips", type=Path, metavar="FILE", help="JSON of weights.py, which says why LPIPS is missing"
     )
-    parser.add_argument("--markdown", type=Path, required=True, metavar="FILE", help="table to write")
-    parser.add_argument("--csv", type=Path, required=True, metavar="FILE", help="the same numbers, tidy and unrounded")
+    parser.add_argument(
+        "--output", type=Path, required=True, metavar="FOLDER", help="for table.*, tables/* and verdict.*"
+    )
     parser.add_argument("--log", type=Path, metavar="FILE", help="also log to this file")
     args = parser.parse_args()
     setup_logging(args.log)
-    links = [Path(os.path.relpath(figure, args.markdown.parent)).as_posix() for figure in args.figures]
+    links = [Path(os.path.relpath(figure, args.output)).as_posix() for figure in args.figures]
     reason = lpips_reason(args.lpips) if args.lpips else None
-    markdown, tidy = build_tables(args.runs, args.reference, links, reason)
-    write_text(args.csv, tidy.to_csv(index=False, lineterminator="\n"))
-    write_text(args.markdown, markdown)
-    logging.info("wrote %s and %s from %d runs", args.markdown, args.csv, len(args.runs))
+    runs, reference = read_runs(args.runs), load_reference(args.reference)
+    verdict = write_tables(args.output, runs, reference, figures=links, lpips_reason=reason)
+    logging.info("wrote %s and more from %d runs", args.output / "table.md", len(runs))
+    logging.info("%s", verdict.replace("**", ""))
 
 
 if __name__ == "__main__":

@@ -6,7 +6,7 @@ from typing import NamedTuple
 from mipnerf.bench.speed import make_trainer, time_training
 from mipnerf.config import OperationConfig, RunConfig, SuiteConfig
 from mipnerf.devices import resolve_device, resolve_precision
-from mipnerf.runs import resolve_runs
+from mipnerf.runs import network_of, resolve_runs
 
 log = logging.getLogger(__name__)
 # On a CPU a large batch is computed in parts anyway; as many of them do to know its speed.
@@ -30,7 +30,7 @@ def estimate_runs(suite: SuiteConfig, operation: OperationConfig, threads: int, 
     speeds: dict[tuple[str, int, str], float] = {}
     estimates = []
     for run in resolve_runs(suite).values():
-        if suite.variants[run.variant].model_of:
+        if network_of(suite, run.variant):
             continue
         precision = str(resolve_precision(run.train.precision, device)).removeprefix("torch.")
         train = run.train

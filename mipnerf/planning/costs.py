@@ -11,6 +11,7 @@ from mipnerf.config import ModelConfig, RunConfig, SuiteConfig
 from mipnerf.datasets.sources import local_source
 from mipnerf.model import MipNerf
 from mipnerf.planning.scheduling import Task
+from mipnerf.runs import network_of
 
 BYTES_PER_PIXEL = 1.0  # of a PNG: 0.4 where much is background, 1.6 of a photograph
 STATES = 3  # of every parameter in a checkpoint: itself and two moments
@@ -61,7 +62,7 @@ def count_jobs(suite: SuiteConfig, runs: dict[str, RunConfig]) -> Counter[str]:
         is_local = source != "bricks" and local_source(source, suite.sources.get(source))
         jobs["render_bricks" if source == "bricks" else "fetch_scene" if is_local else "download_scene"] += 1
     for run in runs.values():
-        jobs["adopt" if suite.variants[run.variant].model_of else "train"] += 1
+        jobs["adopt" if network_of(suite, run.variant) else "train"] += 1
         jobs["evaluate"] += run.levels
     return +jobs
 
@@ -93,17 +94,17 @@ def cost_of(suite: SuiteConfig, run: RunConfig, speed: Speed) -> RunCost:
     for level in range(run.levels):
         rays = evaluated_views(run, size) * level_pixels(run, size, level) * (4**level if run.data.supersample else 1)
         evaluations.append(rays * _rendering_flops(run.model) / speed.rendering)
-    return RunCost(run, 0.0 if suite.variants[run.variant].model_of else training, evaluations)
+    return RunCost(run, 0.0 if network_of(suite, run.variant) else training, evaluations)
 
 
 def tasks_of(suite: SuiteConfig, costs: list[RunCost]) -> list[Task]:
     """What occupies a device: trainings, then their evaluations, also those by adopted runs."""
-    trained = [cost for cost in costs if not suite.variants[cost.run.variant].model_of]
+    trained = [cost for cost in costs if not network_of(suite, cost.run.variant)]
     position = {cost.run.name: i for i, cost in enumerate(trained)}
     tasks = [Task(cost.training) for cost in trained]
     for cost in costs:
         run = cost.run
-        network = suite.variants[run.variant].model_of or run.variant
+        network = network_of(suite, run.variant) or run.variant
         before = position[f"{run.dataset}/{network}/{run.scene}"]
         tasks += [Task(seconds, (before,)) for seconds in cost.evaluations]
     return tasks
@@ -115,7 +116,7 @@ def disk_bytes(suite: SuiteConfig, runs: dict[str, RunConfig]) -> dict[str, floa
     for run in runs.values():
         size, weights = scene_size(suite, run.dataset), FLOAT * num_parameters(run.model)
         disk["models"] += weights
-        if not suite.variants[run.variant].model_of:
+        if not network_of(suite, run.variant):
             disk["checkpoints"] += STATES * weights * suite.operation.keep_checkpoints
         pixels = sum(level_pixels(run, size, level) for level in range(run.levels))
         disk["renderings"] += BYTES_PER_PIXEL * pixels * evaluated_views(run, size)

@@ -11,6 +11,7 @@ from mipnerf.config import ModelConfig, RunConfig, SuiteConfig
 from mipnerf.devices import describe_device, resolve_device, resolve_precision
 from mipnerf.errors import ConfigError
 from mipnerf.planning.costs import Speed
+from mipnerf.runs import network_of
 
 
 def said_speed(rays_per_s: float) -> Speed:
@@ -42,7 +43,7 @@ def benched_speed(path: Path) -> tuple[Speed, float]:
 
 def measured_speed(suite: SuiteConfig, runs: dict[str, RunConfig], threads: int, seconds: float) -> Speed:
     """The speed of this machine with the network on which most operations are spent."""
-    trained = [run for run in runs.values() if not suite.variants[run.variant].model_of]
+    trained = [run for run in runs.values() if not network_of(suite, run.variant)]
     spent: Counter[ModelConfig] = Counter()
     for run in trained:
         spent[run.model] += run.train.max_steps * run.train.batch_size * training_flops(run.model)

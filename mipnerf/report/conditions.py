@@ -3,8 +3,8 @@
 from mipnerf.history import format_duration
 from mipnerf.report.frame import Run, ordered_names
 from mipnerf.report.reference import METHODS, Reference
+from mipnerf.report.table import MISSING
 
-MISSING = "—"
 PUBLISHED_RAYS, PUBLISHED_BUDGET = 1_000_000 * 4096, "1,000,000 × 4,096 rays"
 PUBLISHED_IMAGES = {"resolution": "800×800", "training views": 100, "test views": 200}
 MIPNERF_NETWORK = "8×256, 2×128 samples"
@@ -38,12 +38,12 @@ def facts_of(run: Run) -> dict[str, str | int]:
 def costs_of(runs: list[Run], reference: Reference) -> list[list[str]]:
     """Variant, hours of training here and published, parameters here and published; nothing if none was published.
 
-    Ours are the mean over the scenes of one dataset, where all of them are known.
+    Ours are the mean over the scenes (and seeds) of one dataset, where all of them are known.
     """
     rows = []
-    for variant in ordered_names(runs, "variant"):
-        members = [run for run in runs if run.variant == variant]
-        seconds = [_seconds(run) for run in members]
+    for variant in ordered_names(runs, "method"):
+        members = [run for run in runs if run.method == variant]
+        seconds = [train_seconds(run) for run in members]
         hours = None if None in seconds else sum(seconds) / len(seconds) / 3600
         published = reference.train_hours(members[0].dataset, variant)
         sizes = dict.fromkeys(facts_of(run)["parameters"] for run in members)
@@ -54,24 +54,29 @@ def costs_of(runs: list[Run], reference: Reference) -> list[list[str]]:
 
 def departures(runs: list[Run]) -> str | None:
     """In which respects published numbers were made under other conditions than those of `runs`, as one sentence."""
+    differing = differing_conditions(runs)
+    if not differing:
+        return None
+    networks = " or ".join(dict.fromkeys(_published_networks(runs).values()))
+    return (
+        f"it was published for {PUBLISHED_BUDGET}, images of 800×800, 100 training and 200 test views, and the "
+        f"network {networks}; the runs differ in {', '.join(differing)}."
+    )
+
+
+def differing_conditions(runs: list[Run]) -> list[str]:
+    """The respects in which some of `runs` are other than the published ones of the Blender scenes."""
     facts = [facts_of(run) for run in runs]
     differing = [name for name, value in PUBLISHED_IMAGES.items() if any(fact[name] != value for fact in facts)]
     rays = [run.setting("train", "max_steps") * run.setting("train", "batch_size") for run in runs]
     if set(rays) != {PUBLISHED_RAYS} or any(fact["steps × batch"] == MISSING for fact in facts):
         differing.insert(0, "training budget")
-    methods = METHODS.get(runs[0].dataset, {})
-    published = {
-        run.variant: PUBLISHED_NETWORKS.get(run.variant, MIPNERF_NETWORK) for run in runs if run.variant in methods
-    }
-    if any(fact["network"] != published.get(fact["variant"], fact["network"]) for fact in facts):
+    published = _published_networks(runs)
+    if any(
+        fact["network"] != published.get(run.method, fact["network"]) for run, fact in zip(runs, facts, strict=True)
+    ):
         differing.append("network")
-    if not differing:
-        return None
-    networks = " or ".join(dict.fromkeys(published.values()))
-    return (
-        f"it was published for {PUBLISHED_BUDGET}, images of 800×800, 100 training and 200 test views, and the "
-        f"network {networks}; the runs differ in {', '.join(differing)}."
-    )
+    return differing
 
 
 def unofficial(runs: list[Run]) -> str | None:
@@ -83,6 +88,12 @@ def unofficial(runs: list[Run]) -> str | None:
     return f"**Data not the official files:** {scenes}; images or cameras have other checksums."
 
 
+def _published_networks(runs: list[Run]) -> dict[str, str]:
+    """The networks of the methods that are the paper's."""
+    methods = METHODS.get(runs[0].dataset, {})
+    return {run.method: PUBLISHED_NETWORKS.get(run.method, MIPNERF_NETWORK) for run in runs if run.method in methods}
+
+
 def _budget(run: Run) -> str:
     record = run.setting("record")
     if "imported_from" in record and record["imported_step"] is None:
@@ -90,13 +101,13 @@ def _budget(run: Run) -> str:
     return f"{run.setting('train', 'max_steps'):,} × {run.setting('train', 'batch_size'):,}"
 
 
-def _seconds(run: Run) -> float | None:
+def train_seconds(run: Run) -> float | None:
     """Seconds of training; nothing for a network that comes from elsewhere."""
     return None if "model_of" in run.setting("record") else run.setting("record", "train_seconds")
 
 
 def _training_time(run: Run) -> str:
-    record, seconds = run.setting("record"), _seconds(run)
+    record, seconds = run.setting("record"), train_seconds(run)
     if "model_of" in record:
         return f"network of {record['model_of']}"
     if "imported_from" in record:

@@ -3,6 +3,7 @@
 import csv
 import io
 import itertools
+import re
 from collections.abc import Iterable, Sequence
 from html import escape
 
@@ -39,6 +40,7 @@ LATEX_CHARACTERS = str.maketrans(
         "σ": r"$\sigma$",
     }
 )
+BOLD = re.compile(r"\*\*(.+?)\*\*")
 STYLE = (
     "body{font:14px/1.5 system-ui,sans-serif;margin:2rem}table{border-collapse:collapse;margin:0 0 2rem}"
     "caption{text-align:left;font-weight:bold;padding:.4rem 0}td,th{padding:.2rem .6rem;text-align:right}"
@@ -110,7 +112,7 @@ def to_html(table: Table) -> str:
         lines.append(f"<tr{block}>{''.join(cells)}</tr>")
     lines.append("</tbody>")
     if table.notes:
-        lines.append(f'<tfoot><tr><td colspan="{len(table.columns)}">{escape(" ".join(table.notes))}</td></tr></tfoot>')
+        lines.append(f'<tfoot><tr><td colspan="{len(table.columns)}">{_html(" ".join(table.notes))}</td></tr></tfoot>')
     return "\n".join([*lines, "</table>"]) + "\n"
 
 
@@ -147,7 +149,11 @@ def _caption(table: Table) -> str:
 
 
 def _latex(text: str) -> str:
-    return text.translate(LATEX_CHARACTERS)
+    return BOLD.sub(r"\\textbf{\1}", text.translate(LATEX_CHARACTERS))
+
+
+def _html(text: str) -> str:
+    return BOLD.sub(r"<b>\1</b>", escape(text))
 
 
 def _latex_row(cells: Iterable[str]) -> str:

@@ -13,6 +13,8 @@ import pandas as pd
 from mipnerf.errors import DataError
 
 MEAN = "mean"
+TABLE1, TABLE2, TABLE3 = "multiscale_blender_table1", "single_scale_blender_table2", "supersampling_table3"
+FILES = ("per_scene", TABLE1, TABLE2, TABLE3)
 # The paper's name of each variant, by dataset. Pixels of a single size have equal areas: no area loss there.
 METHODS = {
     "multiscale_blender": {
@@ -46,14 +48,33 @@ LEVEL_COLUMNS = {
 
 @dataclass(frozen=True)
 class Reference:
-    """The published numbers: `per_scene` as in the file, `tables` per dataset, indexed by the paper's names."""
+    """The published numbers: `per_scene` as in the file, `tables` per dataset, indexed by the paper's names.
+
+    `texts` holds the files digit for digit, as words, by their stems; "" where nothing was published.
+    """
 
     per_scene: pd.DataFrame
     tables: dict[str, pd.DataFrame]
+    texts: dict[str, pd.DataFrame]
 
     def scenes(self, dataset: str) -> set[str]:
         """The scenes over which the published means of `dataset` were taken."""
         return set(self._jax_scenes(dataset)["scene"])
+
+    def all_scenes(self, dataset: str) -> set[str]:
+        """The scenes of `dataset` of which anybody published a number."""
+        return set(self.per_scene.loc[self.per_scene["dataset"] == dataset, "scene"])
+
+    def scene_texts(self, dataset: str, metric: str) -> dict[str, dict[str, str]]:
+        """What was published of mip-NeRF, averaged over levels, by source (`jax` first) and scene, digit for digit."""
+        rows = self.texts["per_scene"].query("dataset == @dataset")
+        level = "mean" if len(LEVEL_COLUMNS.get(dataset, "x")) > 1 else "full"
+        rows = rows[(rows["level"] == level) & (rows[metric] != "")]
+        names = rows["source"].where(rows["implementation"] != "jax", "jax")
+        return {
+            name: dict(zip(group["scene"], group[metric], strict=True))
+            for name, group in rows.groupby(names, sort=False)
+        }
 
     def jax_levels(self, dataset: str, variant: str, metric: str) -> list[float] | None:
         """The eight-scene mean at each level, full resolution first; None where it was not published."""
@@ -105,16 +126,16 @@ def load_reference(folder: Path) -> Reference:
     """Read the published numbers from `folder`; `DataError` for a missing file or column."""
     scenes = _read(folder / "per_scene.csv", ["dataset", "implementation", "scene", "level", "psnr", "ssim", "lpips"])
     metrics, others = ("psnr", "ssim", "lpips"), ["avg_error", "train_hours", "params"]
-    multiscale = _read_table(
-        folder / "multiscale_blender_table1.csv", [*_level_columns("multiscale_blender", *metrics), *others]
-    )
-    single = _read_table(folder / "single_scale_blender_table2.csv", [*_level_columns("blender", *metrics), *others])
+    multiscale = _read_table(folder / f"{TABLE1}.csv", [*_level_columns("multiscale_blender", *metrics), *others])
+    single = _read_table(folder / f"{TABLE2}.csv", [*_level_columns("blender", *metrics), *others])
     supersampled = _read_table(
-        folder / "supersampling_table3.csv",
+        folder / f"{TABLE3}.csv",
         [*_level_columns("multiscale_blender", "psnr"), "seconds_per_megapixel"],
     )
     # What Tables 1 and 3 both have is taken from Table 1, where it has more digits.
-    return Reference(scenes, {"multiscale_blender": multiscale.combine_first(supersampled), "blender": single})
+    tables = {"multiscale_blender": multiscale.combine_first(supersampled), "blender": single}
+    texts = {name: _read(folder / f"{name}.csv", [], dtype=str, keep_default_na=False) for name in FILES}
+    return Reference(scenes, tables, texts)
 
 
 def _level_columns(dataset: str, *metrics: str) -> list[str]:
@@ -125,9 +146,9 @@ def _read_table(path: Path, columns: list[str]) -> pd.DataFrame:
     return _read(path, ["method", *columns]).set_index("method")
 
 
-def _read(path: Path, columns: list[str]) -> pd.DataFrame:
+def _read(path: Path, columns: list[str], **options) -> pd.DataFrame:
     try:
-        frame = pd.read_csv(path, comment="#", index_col=False)
+        frame = pd.read_csv(path, comment="#", index_col=False, **options)
     except (OSError, ValueError) as error:
         raise DataError(f"{path}: cannot be read ({error}); it comes with the suite in config/reference") from error
     if missing := [column for column in columns if column not in frame]:

@@ -10,34 +10,60 @@ from mipnerf.report.reference import MEAN, Reference
 
 PUBLISHED_LEVELS = 4
 INDEX = ["scene", "variant", "metric"]
+SEED_COLUMNS = ["spread", "seeds"]
 
 
 def summarise(runs: list[Run], reference: Reference, asked: Sequence[str] = ()) -> pd.DataFrame:
-    """A frame with dataset, scene, variant, metric, level (0, 1, ... or "mean"), value, jax and delta = value − jax.
+    """A frame with dataset, scene, variant, metric, level (0, 1, ... or "mean"), value, jax, delta, spread and seeds.
 
     As in the reference's summary, values are means over images, then over scenes (the scene "mean", where a dataset has
     several), then over levels; `avg_error` is computed from the last. What is incomplete (a level without all views, an
-    average without all levels, a mean without all scenes) is missing, not averaged over the rest. The metrics in
-    `asked` have rows also where no run measured them.
+    average without all levels, a mean without all scenes) is missing, not averaged over the rest. Where a method was
+    trained with several seeds, `variant` is the method, `value` the mean over the `seeds` that have one, and `spread`
+    their sample standard deviation. `delta` is value − jax. The metrics in `asked` have rows also where no run
+    measured them.
     """
     rows = []
     for dataset in ordered_names(runs, "dataset"):
         members = [run for run in runs if run.dataset == dataset]
         scenes = ordered_names(members, "scene")
         levels = expected_levels(members)
-        values = _with_rows(pd.concat([level_means(run) for run in members]).reindex(columns=levels), asked)
+        values = _with_rows(_level_values(members, levels), asked)
         if len(scenes) > 1:
             values = pd.concat([values, _scene_means(values, scenes)])
-        values[MEAN] = values[levels].mean(axis=1, skipna=False)
-        values = pd.concat([values, _average_errors(values)])
-        order = [*scenes, MEAN], ordered_names(members, "variant"), ordered_metrics(values.reset_index())
+        values, spreads, counts = _over_seeds(_with_averages(values, levels), members)
+        order = [*scenes, MEAN], ordered_names(members, "method"), ordered_metrics(values.reset_index())
         for key in (key for key in _product(*order) if key in values.index):
             jax = _published(reference, dataset, key, scenes, len(levels), values.loc[key])
-            shown = [MEAN] if key[2] == AVG_ERROR else [*levels, MEAN]
-            rows += [(dataset, *key, str(level), values.loc[key][level], jax.get(level)) for level in shown]
-    tidy = pd.DataFrame(rows, columns=["dataset", *INDEX, "level", "value", "jax"])
+            for level in [MEAN] if key[2] == AVG_ERROR else [*levels, MEAN]:
+                numbers = values.loc[key][level], jax.get(level), spreads.loc[key][level], counts.loc[key][level]
+                rows.append((dataset, *key, str(level), *numbers))
+    tidy = pd.DataFrame(rows, columns=["dataset", *INDEX, "level", "value", "jax", *SEED_COLUMNS])
     tidy["jax"] = tidy["jax"].astype("float64")
-    return tidy.assign(delta=tidy["value"] - tidy["jax"])
+    tidy.insert(tidy.columns.get_loc("jax") + 1, "delta", tidy["value"] - tidy["jax"])
+    return tidy
+
+
+def method_means(runs: list[Run]) -> pd.DataFrame:
+    """What the rows of the paper's tables are made of, for runs of one dataset.
+
+    A frame indexed by method, metric and level (0, 1, ... or "mean") with value, spread, seeds and scenes: the mean
+    over the scenes that there are, then over seeds, in the order of `summarise`. Of seeds with different scenes, those
+    count that have the same as the one with most.
+    """
+    values, parts = _level_values(runs, levels := expected_levels(runs)), {}
+    for method in ordered_names(runs, "method"):
+        members = [run for run in runs if run.method == method]
+        scenes = {run.variant: {other.scene for other in members if other.variant == run.variant} for run in members}
+        most = max(scenes.values(), key=len)
+        seeds = [variant for variant in scenes if scenes[variant] == most]
+        chosen = values[values.index.get_level_values("variant").isin(seeds)]
+        means = _with_averages(_scene_means(chosen, sorted(most)), levels).rename_axis(columns="level")
+        groups = means.stack(future_stack=True).groupby(level=["metric", "level"], sort=False)
+        part = groups.agg(lambda seed: seed.mean(skipna=False)).to_frame("value")
+        part["spread"] = groups.agg(lambda seed: seed.std(ddof=1) if seed.notna().all() else float("nan"))
+        parts[method] = part.assign(seeds=len(seeds), scenes=[tuple(sorted(most))] * len(part))
+    return pd.concat(parts, names=["method", "metric", "level"])
 
 
 def average_error(psnr, ssim, lpips):
@@ -62,10 +88,20 @@ def ordered_metrics(frame: pd.DataFrame) -> list[str]:
     return [metric for metric in SHOWN if metric in set(frame["metric"])]
 
 
+def _level_values(runs: list[Run], levels: list[int]) -> pd.DataFrame:
+    return pd.concat([level_means(run) for run in runs]).reindex(columns=levels)
+
+
 def _with_rows(values: pd.DataFrame, asked: Sequence[str]) -> pd.DataFrame:
     runs = values.index.droplevel("metric").unique()
     keys = [*values.index, *((*run, metric) for metric in asked for run in runs)]
     return values.reindex(pd.MultiIndex.from_tuples(dict.fromkeys(keys), names=INDEX))
+
+
+def _with_averages(values: pd.DataFrame, levels: list[int]) -> pd.DataFrame:
+    """`values` with the column of the mean over levels, and the rows of `avg_error` that are computed from it."""
+    values = values.assign(**{MEAN: values[levels].mean(axis=1, skipna=False)})
+    return pd.concat([values, _average_errors(values)])
 
 
 def _average_errors(values: pd.DataFrame) -> pd.DataFrame:
@@ -76,6 +112,13 @@ def _average_errors(values: pd.DataFrame) -> pd.DataFrame:
     means = means.reindex(columns=["psnr", "ssim", "lpips"])
     errors = average_error(*(means[metric] for metric in means)).to_frame(MEAN)
     return pd.concat({AVG_ERROR: errors}, names=["metric"]).reorder_levels(INDEX)
+
+
+def _over_seeds(values: pd.DataFrame, runs: list[Run]) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
+    """Mean, sample standard deviation and number of the seeds of each method, in rows as those of `values`."""
+    methods = {run.variant: run.method for run in runs}
+    groups = values.rename(index=methods, level="variant").groupby(level=INDEX, sort=False)
+    return groups.mean(), groups.std(ddof=1), groups.count()
 
 
 def _product(scenes: list[str], variants: list[str], metrics: list[str]) -> list[tuple[str, str, str]]:

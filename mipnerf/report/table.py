@@ -47,7 +47,7 @@ class Cell:
 class Table:
     """Rows of cells, one for each column; `name` is a file's stem, `notes` are sentences below the table.
 
-    `breaks` are the rows, by index, that begin a new block.
+    In notes, two asterisks on both sides make words bold. `breaks` are the rows, by index, that begin a new block.
     """
 
     name: str
@@ -68,8 +68,10 @@ def ranked(rows: Sequence[Sequence[Cell]], columns: Sequence[Column], places: in
     """
     result = [list(row) for row in rows]
     for j, column in enumerate(columns):
-        shown = {i: float(row[j].text) for i, row in enumerate(result) if row[j].number is not None}
-        if column.better is None or len(shown) < 2:
+        if column.better is None:
+            continue
+        shown = {i: float(row[j].text.split()[0]) for i, row in enumerate(result) if row[j].number is not None}
+        if len(shown) < 2:
             continue
         sign = -1 if column.better == "higher" else 1
         for i, value in shown.items():

@@ -4,12 +4,13 @@ from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 
 import pandas as pd
-from tabulate import tabulate
 
 from mipnerf.report.conditions import HARDWARE, PUBLISHED_BUDGET, costs_of, departures, facts_of, unofficial
+from mipnerf.report.formats import to_markdown
 from mipnerf.report.frame import AVG_ERROR, SHOWN, Run, format_value, level_name, ordered_names, read_runs
 from mipnerf.report.reference import MEAN, Reference, load_reference
-from mipnerf.report.summary import PUBLISHED_LEVELS, ordered_metrics, summarise
+from mipnerf.report.summary import PUBLISHED_LEVELS, SEED_COLUMNS, ordered_metrics, summarise
+from mipnerf.report.table import Cell, Column, Table, ranked
 
 AVERAGE, JAX = "Average (PyTorch)", "Average (Jax)"
 
@@ -24,21 +25,44 @@ def build_tables(
     """
     runs, reference = read_runs(run_folders), load_reference(reference_folder)
     tidy = summarise(runs, reference, asked=["lpips"] if lpips_reason else [])
+    return markdown_tables(runs, tidy, reference, figures, lpips_reason), tidy_tables(tidy)
+
+
+def tidy_tables(tidy: pd.DataFrame) -> pd.DataFrame:
+    """The frame as it is written: where nothing has several seeds, there is nothing to say of them."""
+    return tidy if (tidy["seeds"] > 1).any() else tidy.drop(columns=SEED_COLUMNS)
+
+
+def markdown_tables(
+    runs: list[Run],
+    tidy: pd.DataFrame,
+    reference: Reference,
+    figures: Sequence[str] = (),
+    lpips_reason: str | None = None,
+    notes: Sequence[str] = (),
+) -> str:
+    """The text of `build_tables`, with `notes` at its end."""
     datasets = ordered_names(runs, "dataset")
     sections = []
     for dataset in datasets:
-        members = [run for run in runs if run.dataset == dataset]
-        results = tidy[tidy["dataset"] == dataset]
+        links = [link for link in figures if _dataset_of(link, datasets) == dataset]
         parts = [f"## {dataset}"]
-        for metric in ordered_metrics(results):
-            parts += [f"### {SHOWN[metric].title}", _metric_table(results[results["metric"] == metric], metric)]
-        parts.append(_legend(results, lpips_reason))
-        parts += ["### Runs", _runs_table(members), *_caveat(members, results), *_cost_table(members, reference)]
-        parts += [
-            f"![{PurePosixPath(link).stem}]({link})" for link in figures if _dataset_of(link, datasets) == dataset
-        ]
-        sections.append("\n\n".join(parts))
-    return "\n\n".join(sections) + "\n", tidy
+        for table in dataset_tables(runs, tidy, dataset, reference, lpips_reason):
+            parts += [f"### {table.title.removeprefix(f'{dataset}: ')}", to_markdown(table), *table.notes]
+        sections.append("\n\n".join(parts + [f"![{PurePosixPath(link).stem}]({link})" for link in links]))
+    return "\n\n".join([*sections, *notes]) + "\n"
+
+
+def dataset_tables(
+    runs: list[Run], tidy: pd.DataFrame, dataset: str, reference: Reference, lpips_reason: str | None = None
+) -> list[Table]:
+    """A table for each metric, one of the runs, and one of what they cost, from the frame of `summarise`."""
+    members = [run for run in runs if run.dataset == dataset]
+    results = tidy[tidy["dataset"] == dataset]
+    *metrics, last = ordered_metrics(results)
+    tables = [_metric_table(members, results, metric) for metric in metrics]
+    tables.append(_metric_table(members, results, last, [_legend(results, lpips_reason)]))
+    return [*tables, _runs_table(members, _caveat(members, results)), *_cost_table(members, reference)]
 
 
 def _dataset_of(link: str, datasets: list[str]) -> str:
@@ -47,26 +71,36 @@ def _dataset_of(link: str, datasets: list[str]) -> str:
     return max((dataset for dataset in datasets if name.startswith(f"{dataset}_")), key=len, default="")
 
 
-def _metric_table(results: pd.DataFrame, metric: str) -> str:
+def _metric_table(runs: list[Run], results: pd.DataFrame, metric: str, notes: Sequence[str] = ()) -> Table:
+    results = results[results["metric"] == metric]
     num_levels = results["level"].nunique() - 1
-    levels = range(max(PUBLISHED_LEVELS, num_levels) if num_levels else 0)
-    values = results.pivot(index=["scene", "variant"], columns="level", values="value")
-    values = values.reindex(columns=[*map(str, levels), MEAN])
-    jax = results[results["level"] == MEAN].set_index(["scene", "variant"])["jax"]
-    cells = values.map(lambda value: format_value(metric, value))
-    rows = [
-        [scene, variant, *_bold_best(cells.loc[scene], variant, metric), format_value(metric, jax[scene, variant])]
-        for scene, variant in jax.index
+    levels = [*map(str, range(max(PUBLISHED_LEVELS, num_levels) if num_levels else 0)), MEAN]
+    better = "higher" if SHOWN[metric].higher_is_better else "lower"
+    columns = [Column(level_name(int(level)), better=better) for level in levels[:-1]] + [
+        Column(AVERAGE, better=better)
     ]
-    return _markdown(rows, ["Scene", "Variant", *map(level_name, levels), AVERAGE, JAX], left=2)
+    seeds = {run.method: len({other.variant for other in runs if other.method == run.method}) for run in runs}
+    rows = []
+    for scene, group in results.groupby("scene", sort=False):
+        cells = []
+        for variant, values in group.groupby("variant", sort=False):
+            found = values.set_index("level").reindex(levels).itertuples()
+            cells.append([_cell(metric, row.value, row.spread, row.seeds, seeds[variant]) for row in found])
+        jax = group[group["level"] == MEAN].set_index("variant")["jax"]
+        for variant, numbers in zip(jax.index, ranked(cells, columns, places=1), strict=True):
+            rows.append([Cell(scene), Cell(variant), *numbers, Cell(format_value(metric, jax[variant]), jax[variant])])
+    title = f"{runs[0].dataset}: {SHOWN[metric].title}"
+    return Table(f"{runs[0].dataset}_{metric}", title, [*_left("Scene", "Variant"), *columns, Column(JAX)], rows, notes)
 
 
-def _bold_best(cells: pd.DataFrame, variant: str, metric: str) -> list[str]:
-    """The row of `variant`, bold where it is the best of at least two; equal digits are equally good."""
-    numbers = cells.apply(pd.to_numeric, errors="coerce")
-    best = numbers.max() if SHOWN[metric].higher_is_better else numbers.min()
-    is_best = (numbers.loc[variant] == best) & (numbers.notna().sum() > 1)
-    return [f"**{cell}**" if bold else cell for cell, bold in zip(cells.loc[variant], is_best, strict=True)]
+def _cell(metric: str, value: float, spread: float, seeds: float, all_seeds: int) -> Cell:
+    """A number, with its spread over seeds, and how many those are where some lack it."""
+    if pd.isna(value):
+        return Cell(format_value(metric, None))
+    note = f" ({seeds:.0f} of {all_seeds} seeds)" if seeds < all_seeds else ""
+    if pd.isna(spread):
+        return Cell(format_value(metric, value) + note, value)
+    return Cell(format_value(metric, value), value, format_value(metric, spread) + note)
 
 
 def _legend(results: pd.DataFrame, lpips_reason: str | None) -> str:
@@ -79,6 +113,8 @@ def _legend(results: pd.DataFrame, lpips_reason: str | None) -> str:
         sentences.append("The scene “mean” is the mean over the scenes above, where a variant has them all.")
     if results["variant"].nunique() > 1:
         sentences.append("Bold: the best variant of a scene.")
+    if (most := results["seeds"].max()) > 1:
+        sentences.append(f"Means over {most:.0f} seeds ± their standard deviation, where a variant has several.")
     if results["metric"].eq(AVG_ERROR).any():
         sentences.append("Average error: geometric mean of 10^(−PSNR/10), √(1 − SSIM) and LPIPS, each averaged first.")
     if results.loc[results["metric"] == "seconds_per_megapixel", "jax"].notna().any():
@@ -88,9 +124,12 @@ def _legend(results: pd.DataFrame, lpips_reason: str | None) -> str:
     return " ".join(sentences)
 
 
-def _runs_table(runs: list[Run]) -> str:
+def _runs_table(runs: list[Run], notes: Sequence[str]) -> Table:
     facts = [facts_of(run) for scene in ordered_names(runs, "scene") for run in runs if run.scene == scene]
-    return _markdown([list(fact.values()) for fact in facts], [name.capitalize() for name in facts[0]], left=2)
+    names = [name.capitalize() for name in facts[0]]
+    rows = [[Cell(str(value)) for value in fact.values()] for fact in facts]
+    columns = [*_left(*names[:2]), *map(Column, names[2:])]
+    return Table(f"{runs[0].dataset}_runs", f"{runs[0].dataset}: Runs", columns, rows, notes)
 
 
 def _caveat(runs: list[Run], results: pd.DataFrame) -> list[str]:
@@ -100,20 +139,14 @@ def _caveat(runs: list[Run], results: pd.DataFrame) -> list[str]:
     return [sentence for sentence in (unofficial(runs), comparison) if sentence]
 
 
-def _cost_table(runs: list[Run], reference: Reference) -> list[str]:
+def _cost_table(runs: list[Run], reference: Reference) -> list[Table]:
     """What training took here and in the paper, where the paper says so."""
-    rows = costs_of(runs, reference)
-    headers = [
-        "Variant",
-        "Training hours (PyTorch)",
-        "Training hours (Jax)",
-        "Parameters (PyTorch)",
-        "Parameters (Jax)",
-    ]
+    rows = [[Cell(text) for text in row] for row in costs_of(runs, reference)]
+    titles = ["Training hours (PyTorch)", "Training hours (Jax)", "Parameters (PyTorch)", "Parameters (Jax)"]
+    columns = [*_left("Variant"), *map(Column, titles)]
     note = f"Hours per scene; the published ones are of {PUBLISHED_BUDGET} on {HARDWARE}."
-    return ["### Cost", _markdown(rows, headers, left=1), note] if rows else []
+    return [Table(f"{runs[0].dataset}_cost", f"{runs[0].dataset}: Cost", columns, rows, [note])] if rows else []
 
 
-def _markdown(rows: list[list], headers: list[str], left: int) -> str:
-    align = ["left"] * left + ["right"] * (len(headers) - left)
-    return tabulate(rows, headers, tablefmt="pipe", disable_numparse=True, colalign=align)
+def _left(*titles: str) -> list[Column]:
+    return [Column(title, align="left") for title in titles]

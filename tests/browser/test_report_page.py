@@ -81,8 +81,8 @@ def test_headings_sort_by_mouse_and_keyboard(visit):
 def test_the_divider_moves_by_keyboard_mouse_and_choice(visit):
     page = visit()
     stage, left = page.locator(".stage"), page.locator(".stage img.left")
-    page.get_by_label("Scene").select_option("bricks/wall")
-    names = page.get_by_label("Left").locator("option").all_text_contents()
+    page.locator("#scene").select_option("bricks/wall")
+    names = page.locator("#left").locator("option").all_text_contents()
     assert names == ["truth", "mipnerf", "mipnerf_wo_ipe"]
 
     def share() -> float:
@@ -96,19 +96,19 @@ def test_the_divider_moves_by_keyboard_mouse_and_choice(visit):
     page.mouse.click(box["x"] + 0.2 * box["width"], box["y"] + 0.9 * box["height"])
     assert share() == pytest.approx(20, abs=3)
     before = left.get_attribute("src")
-    page.get_by_label("Left").select_option("truth")
+    page.locator("#left").select_option("truth")
     assert left.get_attribute("src") != before
     assert page.locator("#left-caption").text_content() == "truth"
-    page.get_by_label("Resolution").select_option("1/8")
+    page.locator("#level").select_option("1/8")
     assert left.evaluate("image => image.decode().then(() => [image.naturalWidth, image.naturalHeight])") == [4, 3]
     assert left.evaluate("image => getComputedStyle(image).imageRendering") == "pixelated"
     assert page.locator("#right-caption").text_content().startswith("mipnerf_wo_ipe: PSNR ")
-    page.get_by_label("Right").select_option("truth")
-    page.get_by_label("Difference").check()
+    page.locator("#right").select_option("truth")
+    page.locator("#difference").check()
     # The difference of an image with itself is black.
     assert page.locator(".stage").evaluate("stage => getComputedStyle(stage).filter") == "brightness(4)"
-    page.get_by_label("Scene").select_option("bricks/tower")
-    assert "mipnerf_wo_ipe" not in page.get_by_label("Left").locator("option").all_text_contents()
+    page.locator("#scene").select_option("bricks/tower")
+    assert "mipnerf_wo_ipe" not in page.locator("#left").locator("option").all_text_contents()
 
 
 def test_figures_are_enlarged_and_escape_closes_them(visit):

@@ -15,11 +15,11 @@ from mipnerf.config import (
     ModelConfig,
     OperationConfig,
     TrainConfig,
-    json_schema,
     parse_config,
 )
 from mipnerf.errors import ConfigError
 from mipnerf.runs import operation_from_settings, resolve_runs, retyped, run_from_settings
+from mipnerf.schema import json_schema
 
 CONFIG = Path(__file__).parents[2] / "config"
 BASE = {
@@ -148,6 +148,10 @@ def test_later_differences_win():
         (changed("variants", {"Bad-Name": {}}), ["variants"]),
         (changed("model", 3), ["model is 3"]),
         (changed("datasets", {"bricks": {"scenes": ["bricks"]}}), ["datasets.bricks.source is missing"]),
+        (changed("runs", 0, "seeds", [1, 2, 1]), ["runs.0.seeds", "[1, 2, 1] names a seed twice"]),
+        (changed("runs", 0, "seeds", []), ["runs.0.seeds is []", "at least 1"]),
+        (changed("runs", 0, "seeds", [-1]), ["runs.0.seeds.0 is -1"]),
+        (changed("variants", {"my_seed3": {}}), ["variants.my_seed3 ends like a further seed"]),
         (
             changed("runs", [BASE["runs"][0], {"dataset": "bricks", "variants": ["mipnerf"]}]),
             ["bricks/mipnerf/bricks with other values"],

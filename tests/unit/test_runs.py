@@ -8,10 +8,10 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mipnerf.config import ModelConfig, RunConfig, parse_config
+from mipnerf.config import ModelConfig, RunConfig, TrainConfig, parse_config
 from mipnerf.errors import ConfigError
 from mipnerf.model import MipNerf
-from mipnerf.runs import linearly_scaled, resolve_runs, run_from_settings, scaled, shrunk_batch
+from mipnerf.runs import linearly_scaled, named_run, network_of, resolve_runs, run_from_settings, scaled, shrunk_batch
 
 CONFIG = Path(__file__).parents[2] / "config"
 PAPER_TABLE_1 = [
@@ -110,6 +110,23 @@ def test_the_network_of_another_variant_has_to_be_there(model_of, message):
     runs = [{"dataset": "multiscale_blender", "scenes": ["lego"], "variants": ["odd"]}]
     with pytest.raises(ConfigError, match=message):
         resolve_runs(parse_config(suite_values(variants=variants, runs=runs)))
+
+
+def test_further_seeds_are_variants_of_their_own():
+    entry = {"dataset": "multiscale_blender", "scenes": ["lego"], "variants": ["ss_mipnerf", "mipnerf"]}
+    suite = parse_config(suite_values(runs=[entry | {"seeds": [4, 0]}], train={"seed": 7}))
+    runs = {run.variant: run for run in resolve_runs(suite).values()}
+    assert list(runs) == ["ss_mipnerf", "ss_mipnerf_seed0", "mipnerf", "mipnerf_seed0"]
+    assert [run.train.seed for run in runs.values()] == [4, 0, 4, 0]
+    assert network_of(suite, "ss_mipnerf_seed0") == "mipnerf_seed0"
+    assert network_of(suite, "mipnerf_seed0") is None
+    same = [run.model_copy(update={"variant": "mipnerf", "train": TrainConfig()}) for run in runs.values()]
+    assert same[2] == same[3]
+    # What asks for no seeds, or for the default one, is the run that it was.
+    alone = [resolve_runs(parse_config(suite_values(runs=[entry | seeds]))) for seeds in ({}, {"seeds": [0]})]
+    assert alone[0] == alone[1]
+    assert named_run(suite, "multiscale_blender", "mipnerf_seed3", "lego").train.seed == 3
+    assert named_run(suite, "multiscale_blender", "mipnerv_seed3", "lego") is None
 
 
 def test_the_whole_scale_changes_nothing(paper):

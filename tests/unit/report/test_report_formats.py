@@ -30,7 +30,7 @@ def table() -> Table:
         [Cell("c"), number(29), number(32), Cell("3")],
         [Cell("d"), Cell(MISSING), number(30), Cell("4")],
     ]
-    return Table("table_x", "A title & more", COLUMNS, ranked(rows, COLUMNS), ["A note: ±, 50 % <of> _it_."], [2])
+    return Table("table_x", "A title & more", COLUMNS, ranked(rows, COLUMNS), ["**A note:** ±, 50 % <of> _it_."], [2])
 
 
 def test_equal_digits_share_a_rank_and_the_next_comes_after_them(table):
@@ -49,7 +49,7 @@ def test_markdown(table):
     assert cells[4] == ["c", "*29.00*", "<ins>32.00</ins>", "3"]
     page = markdown_page([table, table])
     assert page.count("## A title & more\n\n| Method") == 2
-    assert page.endswith("A note: ±, 50 % <of> _it_.\n")
+    assert page.endswith("**A note:** ±, 50 % <of> _it_.\n")
 
 
 def test_csv_is_what_is_shown_with_spreads_apart(table):
@@ -66,7 +66,7 @@ def test_latex_is_booktabs_with_everything_escaped(table):
     )
     assert r"\multicolumn{1}{c}{} & \multicolumn{2}{c}{PSNR $\uparrow$} & \multicolumn{1}{c}{} \\" in text
     assert r"\cmidrule(lr){2-3}" in text
-    assert r"\caption{A title \& more. A note: $\pm$, 50 \% \textless{}of\textgreater{} \_it\_.}" in text
+    assert r"\caption{A title \& more. \textbf{A note:} $\pm$, 50 \% \textless{}of\textgreater{} \_it\_.}" in text
     assert r"\begin{tabular}{lrrr}" in text
     assert text.index(r"\addlinespace") > text.index("33.00")
     body = text.split(r"\midrule")[1].split(r"\bottomrule")[0]
@@ -104,6 +104,7 @@ def test_html_is_escaped_and_keeps_numbers_unrounded(table):
     parsed = Tags(text)
     assert "a_b & <c> | 5%" in parsed.texts
     assert "<c>" not in text
+    assert "<b>A note:</b> ±" in text
     assert "<of>" not in text
     cells = [attributes for tag, attributes in parsed.tags if tag == "td"]
     assert cells[1] == {"class": "within-spread", "data-value": "30.1234", "title": "within spread"}

@@ -5,6 +5,7 @@ import sys
 from pathlib import Path
 
 from mipnerf.report.frame import read_metrics
+from mipnerf.report.names import table_files
 
 ROOT = Path(__file__).parents[3]
 
@@ -37,7 +38,9 @@ def test_aggregate_plot_and_strip_write_their_files(make_run, make_images, refer
     call("plot", "--kind", "history", *common, "--svg", out / "plots/h.svg", "--png", out / "plots/bricks_h.png")
     call("strip", "--data", data, "--runs", run, "--view", 1, "--output", out / "plots/bricks_strip.png")
     figures = [out / "plots/bricks_h.png", out / "plots/bricks_strip.png"]
-    call("aggregate", *common, "--figures", *figures, "--markdown", out / "table.md", "--csv", out / "table.csv")
+    message = call("aggregate", *common, "--figures", *figures, "--output", out)
+    assert "Nothing to compare: no number of these runs has a published counterpart." in message
+    assert all((out / name).stat().st_size > 0 for name in table_files(["bricks"]))
     assert all(path.stat().st_size > 1000 for path in [*figures, out / "plots/h.svg"])
     text = (out / "table.md").read_text()
     assert "![bricks_h](plots/bricks_h.png)" in text
@@ -48,7 +51,7 @@ def test_aggregate_plot_and_strip_write_their_files(make_run, make_images, refer
 def test_aggregate_tells_why_lpips_is_missing(make_run, reference_folder, tmp_path):
     record = tmp_path / "weights.json"
     record.write_text('{"available": false, "reason": "no network"}')
-    outputs = ["--markdown", tmp_path / "table.md", "--csv", tmp_path / "table.csv"]
-    call("aggregate", "--runs", make_run(), "--reference", reference_folder, "--lpips", record, *outputs)
+    output = ["--output", tmp_path]
+    call("aggregate", "--runs", make_run(), "--reference", reference_folder, "--lpips", record, *output)
     assert "LPIPS could not be measured: no network." in (tmp_path / "table.md").read_text()
     assert "bricks,wall,mipnerf,lpips,mean,,,\n" in (tmp_path / "table.csv").read_text()

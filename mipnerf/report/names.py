@@ -1,0 +1,24 @@
+"""Which tables there are: known before any run is, and without reading anything."""
+
+from collections.abc import Iterable
+
+PAPER_TABLES = {"multiscale_blender": ("table1", "table3"), "blender": ("table2",)}
+FORMATS = ("md", "csv", "tex", "html")
+
+
+def method_tables(dataset: str) -> tuple[str, ...]:
+    """The tables with a row for each method: those of the paper on a dataset, or one of the dataset's own name."""
+    return PAPER_TABLES.get(dataset, (dataset,))
+
+
+def scene_table(dataset: str) -> str:
+    """The table with a column for each scene."""
+    return f"{dataset}_scenes"
+
+
+def table_files(datasets: Iterable[str]) -> list[str]:
+    """Every file of the tables of some datasets, below the folder of results."""
+    datasets = list(datasets)
+    names = [name for dataset in datasets for name in (*method_tables(dataset), scene_table(dataset))]
+    files = [f"tables/{name}.{ending}" for name in names for ending in FORMATS]
+    return [*[f"table.{ending}" for ending in FORMATS], *files, "verdict.md", "verdict.csv"]

@@ -1,0 +1,53 @@
+"""Which of the planned runs can be shown, and how far the others are."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from mipnerf.config import RunConfig
+from mipnerf.report.frame import Run, read_run
+from mipnerf.runs import split_seed
+from mipnerf.status import FINISHED, read_status
+
+
+@dataclass(frozen=True)
+class Progress:
+    """A planned run that has no metrics yet: `step` of `max_steps` are done; `state` is that of `mipnerf.status`."""
+
+    dataset: str
+    method: str
+    scene: str
+    seed: int
+    state: str
+    step: int
+    max_steps: int
+
+
+def gather(results: Path, planned: Mapping[str, RunConfig]) -> tuple[list[Run], list[Progress]]:
+    """The runs of `planned` (by their names) that are evaluated, and the progress of all others.
+
+    Raises `DataError` for a run whose files are damaged.
+    """
+    runs, progress = [], []
+    for name, run in planned.items():
+        folder = results / name
+        if all((folder / file).exists() for file in ("config.yaml", "metrics.csv")):
+            runs.append(read_run(folder))
+        else:
+            progress.append(_progress_of(run, folder, results))
+    return runs, progress
+
+
+def _progress_of(run: RunConfig, folder: Path, results: Path) -> Progress:
+    status, max_steps = read_status(folder, results), run.train.max_steps
+    is_trained = status.state in FINISHED or (folder / "model.pt").exists()
+    step = max_steps if is_trained else status.row.step if status.row else 0
+    return Progress(
+        run.dataset,
+        split_seed(run.variant)[0],
+        run.scene,
+        run.train.seed,
+        status.state,
+        min(step, max_steps),
+        max_steps,
+    )

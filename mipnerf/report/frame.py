@@ -10,6 +10,7 @@ import json
 import math
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import pandas as pd
@@ -104,10 +105,17 @@ class Run:
         """The variant without the `_seed3` that a further seed of the same method adds to its name."""
         return self.variant.removesuffix(f"_seed{self.seed}")
 
-    @property
+    @cached_property
     def views(self) -> list[int]:
         """The test views with at least one value."""
         return sorted(map(int, self.metrics["view"].unique()))
+
+    @cached_property
+    def level_means(self) -> pd.DataFrame:
+        """Means over the views, a row per (scene, variant, metric), a column per level; NaN where a view is missing."""
+        groups = self.metrics.groupby(["scene", "variant", "metric", "level"], sort=False)["value"]
+        means = groups.agg(["mean", "size"])
+        return means["mean"].where(means["size"] == len(self.views)).unstack()
 
     def setting(self, *keys: str):
         """The entry of `config.yaml` at `keys`; `DataError` where there is none."""

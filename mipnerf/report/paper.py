@@ -107,6 +107,9 @@ class _Builder:
         }
         self.planned = sorted(reference.all_scenes(dataset)) or sorted({r.scene for r in [*runs, *progress]})
         self.means = method_means(runs) if runs else None
+        self.reasons = {
+            variant: reasons_of(self._members(variant)) for variant in self.methods if self._members(variant)
+        }
         self.quantities = self._quantities()
         self.comparisons: list[Comparison] = []
 
@@ -218,7 +221,7 @@ class _Builder:
         one = compared(
             Number(value.number, text, len(scenes), value.seeds, value.spread),
             jax,
-            reasons + reasons_of(self._members(variant)),
+            reasons + self.reasons[variant],
             table=TITLES[self.name].partition(":")[0],
             dataset=self.dataset,
             variant=variant,

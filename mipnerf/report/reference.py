@@ -119,7 +119,8 @@ class Reference:
         return None if pd.isna(value) else value
 
     def _jax_scenes(self, dataset: str) -> pd.DataFrame:
-        return self.per_scene.query("dataset == @dataset and implementation == 'jax'")
+        rows = self.per_scene
+        return rows[(rows["dataset"] == dataset) & (rows["implementation"] == "jax")]
 
 
 def load_reference(folder: Path) -> Reference:

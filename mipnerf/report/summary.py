@@ -71,12 +71,6 @@ def average_error(psnr, ssim, lpips):
     return np.cbrt(10 ** (-psnr / 10) * np.sqrt(1 - ssim) * lpips)
 
 
-def level_means(run: Run) -> pd.DataFrame:
-    """Means over the views: a row per (scene, variant, metric), a column per level; NaN where a view is missing."""
-    groups = run.metrics.groupby([*INDEX, "level"], sort=False)["value"].agg(["mean", "size"])
-    return groups["mean"].where(groups["size"] == len(run.views)).unstack()
-
-
 def expected_levels(runs: list[Run]) -> list[int]:
     """The levels that all runs of one dataset should have: those of any of them, and those that the paper averages."""
     least = PUBLISHED_LEVELS if runs[0].dataset == "multiscale_blender" else 1
@@ -89,7 +83,7 @@ def ordered_metrics(frame: pd.DataFrame) -> list[str]:
 
 
 def _level_values(runs: list[Run], levels: list[int]) -> pd.DataFrame:
-    return pd.concat([level_means(run) for run in runs]).reindex(columns=levels)
+    return pd.concat([run.level_means for run in runs]).reindex(columns=levels)
 
 
 def _with_rows(values: pd.DataFrame, asked: Sequence[str]) -> pd.DataFrame:

@@ -10,6 +10,7 @@ import pandas as pd
 from mipnerf.report.conditions import differing_conditions, unofficial
 from mipnerf.report.formats import to_markdown
 from mipnerf.report.frame import SHOWN, Run
+from mipnerf.report.reference import MEAN
 from mipnerf.report.table import MISSING, Cell, Column, Table
 
 EQUAL, WITHIN, BETTER, WORSE = "equal", "within spread", "better", "worse"
@@ -135,6 +136,11 @@ def tolerance_of(metric: str, jax: str, scenes: int, spread: float | None, seeds
 
 
 def overall(comparisons: Sequence[Comparison]) -> str:
+    """On the means of the paper's tables; on single scenes only where it has no such tables."""
+    return _summary([one for one in comparisons if one.scene == MEAN] or comparisons)
+
+
+def _summary(comparisons: Sequence[Comparison]) -> str:
     """One sentence on all numbers together, and one on those that cannot be compared."""
     quality = [comparison for comparison in comparisons if comparison.is_quality]
     if not quality:
@@ -170,6 +176,8 @@ def verdict_frame(comparisons: Sequence[Comparison]) -> pd.DataFrame:
 def verdict_page(comparisons: Sequence[Comparison], notes: Sequence[str] = ()) -> str:
     """The overall sentence, counts for each table, every number that differs, and the rules, in Markdown."""
     parts = ["# Verdict", overall(comparisons), *notes]
+    if single := [one for one in comparisons if one.scene != MEAN]:
+        parts.append(f"By scene: {_summary(single)}")
     if comparisons:
         parts += ["## Tables", to_markdown(_counts(comparisons))]
     differing = [c for c in comparisons if c.verdict in (WITHIN, BETTER, WORSE)]
@@ -197,7 +205,7 @@ RULES = f"""\
 
 def _named(comparison: Comparison) -> str:
     decimals = len(comparison.jax.partition(".")[2])
-    scene = "" if comparison.scene == "mean" else f" on {comparison.scene}"
+    scene = "" if comparison.scene == MEAN else f" on {comparison.scene}"
     name = f"{comparison.table}, {comparison.method}{scene}, {comparison.title}"
     return f"{name}: {comparison.ours:.{decimals}f}, published {comparison.jax} ({comparison.delta:+.{decimals}f})"
 

@@ -71,6 +71,7 @@ def make_run(tmp_path):
             "train_seconds": 3725.4,
             "train_views": 100,
             "data_verified": None,
+            "seed": 0,
         }
         values |= changes
         config = {
@@ -80,7 +81,7 @@ def make_run(tmp_path):
             "scene": scene,
             "levels": 4,
             "model": {"net_depth": 8, "net_width": 256, "num_samples": 128, "num_levels": 2} | (model or {}),
-            "train": {key: values[key] for key in ("max_steps", "batch_size")},
+            "train": {key: values[key] for key in ("max_steps", "batch_size", "seed")},
             "data": {"max_test_views": None},
             "record": {
                 "num_parameters": 612740,

@@ -81,45 +81,45 @@ def test_headings_sort_by_mouse_and_keyboard(visit):
 def test_the_divider_moves_by_keyboard_mouse_and_choice(visit):
     page = visit()
     stage, left = page.locator(".stage"), page.locator(".stage img.left")
-    page.locator("#scene").select_option("bricks/wall")
-    names = page.locator("#left").locator("option").all_text_contents()
+    page.locator("#pick-scene").select_option("bricks/wall")
+    names = page.locator("#pick-left").locator("option").all_text_contents()
     assert names == ["truth", "mipnerf", "mipnerf_wo_ipe"]
 
     def share() -> float:
         return 100 - float(re.search(r"inset\(0(?:px)? ([\d.]+)%", left.get_attribute("style"))[1])
 
     assert share() == 50
-    page.locator("#divide").press("ArrowRight")
+    page.locator("#the-divider").press("ArrowRight")
     assert share() == 50.5
     stage.scroll_into_view_if_needed()
     box = stage.bounding_box()
     page.mouse.click(box["x"] + 0.2 * box["width"], box["y"] + 0.9 * box["height"])
     assert share() == pytest.approx(20, abs=3)
     before = left.get_attribute("src")
-    page.locator("#left").select_option("truth")
+    page.locator("#pick-left").select_option("truth")
     assert left.get_attribute("src") != before
     assert page.locator("#left-caption").text_content() == "truth"
-    page.locator("#level").select_option("1/8")
+    page.locator("#pick-level").select_option("1/8")
     assert left.evaluate("image => image.decode().then(() => [image.naturalWidth, image.naturalHeight])") == [4, 3]
     assert left.evaluate("image => getComputedStyle(image).imageRendering") == "pixelated"
     assert page.locator("#right-caption").text_content().startswith("mipnerf_wo_ipe: PSNR ")
-    page.locator("#right").select_option("truth")
-    page.locator("#difference").check()
+    page.locator("#pick-right").select_option("truth")
+    page.locator("#pick-difference").check()
     # The difference of an image with itself is black.
     assert page.locator(".stage").evaluate("stage => getComputedStyle(stage).filter") == "brightness(4)"
-    page.locator("#scene").select_option("bricks/tower")
-    assert "mipnerf_wo_ipe" not in page.locator("#left").locator("option").all_text_contents()
+    page.locator("#pick-scene").select_option("bricks/tower")
+    assert "mipnerf_wo_ipe" not in page.locator("#pick-left").locator("option").all_text_contents()
 
 
 def test_figures_are_enlarged_and_escape_closes_them(visit):
     page = visit()
-    dialog, button = page.locator("#zoom"), page.get_by_role("button", name="Enlarge").first
+    dialog, button = page.locator("#zoom-dialog"), page.get_by_role("button", name="Enlarge").first
     button.click()
     dialog.locator("img").evaluate("image => image.decode()")
-    page.wait_for_function("document.getElementById('zoom').dataset.scale === '1.00'")
+    page.wait_for_function("document.getElementById('zoom-dialog').dataset.scale === '1.00'")
     page.mouse.move(300, 300)
     page.mouse.wheel(0, -200)
-    page.wait_for_function("Number(document.getElementById('zoom').dataset.scale) > 1.2")
+    page.wait_for_function("Number(document.getElementById('zoom-dialog').dataset.scale) > 1.2")
     before = dialog.locator("img").get_attribute("style")
     page.mouse.down()
     page.mouse.move(340, 320, steps=3)
@@ -142,7 +142,7 @@ def test_a_phone_shows_all_without_scrolling_sideways(visit):
     page.locator(".stage").scroll_into_view_if_needed()
     box = page.locator(".stage").bounding_box()
     page.touchscreen.tap(box["x"] + 0.75 * box["width"], box["y"] + 0.5 * box["height"])
-    assert float(page.locator("#divide").input_value()) == pytest.approx(75, abs=4)
+    assert float(page.locator("#the-divider").input_value()) == pytest.approx(75, abs=4)
 
 
 def test_it_can_be_read_in_light_and_dark(visit):
@@ -158,4 +158,4 @@ def test_without_javascript_tables_and_figures_are_there(visit):
     assert "mipnerf_wo_ipe" in page.locator("#bricks_psnr").inner_text()
     assert page.locator(".zoomable img").first.bounding_box()["height"] > 100
     assert page.locator("noscript").is_visible()
-    assert not page.locator("#comparison").is_visible()
+    assert not page.locator("#compare-images").is_visible()

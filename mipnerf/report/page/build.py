@@ -4,6 +4,7 @@ import base64
 import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from html import escape
 from importlib import resources
 from pathlib import Path, PurePosixPath
 
@@ -11,7 +12,7 @@ import jinja2
 
 from mipnerf import __version__
 from mipnerf.datasets.scene import read_bytes
-from mipnerf.report.formats import to_csv, to_html
+from mipnerf.report.formats import BOLD, to_csv, to_html
 from mipnerf.report.frame import level_name, ordered_names, read_runs
 from mipnerf.report.page.images import MAX_BYTES, Comparison, choose_images, read_comparison
 from mipnerf.report.page.runs import CURVE_SIZE, details_of, differences_table, times_table
@@ -19,6 +20,7 @@ from mipnerf.report.page.sections import CAPTIONS, Figure, dataset_section
 from mipnerf.report.reference import load_reference
 from mipnerf.report.summary import summarise
 from mipnerf.report.table import Table
+from mipnerf.report.verdict import overall
 
 ASSETS = resources.files(__package__) / "assets"
 TYPES = {".png": "image/png", ".svg": "image/svg+xml"}
@@ -38,18 +40,14 @@ def build_page(
     their dataset; `lpips_reason` says why LPIPS was asked for and could not be measured. The images to be compared take
     at most `max_bytes`. The same files give the same page. Raises `DataError` for what is missing or broken.
     """
-    runs = read_runs(run_folders)
-    tidy = summarise(runs, load_reference(reference_folder), asked=["lpips"] if lpips_reason else [])
-    datasets = ordered_names(runs, "dataset")
-    sections = [
-        dataset_section(
-            dataset,
-            [run for run in runs if run.dataset == dataset],
-            tidy,
-            [Figure(path, caption_of(path)) for path in figures if dataset_of(path, datasets) == dataset],
-        )
-        for dataset in datasets
-    ]
+    runs, reference = read_runs(run_folders), load_reference(reference_folder)
+    tidy = summarise(runs, reference, asked=["lpips"] if lpips_reason else [])
+    names = ordered_names(runs, "dataset")
+    datasets = []
+    for name in names:
+        members = [run for run in runs if run.dataset == name]
+        drawn = [Figure(path, caption_of(path)) for path in figures if dataset_of(path, names) == name]
+        datasets.append(dataset_section(name, members, tidy, reference, drawn, lpips_reason))
     details = [details_of(run) for run in runs]
     chosen, num_images = choose_images(runs, max_bytes)
     style, script = _asset("page.css"), _asset("page.js")
@@ -58,10 +56,11 @@ def build_page(
         style=style,
         script=script,
         policy=content_policy(style, script),
-        runs=runs,
-        variants=ordered_names(runs, "variant"),
-        scenes={(run.dataset, run.scene) for run in runs},
-        datasets=sections,
+        verdict=overall([comparison for dataset in datasets for comparison in dataset.comparisons]),
+        num_runs=len(runs),
+        num_variants=len(ordered_names(runs, "method")),
+        num_scenes=len({(run.dataset, run.scene) for run in runs}),
+        datasets=datasets,
         lpips_reason=lpips_reason,
         details=details,
         times=times_table(runs, details),
@@ -107,6 +106,11 @@ def table_html(table: Table) -> str:
     return to_html(replace(table, notes=()))
 
 
+def bold(text: str) -> str:
+    """A sentence as HTML, with what stands between double asterisks in bold."""
+    return BOLD.sub(r"<b>\1</b>", escape(text))
+
+
 def csv_uri(table: Table) -> str:
     """The table as a CSV file to be saved."""
     return data_uri(to_csv(table).encode(), "text/csv")
@@ -136,7 +140,7 @@ def _template() -> jinja2.Template:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {"table_html": table_html, "csv_uri": csv_uri, "image_uri": image_uri}
+    environment.filters |= {"bold": bold, "table_html": table_html, "csv_uri": csv_uri, "image_uri": image_uri}
     return environment.get_template("page.html.jinja")
 
 

@@ -48,15 +48,15 @@ document.querySelectorAll("main table").forEach(makeSortable);
 /* Two images of one view, one over the other, with a divider between them. */
 
 function setUpComparison() {
-  const sets = JSON.parse(document.getElementById("images").textContent);
-  const root = document.getElementById("comparison");
+  const sets = JSON.parse(document.getElementById("image-data").textContent);
+  const root = document.getElementById("compare-images");
   if (!root || !sets.length) return;
-  const choice = Object.fromEntries(["scene", "level", "view", "left", "right"].map((id) => [id, document.getElementById(id)]));
+  const choice = Object.fromEntries(["scene", "level", "view", "left", "right"].map((id) => [id, document.getElementById(`pick-${id}`)]));
   const stage = root.querySelector(".stage");
   const images = { left: stage.querySelector("img.left"), right: stage.querySelector("img.right") };
   const captions = { left: document.getElementById("left-caption"), right: document.getElementById("right-caption") };
-  const range = document.getElementById("divide");
-  const difference = document.getElementById("difference");
+  const range = document.getElementById("the-divider");
+  const difference = document.getElementById("pick-difference");
 
   function fill(select, values, preferred) {
     const wanted = values.includes(select.value) ? select.value : preferred;
@@ -114,7 +114,7 @@ setUpComparison();
 /* Figures open in a dialog, where they can be enlarged and moved. */
 
 function setUpZoom() {
-  const dialog = document.getElementById("zoom");
+  const dialog = document.getElementById("zoom-dialog");
   const canvas = dialog.querySelector(".canvas");
   const image = canvas.querySelector("img");
   const pointers = new Map();
@@ -216,7 +216,7 @@ setUpZoom();
 
 function setUpFilter() {
   const runs = [...document.querySelectorAll("details.run")];
-  const input = document.getElementById("filter");
+  const input = document.getElementById("run-filter");
   if (runs.length < 6) return;
   input.closest("label").hidden = false;
   input.addEventListener("input", () => {

@@ -16,7 +16,7 @@ from mipnerf.report.formats import BOLD, to_csv, to_html
 from mipnerf.report.frame import level_name, ordered_names, read_runs
 from mipnerf.report.page.images import MAX_BYTES, Comparison, choose_images, read_comparison
 from mipnerf.report.page.runs import CURVE_SIZE, details_of, differences_table, times_table
-from mipnerf.report.page.sections import CAPTIONS, Figure, dataset_section
+from mipnerf.report.page.sections import choose_figures, dataset_section
 from mipnerf.report.reference import load_reference
 from mipnerf.report.summary import summarise
 from mipnerf.report.table import Table
@@ -43,10 +43,10 @@ def build_page(
     runs, reference = read_runs(run_folders), load_reference(reference_folder)
     tidy = summarise(runs, reference, asked=["lpips"] if lpips_reason else [])
     names = ordered_names(runs, "dataset")
-    datasets = []
+    datasets, pictures = [], choose_figures(figures)
     for name in names:
         members = [run for run in runs if run.dataset == name]
-        drawn = [Figure(path, caption_of(path)) for path in figures if dataset_of(path, names) == name]
+        drawn = [figure for figure in pictures if dataset_of(figure.path, names) == name]
         datasets.append(dataset_section(name, members, tidy, reference, drawn, lpips_reason))
     details = [details_of(run) for run in runs]
     chosen, num_images = choose_images(runs, max_bytes)
@@ -119,11 +119,6 @@ def csv_uri(table: Table) -> str:
 def image_uri(path: Path) -> str:
     """A picture as a URL that holds it."""
     return data_uri(read_bytes(path), TYPES[path.suffix])
-
-
-def caption_of(path: Path) -> str:
-    """What a figure shows, by the kind that ends its name."""
-    return CAPTIONS.get(path.stem.rpartition("_")[2], path.stem)
 
 
 def dataset_of(path: Path, datasets: Sequence[str]) -> str:

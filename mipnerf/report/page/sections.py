@@ -1,12 +1,13 @@
 """What the page says of each dataset: its tables, the best variant, and its figures."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import pandas as pd
 
 from mipnerf.report.frame import Run, format_value
+from mipnerf.report.page.images import ENCODED
 from mipnerf.report.paper import paper_report
 from mipnerf.report.reference import MEAN, Reference
 from mipnerf.report.table import Table
@@ -18,15 +19,17 @@ CAPTIONS = {
     "history": "Training: the PSNR of the batches against steps and against time.",
     "strip": "One test view: the truth, each variant's rendering and its error, a row for each resolution.",
 }
+FIGURE_BYTES = 12 << 20  # of all figures, as they stand in the page
 OPEN_ROWS = 40  # of all tables that can be folded, above which they are
 
 
 @dataclass(frozen=True)
 class Figure:
-    """A picture in a file, PNG or SVG, and what it shows."""
+    """A picture in a file, PNG or SVG, what it shows, and whether there was room for it."""
 
     path: Path
     caption: str
+    is_shown: bool = True
 
 
 @dataclass(frozen=True)
@@ -68,6 +71,19 @@ def dataset_section(
         comparisons=comparisons,
         figures=figures,
     )
+
+
+def choose_figures(paths: Iterable[Path], max_bytes: float = FIGURE_BYTES) -> list[Figure]:
+    """The pictures with their captions, as the SVG beside a PNG where there is one; shown as far as there is room."""
+    figures, left = [], max_bytes
+    for path in paths:
+        drawing = path.with_suffix(".svg")
+        chosen = drawing if drawing.exists() else path
+        num_bytes = ENCODED * chosen.stat().st_size if chosen.exists() else 0
+        is_shown = num_bytes <= left
+        left -= num_bytes * is_shown
+        figures.append(Figure(chosen, CAPTIONS.get(path.stem.rpartition("_")[2], path.stem), is_shown))
+    return figures
 
 
 def summary_of(dataset: str, results: pd.DataFrame) -> str:

@@ -10,6 +10,9 @@ configfile: "config/variants.yaml"
 configfile: "config/config.yaml"
 
 
+report: "rules/captions/workflow.rst"
+
+
 include: "rules/common.smk"
 
 

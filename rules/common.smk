@@ -296,8 +296,15 @@ def levels_of(wildcards):
 
 
 def other_tables():
-    """Every file of the tables but results/table.md."""
-    return [f"results/{name}" for name in table_files(DATASETS) if name != "table.md"]
+    """Every file of the tables but results/table.md; those for the browser are shown in Snakemake's report."""
+    files = [f"results/{name}" for name in table_files(DATASETS) if name != "table.md"]
+    return [shown_table(file) if file.endswith(".html") else file for file in files]
+
+
+def shown_table(file):
+    """A table that Snakemake's report shows under its name."""
+    labels = {"table": Path(file).stem}
+    return report(file, caption="captions/table.rst", category="Tables", labels=labels)
 
 
 def figures():

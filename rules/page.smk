@@ -14,7 +14,12 @@ rule report_page:
         figures=figures(),
         lpips=LPIPS,
     output:
-        "results/report.html",
+        report(
+            "results/report.html",
+            caption="captions/page.rst",
+            category="Overview",
+            labels={"page": "all results"},
+        ),
     log:
         "results/logs/report_page.log",
     conda:

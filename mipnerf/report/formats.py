@@ -44,6 +44,7 @@ BOLD = re.compile(r"\*\*(.+?)\*\*")
 STYLE = (
     "body{font:14px/1.5 system-ui,sans-serif;margin:2rem}table{border-collapse:collapse;margin:0 0 2rem}"
     "caption{text-align:left;font-weight:bold;padding:.4rem 0}td,th{padding:.2rem .6rem;text-align:right}"
+    "th[colspan]{text-align:center}"
     ".left{text-align:left}thead{border-bottom:1px solid}tr.block{border-top:1px solid #ccc}"
     "table{border-top:2px solid;border-bottom:2px solid}tfoot td{text-align:left;font-size:90%;white-space:normal}"
     "td{white-space:nowrap;font-variant-numeric:tabular-nums}"
@@ -69,7 +70,7 @@ def to_csv(table: Table) -> str:
     has_spread = [any(row[j].spread for row in table.rows) for j in range(len(table.columns))]
     stream = io.StringIO()
     writer = csv.writer(stream, lineterminator="\n")
-    header = ((column.name, f"{column.name} ±") for column in table.columns)
+    header = ((column.plain_name, f"{column.plain_name} ±") for column in table.columns)
     for pairs in [header, *(((_plain(cell), cell.spread) for cell in row) for row in table.rows)]:
         cells = zip(pairs, has_spread, strict=True)
         writer.writerow([text for pair, both in cells for text in pair[: 1 + both]])
@@ -77,10 +78,11 @@ def to_csv(table: Table) -> str:
 
 
 def to_latex(table: Table) -> str:
-    """A `table` environment for the package booktabs, its notes in the caption."""
+    """A `table` environment for the packages booktabs and adjustbox, its notes in the caption."""
     groups = _groups(table.columns)
     lines = [r"\begin{table}", r"\centering", rf"\caption{{{_latex(_caption(table))}}}"]
-    lines += [rf"\label{{tab:{table.name}}}", rf"\begin{{tabular}}{{{''.join(c.align[0] for c in table.columns)}}}"]
+    lines += [rf"\label{{tab:{table.name}}}", r"\begin{adjustbox}{max width=\linewidth}"]
+    lines += [rf"\begin{{tabular}}{{{''.join(c.align[0] for c in table.columns)}}}"]
     lines.append(r"\toprule")
     if any(group for group, _, _ in groups):
         lines.append(_latex_row(rf"\multicolumn{{{n}}}{{c}}{{{_latex(group)}}}" for group, _, n in groups))
@@ -88,14 +90,14 @@ def to_latex(table: Table) -> str:
     lines += [_latex_row(_latex(column.title) for column in table.columns), r"\midrule"]
     for i, row in enumerate(table.rows):
         lines += [r"\addlinespace"] * (i > 0 and i in table.breaks)
-        lines.append(_latex_row(_marked(_latex(cell.full_text), cell.rank, LATEX_RANKS) for cell in row))
-    lines += [r"\bottomrule", r"\end{tabular}", r"\end{table}"]
+        lines.append(_latex_row(_marked(_latex_text(cell), cell.rank, LATEX_RANKS) for cell in row))
+    lines += [r"\bottomrule", r"\end{tabular}", r"\end{adjustbox}", r"\end{table}"]
     return "\n".join(lines) + "\n"
 
 
 def latex_page(tables: Iterable[Table]) -> str:
     """All tables, to be read by LaTeX's `input`."""
-    return "\n".join(["% needs \\usepackage{booktabs}", *map(to_latex, tables)])
+    return "\n".join(["% needs \\usepackage{adjustbox,booktabs}", *map(to_latex, tables)])
 
 
 def to_html(table: Table) -> str:
@@ -152,6 +154,12 @@ def _latex(text: str) -> str:
     return BOLD.sub(r"\\textbf{\1}", text.translate(LATEX_CHARACTERS))
 
 
+def _latex_text(cell: Cell) -> str:
+    """What a cell shows, with a minus that is not a hyphen."""
+    is_negative = cell.number is not None and cell.text.startswith("-")
+    return _latex(cell.full_text.replace("-", "−", 1) if is_negative else cell.full_text)
+
+
 def _html(text: str) -> str:
     return BOLD.sub(r"<b>\1</b>", escape(text))
 
@@ -168,6 +176,6 @@ def _html_head(column: Column) -> str:
 def _html_cell(cell: Cell, column: Column) -> str:
     classes = [*[column.align] * (column.align == "left"), *filter(None, [cell.verdict.replace(" ", "-")])]
     name = f' class="{" ".join(classes)}"' if classes else ""
-    value = "" if cell.number is None else f' data-value="{cell.number!r}"'
+    value = "" if cell.number is None else f' data-value="{float(cell.number)!r}"'
     title = f' title="{escape(cell.verdict)}"' if cell.verdict else ""
     return f"<td{name}{value}{title}>{_marked(escape(cell.full_text), cell.rank, HTML_RANKS)}</td>"

@@ -6,7 +6,7 @@ What Table 1 and Table 2 are for the two Blender datasets, a table named like th
 import itertools
 import math
 import statistics
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import pandas as pd
@@ -23,13 +23,14 @@ from mipnerf.report.verdict import COSTS, NOT_COMPARABLE, Comparison, Number, co
 
 FILES = {"table1": TABLE1, "table2": TABLE2, "table3": TABLE3}
 TITLES = {
-    "table1": "Table 1: the multiscale Blender dataset",
-    "table2": "Table 2: the single-scale Blender dataset",
-    "table3": "Table 3: supersampling (SS) on the multiscale Blender dataset",
+    "table1": "Table 1 of the paper: the multiscale Blender dataset",
+    "table2": "Table 2 of the paper: the single-scale Blender dataset",
+    "table3": "Table 3 of the paper: supersampling (SS) on the multiscale Blender dataset",
 }
 OURS, JAX, DELTA = "ours", "Jax", "delta"
 QUALITY = ("psnr", "ssim", "lpips")
 SHORT = {"psnr": "PSNR ↑", "ssim": "SSIM ↑", "lpips": "LPIPS ↓", "avg_error": "Avg. ↓"}
+AVG_NOTE = "Avg.: geometric mean of 10^(−PSNR/10), √(1 − SSIM) and LPIPS, each averaged over levels first."
 COST_DECIMALS = {"train_hours": 2}
 
 
@@ -42,11 +43,6 @@ class Quantity:
     key: str
     column: Column
     decimals: int
-
-    @property
-    def title(self) -> str:
-        """The column's name in plain words."""
-        return " ".join(self.column.name.replace("↑", "").replace("↓", "").split())
 
     def text(self, value: float) -> str:
         """`value` with as many digits as are published in this column."""
@@ -107,27 +103,31 @@ class _Builder:
         }
         self.planned = sorted(reference.all_scenes(dataset)) or sorted({r.scene for r in [*runs, *progress]})
         self.means = method_means(runs) if runs else None
-        self.reasons = {
-            variant: reasons_of(self._members(variant)) for variant in self.methods if self._members(variant)
-        }
+        self.members = {variant: [run for run in runs if run.method == variant] for variant in self.methods}
+        self.waiting = {variant: [run for run in progress if run.method == variant] for variant in self.methods}
+        self.reasons = {variant: reasons_of(members) for variant, members in self.members.items() if members}
+        # The scenes that the mean of a method is over.
+        self.scenes = {variant: self.means.loc[variant]["scenes"].iloc[0] for variant in self.reasons}
+        self.scenes = dict.fromkeys(self.methods, ()) | self.scenes
+        self.states = self._states()
         self.quantities = self._quantities()
         self.comparisons: list[Comparison] = []
 
     def table(self) -> Table:
         """The table; `comparisons` is filled on the way."""
         has_jax = not self.published.empty
-        heads = [*[Column("Method", align="left")], *[Column("Source", align="left")] * has_jax, *self._state_columns()]
-        columns = heads + [quantity.column for quantity in self.quantities]
+        columns = [Column(title, align="left") for title in ["Method", *["Source"] * has_jax]]
+        columns += [Column(title) for title in self.states] + [quantity.column for quantity in self.quantities]
         ours = {variant: self._ours(variant) for variant in self.methods}
-        if len({self._scenes(variant) for variant in ours}) == 1:
+        if len(set(self.scenes.values())) == 1:
             marked = ranked(list(ours.values()), [quantity.column for quantity in self.quantities])
             ours = dict(zip(ours, marked, strict=True))
         rows, breaks = [], []
         for title, variant in self._ordered():
             breaks.append(len(rows))
-            states = [Cell(text) for text in self._states(variant)]
-            blank = [Cell("")] * len(states)
+            blank = [Cell("")] * len(self.states)
             if variant is not None:
+                states = [Cell(text(variant)) for text in self.states.values()]
                 rows.append([Cell(title), *[Cell(OURS)] * has_jax, *states, *ours[variant]])
             if title in self.published.index:
                 source = JAX if title in METHODS[self.dataset].values() else "published"
@@ -153,6 +153,10 @@ class _Builder:
             found.append(self._quantity("seconds_per_megapixel", MEAN, "seconds_per_megapixel", "", "Time (s/MP)"))
             return found
         found.append(self._quantity("avg_error", MEAN, "avg_error", "", SHORT["avg_error"]))
+        if self.published.empty:
+            # Nothing would fill the columns of what was not measured.
+            known = set() if self.means is None else set(self.means.index.get_level_values("metric"))
+            found = [quantity for quantity in found if quantity.metric in known]
         found.append(self._quantity("train_hours", "", "train_hours", "", "Time (hours)"))
         return [*found, self._quantity("params", "", "params", "", "# Params")]
 
@@ -172,16 +176,8 @@ class _Builder:
         titles = dict.fromkeys([*self.published.index, *variants])
         return [(title, variants.get(title)) for title in titles]
 
-    def _members(self, variant: str) -> list[Run]:
-        return [run for run in self.runs if run.method == variant]
-
-    def _scenes(self, variant: str | None) -> tuple[str, ...]:
-        """The scenes that the mean of a method is over."""
-        members = self._members(variant)
-        return tuple(self.means.loc[variant]["scenes"].iloc[0]) if members else ()
-
     def _value(self, variant: str, quantity: Quantity) -> Value | None:
-        members = self._members(variant)
+        members = self.members[variant]
         if not members:
             return None
         if quantity.metric == "params":
@@ -216,20 +212,20 @@ class _Builder:
 
     def _compare(self, variant: str, quantity: Quantity, value: Value, text: str, jax: str) -> str:
         """The verdict on a number of ours, which is kept."""
-        scenes = self._scenes(variant)
-        reasons = [] if set(scenes) == set(self.planned) else [self._count(scenes)]
+        scenes = self.scenes[variant]
+        reasons = [] if set(scenes) == set(self.planned) else [f"{self._scene_count(variant)} scenes"]
         one = compared(
             Number(value.number, text, len(scenes), value.seeds, value.spread),
             jax,
             reasons + self.reasons[variant],
-            table=TITLES[self.name].partition(":")[0],
+            table=TITLES[self.name].partition(" of")[0],
             dataset=self.dataset,
             variant=variant,
             method=self.methods[variant],
             scene=MEAN,
             metric=quantity.metric,
             level=str(quantity.level),
-            title=quantity.title,
+            title=quantity.column.plain_name,
         )
         self.comparisons.append(one)
         return one.verdict
@@ -253,62 +249,57 @@ class _Builder:
                 cells.append(Cell(f"{delta:+z.{quantity.decimals}f}", delta))
         return cells
 
-    def _state_columns(self) -> list[Column]:
-        return [Column(title) for title, _ in self._shown_states()]
+    def _states(self) -> dict[str, Callable[[str], str]]:
+        """How complete a method is: the columns that have something to say, and what each says of a method."""
+        is_due = {
+            "Scenes": any(set(scenes) != set(self.planned) for scenes in self.scenes.values()),
+            "Seeds": any(len(self._seeds(variant)) > 1 for variant in self.methods),
+            "Steps": bool(self.progress),
+        }
+        states = {"Scenes": self._scene_count, "Seeds": self._seed_count, "Steps": self._steps}
+        return {title: text for title, text in states.items() if is_due[title]}
 
-    def _states(self, variant: str | None) -> list[str]:
-        return [text(variant) if variant else "" for _, text in self._shown_states()]
-
-    def _shown_states(self) -> list[tuple]:
-        """The columns on how complete the rows are: those in which some row is not."""
-        is_whole = all(set(self._scenes(variant)) == set(self.planned) for variant in self.methods)
-        has_seeds = any(len(self._seeds(variant)) > 1 for variant in self.methods)
-        columns = [("Scenes", lambda variant: self._count(self._scenes(variant)).replace(" scenes", ""))] * (
-            not is_whole
-        )
-        columns += [("Seeds", self._seed_count)] * has_seeds
-        return columns + [("Steps", self._steps)] * bool(self.progress)
-
-    def _count(self, scenes: Sequence[str]) -> str:
-        """`3 of 8 scenes`."""
-        other = f", {len(others)} other" if (others := set(scenes) - set(self.planned)) else ""
-        return f"{len(set(scenes) & set(self.planned))} of {len(self.planned)} scenes{other}"
+    def _scene_count(self, variant: str) -> str:
+        """`3 of 8`, and how many more there are that are not among the 8."""
+        scenes, planned = set(self.scenes[variant]), set(self.planned)
+        other = f" and {len(scenes - planned)} other" if scenes - planned else ""
+        return f"{len(scenes & planned)} of {len(planned)}{other}"
 
     def _seeds(self, variant: str) -> set[int | None]:
-        return {run.seed for run in [*self.runs, *self.progress] if run.method == variant}
+        return {run.seed for run in [*self.members[variant], *self.waiting[variant]]}
 
     def _seed_count(self, variant: str) -> str:
-        counted = int(self.means.loc[variant]["seeds"].iloc[0]) if self._members(variant) else 0
+        counted = int(self.means.loc[variant]["seeds"].iloc[0]) if self.members[variant] else 0
         total = len(self._seeds(variant))
         return str(total) if counted == total else f"{counted} of {total}"
 
     def _steps(self, variant: str) -> str:
-        done = [run.setting("train", "max_steps") for run in self._members(variant)]
-        waiting = [run for run in self.progress if run.method == variant]
+        done = [run.setting("train", "max_steps") for run in self.members[variant]]
+        waiting = self.waiting[variant]
         steps = sum(done) + sum(run.step for run in waiting)
         return f"{steps:,} of {sum(done) + sum(run.max_steps for run in waiting):,}"
 
     def _notes(self, has_jax: bool, is_ranked: bool) -> list[str]:
-        seeds = max((len(self._seeds(variant)) for variant in self.methods), default=1)
-        notes = [
-            "Means over the test views, then over scenes." if len(self.planned) > 1 else "Means over the test views."
+        metrics = {quantity.metric for quantity in self.quantities}
+        on = f"; the published ones on {HARDWARE}" if has_jax else ""
+        notes = {
+            f"Means over the test views{', then over scenes' * (len(self.planned) > 1)}.": True,
+            "Jax: as published by Barron et al., ICCV 2021; delta: ours − Jax.": has_jax,
+            "±: standard deviation over the seeds.": any(len(self._seeds(variant)) > 1 for variant in self.methods),
+            AVG_NOTE: "avg_error" in metrics,
+            f"Time: hours of training, median ± median absolute deviation{on}.": "train_hours" in metrics,
+            f"Time: seconds of rendering a megapixel{on}.": "seconds_per_megapixel" in metrics,
+            f"{RANKS} of ours.": is_ranked,
+        }
+        return [note for note, is_due in notes.items() if is_due] + self._not_comparable()
+
+    def _not_comparable(self) -> list[str]:
+        """Which methods cannot be compared, and why; costs, which always differ, are no reason."""
+        refused = [
+            one for one in self.comparisons if one.verdict == NOT_COMPARABLE and one.reason not in COSTS.values()
         ]
-        if has_jax:
-            notes.append("Jax: as published by Barron et al., ICCV 2021; delta: ours − Jax.")
-        if seeds > 1:
-            notes.append("±: standard deviation over the seeds.")
-        if self.name == "table3":
-            notes.append(f"Time: seconds of rendering a megapixel; the published ones on {HARDWARE}.")
-        else:
-            notes.append(
-                "Avg.: geometric mean of 10^(−PSNR/10), √(1 − SSIM) and LPIPS, each averaged over levels first."
-            )
-            jax = f"; the published ones on {HARDWARE}" if has_jax else ""
-            notes.append(f"Time: training of a scene, median ± median absolute deviation{jax}.")
-        if is_ranked:
-            notes.append(f"{RANKS} of ours.")
-        reasons = {one.variant: one.reason for one in self.comparisons if one.verdict == NOT_COMPARABLE}
-        reasons = {variant: reason for variant, reason in reasons.items() if reason not in COSTS.values()}
+        reasons = {one.variant: one.reason for one in refused}
+        notes = []
         for reason in dict.fromkeys(reasons.values()):
             variants = [variant for variant in reasons if reasons[variant] == reason]
             names = "all of ours" if len(variants) == len(self.methods) else ", ".join(variants)

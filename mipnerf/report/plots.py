@@ -75,7 +75,7 @@ def plot_history(runs: list[Run]) -> Figure:
     """
     dataset, styles = only_name(runs, "dataset"), _styles(runs, marker="")
     has_scenes = len(_scenes(runs)) > 1
-    all_logs = [(run.variant, log) for run in runs if not (log := _smoothed_log(run)).empty]
+    all_logs = [(run.method, log) for run in runs if not (log := _smoothed_log(run)).empty]
     with mpl.rc_context(STYLE):
         figure = Figure(figsize=SIZE, layout="constrained")
         if not all_logs:
@@ -108,7 +108,7 @@ def save_figure(figure: Figure, *paths: Path) -> None:
 
 
 def _styles(runs: list[Run], **fixed) -> dict[str, dict]:
-    """Colour, marker and dashes of each variant."""
+    """Colour, marker and dashes of each variant, whose seeds look alike."""
     return {
         variant: {
             "color": COLORS[i % len(COLORS)],
@@ -116,7 +116,7 @@ def _styles(runs: list[Run], **fixed) -> dict[str, dict]:
             "linestyle": DASHES[i % len(DASHES)],
         }
         | fixed
-        for i, variant in enumerate(ordered_names(runs, "variant"))
+        for i, variant in enumerate(ordered_names(runs, "method"))
     }
 
 

@@ -22,6 +22,11 @@ class Column:
         """Group and title in one line."""
         return f"{self.group} {self.title}".strip()
 
+    @property
+    def plain_name(self) -> str:
+        """`name` without the arrows that tell which is better."""
+        return " ".join(self.name.replace("↑", "").replace("↓", "").split())
+
 
 @dataclass(frozen=True)
 class Cell:

@@ -88,7 +88,8 @@ def _metric_table(runs: list[Run], results: pd.DataFrame, metric: str, notes: Se
             cells.append([_cell(metric, row.value, row.spread, row.seeds, seeds[variant]) for row in found])
         jax = group[group["level"] == MEAN].set_index("variant")["jax"]
         for variant, numbers in zip(jax.index, ranked(cells, columns, places=1), strict=True):
-            rows.append([Cell(scene), Cell(variant), *numbers, Cell(format_value(metric, jax[variant]), jax[variant])])
+            published = Cell(format_value(metric, jax[variant]), None if pd.isna(jax[variant]) else jax[variant])
+            rows.append([Cell(scene), Cell(variant), *numbers, published])
     title = f"{runs[0].dataset}: {SHOWN[metric].title}"
     return Table(f"{runs[0].dataset}_{metric}", title, [*_left("Scene", "Variant"), *columns, Column(JAX)], rows, notes)
 

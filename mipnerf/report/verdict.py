@@ -187,7 +187,7 @@ def verdict_page(comparisons: Sequence[Comparison], notes: Sequence[str] = ()) -
     return "\n\n".join([*parts, "## What the words mean", RULES]) + "\n"
 
 
-_LISTED = ", ".join(f"{tolerance} of {SHOWN[metric].title}" for metric, tolerance in TOLERANCES.items())
+_LISTED = ", ".join(f"{tolerance} ({SHOWN[metric].title})" for metric, tolerance in TOLERANCES.items())
 RULES = f"""\
 - *{EQUAL}*: shown with as many digits as were published, it has the same digits.
 - *{WITHIN}*: it differs by no more than the tolerance. Where a method was trained with n ≥ 2 seeds (`seeds` in `runs`),

@@ -10,6 +10,7 @@ import yaml
 from PIL import Image
 
 from mipnerf.datasets.convert import convert_to_multiscale
+from mipnerf.report.names import table_files
 
 from .conftest import jobs
 
@@ -20,6 +21,8 @@ NOTHING = "Nothing to be done"
 def test_every_promised_file_is_there(finished_project):
     results = finished_project.folder / "results"
     for name in ("table.md", "table.csv", "plots/bricks_levels.svg", "plots/bricks_levels.png"):
+        assert (results / name).stat().st_size > 0
+    for name in table_files(["bricks"]):
         assert (results / name).stat().st_size > 0
     for name in ("plots/bricks_history.svg", "plots/bricks_history.png", "plots/bricks_bricks_strip.png"):
         assert (results / name).stat().st_size > 0

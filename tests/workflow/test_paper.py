@@ -121,6 +121,16 @@ def test_the_tables_have_every_dataset_and_say_why_lpips_is_missing(finished_pap
     assert re.search(r"LPIPS could not be measured: .*vgg16", table)
 
 
+def test_the_papers_tables_say_what_is_not_comparable(finished_paper):
+    results = finished_paper.folder / "results"
+    for name, dataset in (("table1", "multiscale_blender"), ("table2", "blender"), ("table3", "multiscale_blender")):
+        table = (results / "tables" / f"{name}.md").read_text()
+        variants = {path.name for path in (results / dataset).iterdir()}
+        assert table.count("| ours ") == {"table1": len(variants) - 2, "table2": len(variants), "table3": 4}[name]
+        assert "**Not comparable with Jax:** all of ours (1 of 8 scenes; other training budget, " in table
+    assert "**Not comparable** with the published numbers" in (results / "verdict.md").read_text()
+
+
 def test_a_second_run_does_nothing(finished_paper):
     small = finished_paper.folder.parent / "small.yaml"
     output = finished_paper.snakemake("-n", "--configfile", "config/paper.yaml", str(small)).stdout

@@ -5,6 +5,7 @@ import html.parser
 import io
 import re
 
+import numpy as np
 import pytest
 
 from mipnerf.report.formats import html_page, latex_page, markdown_page, to_csv, to_html, to_latex, to_markdown
@@ -26,9 +27,9 @@ def number(value: float) -> Cell:
 def table() -> Table:
     rows = [
         [Cell("a_b & <c> | 5%"), Cell("30.12", 30.1234, spread="0.05", verdict="within spread"), number(31), Cell("1")],
-        [Cell("b"), Cell("30.12", 30.1199, verdict="equal"), number(33), Cell(MISSING)],
+        [Cell("b"), Cell("30.12", np.float64(30.1199), verdict="equal"), number(33), Cell(MISSING)],
         [Cell("c"), number(29), number(32), Cell("3")],
-        [Cell("d"), Cell(MISSING), number(30), Cell("4")],
+        [Cell("d-e"), Cell(MISSING), number(-30), Cell("4")],
     ]
     return Table("table_x", "A title & more", COLUMNS, ranked(rows, COLUMNS), ["**A note:** ±, 50 % <of> _it_."], [2])
 
@@ -54,7 +55,7 @@ def test_markdown(table):
 
 def test_csv_is_what_is_shown_with_spreads_apart(table):
     header, first, second, *_ = csv.reader(io.StringIO(to_csv(table)))
-    assert header == ["Method", "PSNR ↑ Full", "PSNR ↑ Full ±", "PSNR ↑ 1/2", "Hours"]
+    assert header == ["Method", "PSNR Full", "PSNR Full ±", "PSNR 1/2", "Hours"]
     assert first == ["a_b & <c> | 5%", "30.12", "0.05", "31.00", "1"]
     assert second == ["b", "30.12", "", "33.00", ""]
 
@@ -68,11 +69,12 @@ def test_latex_is_booktabs_with_everything_escaped(table):
     assert r"\cmidrule(lr){2-3}" in text
     assert r"\caption{A title \& more. \textbf{A note:} $\pm$, 50 \% \textless{}of\textgreater{} \_it\_.}" in text
     assert r"\begin{tabular}{lrrr}" in text
+    assert r"d-e & --- & $-$30.00 & 4 \\" in text
     assert text.index(r"\addlinespace") > text.index("33.00")
     body = text.split(r"\midrule")[1].split(r"\bottomrule")[0]
     assert all(len(re.findall(r"(?<!\\)&", line)) == 3 for line in body.splitlines() if line.endswith(r"\\"))
     assert not re.search(r"[^\x00-\x7f]", text)
-    assert latex_page([table]).startswith("% needs \\usepackage{booktabs}\n\\begin{table}")
+    assert latex_page([table]).startswith("% needs \\usepackage{adjustbox,booktabs}\n\\begin{table}")
 
 
 class Tags(html.parser.HTMLParser):
@@ -108,6 +110,7 @@ def test_html_is_escaped_and_keeps_numbers_unrounded(table):
     assert "<of>" not in text
     cells = [attributes for tag, attributes in parsed.tags if tag == "td"]
     assert cells[1] == {"class": "within-spread", "data-value": "30.1234", "title": "within spread"}
+    assert cells[5]["data-value"] == "30.1199"
     assert "<b>30.12 ± 0.05</b>" in text
     assert "<u>32.00</u>" in text
     assert "<i>31.00</i>" in text

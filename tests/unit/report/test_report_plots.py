@@ -59,6 +59,14 @@ def test_levels_show_the_means(two_runs, reference):
     assert [tick.get_text() for tick in psnr.get_xticklabels()] == ["Full", "1/2", "1/4", "1/8"]
 
 
+def test_seeds_of_a_variant_are_one_entry_and_one_mean(make_run, reference):
+    seeds = {"mipnerf": 0, "mipnerf_seed1": 1}
+    runs = read_runs([make_run(variant=variant, psnr=30.0 + seed, seed=seed) for variant, seed in seeds.items()])
+    for figure in (plot_levels(runs, reference), plot_history(runs)):
+        assert [text.get_text() for text in figure.legends[0].get_texts()] == ["mipnerf"]
+    assert is_drawn(plot_levels(runs, reference).axes[0], [30.55, 31.55, 32.55, 33.55])
+
+
 def test_variants_can_be_told_apart_in_grey(two_runs, reference):
     first, second = thick_lines(plot_levels(two_runs, reference).axes[0])
     assert first.get_marker() != second.get_marker()

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from html import escape
 from importlib import resources
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 import jinja2
 
@@ -43,10 +43,10 @@ def build_page(
     runs, reference = read_runs(run_folders), load_reference(reference_folder)
     tidy = summarise(runs, reference, asked=["lpips"] if lpips_reason else [])
     names = ordered_names(runs, "dataset")
-    datasets, pictures = [], choose_figures(figures)
+    datasets, pictures = [], choose_figures(figures, names)
     for name in names:
         members = [run for run in runs if run.dataset == name]
-        drawn = [figure for figure in pictures if dataset_of(figure.path, names) == name]
+        drawn = [figure for figure in pictures if figure.dataset == name]
         datasets.append(dataset_section(name, members, tidy, reference, drawn, lpips_reason))
     details = [details_of(run) for run in runs]
     chosen, num_images = choose_images(runs, max_bytes)
@@ -119,12 +119,6 @@ def csv_uri(table: Table) -> str:
 def image_uri(path: Path) -> str:
     """A picture as a URL that holds it."""
     return data_uri(read_bytes(path), TYPES[path.suffix])
-
-
-def dataset_of(path: Path, datasets: Sequence[str]) -> str:
-    """The dataset that the file name begins with: the longest, as one name may begin with another."""
-    name = PurePosixPath(path).name
-    return max((dataset for dataset in datasets if name.startswith(f"{dataset}_")), key=len, default="")
 
 
 def _template() -> jinja2.Template:

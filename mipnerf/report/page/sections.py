@@ -25,9 +25,10 @@ OPEN_ROWS = 40  # of all tables that can be folded, above which they are
 
 @dataclass(frozen=True)
 class Figure:
-    """A picture in a file, PNG or SVG, what it shows, and whether there was room for it."""
+    """A picture of a dataset in a file, PNG or SVG, what it shows, and whether there was room for it."""
 
     path: Path
+    dataset: str
     caption: str
     is_shown: bool = True
 
@@ -73,7 +74,7 @@ def dataset_section(
     )
 
 
-def choose_figures(paths: Iterable[Path], max_bytes: float = FIGURE_BYTES) -> list[Figure]:
+def choose_figures(paths: Iterable[Path], datasets: Sequence[str], max_bytes: float = FIGURE_BYTES) -> list[Figure]:
     """The pictures with their captions, as the SVG beside a PNG where there is one; shown as far as there is room."""
     figures, left = [], max_bytes
     for path in paths:
@@ -82,8 +83,20 @@ def choose_figures(paths: Iterable[Path], max_bytes: float = FIGURE_BYTES) -> li
         num_bytes = ENCODED * chosen.stat().st_size if chosen.exists() else 0
         is_shown = num_bytes <= left
         left -= num_bytes * is_shown
-        figures.append(Figure(chosen, CAPTIONS.get(path.stem.rpartition("_")[2], path.stem), is_shown))
+        dataset = dataset_of(path, datasets)
+        figures.append(Figure(chosen, dataset, caption_of(path, dataset), is_shown))
     return figures
+
+
+def dataset_of(path: Path, datasets: Sequence[str]) -> str:
+    """The dataset that the file name begins with: the longest, as one name may begin with another."""
+    return max((dataset for dataset in datasets if path.name.startswith(f"{dataset}_")), key=len, default="")
+
+
+def caption_of(path: Path, dataset: str) -> str:
+    """What a picture shows, by the kind that ends its name, and of which scene."""
+    scene, _, kind = path.stem.removeprefix(f"{dataset}_").rpartition("_")
+    return ": ".join(filter(None, [scene, CAPTIONS[kind]])) if kind in CAPTIONS else path.stem
 
 
 def summary_of(dataset: str, results: pd.DataFrame) -> str:

@@ -113,8 +113,11 @@ def test_what_is_too_large_is_left_out_and_said_so(make_run, make_images, refere
     figures = [tmp_path / f"bricks_{name}.png" for name in ("levels", "history")]
     for figure in figures:
         Image.effect_noise((64, 64), 50).save(figure)
-    shown = choose_figures(figures, 1.5 * figures[0].stat().st_size * 4 / 3)
+    shown = choose_figures(figures, ["bricks"], 1.5 * figures[0].stat().st_size * 4 / 3)
     assert [figure.is_shown for figure in shown] == [True, False]
+    strip = choose_figures([tmp_path / "bricks_2_wall_strip.png"], ["bricks", "bricks_2"])[0]
+    assert strip.dataset == "bricks_2"
+    assert strip.caption.startswith("wall: One test view")
     assert "Left out for its size" not in page_of(folders, data, reference_folder, figures=figures)
 
 

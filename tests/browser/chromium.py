@@ -2,7 +2,8 @@
 
 import os
 import shutil
-import subprocess
+
+import debian
 
 PROGRAMS = ("chromium", "chromium-browser", "google-chrome")
 
@@ -24,9 +25,4 @@ def why_not() -> str | None:
 def install() -> None:
     """Install Debian's package, where Chromium is missing; raises CalledProcessError."""
     if not program():
-        quiet = {"check": True, "capture_output": True, "text": True}
-        subprocess.run(["apt-get", "update", "-qq"], **quiet)
-        environment = os.environ | {"DEBIAN_FRONTEND": "noninteractive"}
-        subprocess.run(
-            ["apt-get", "install", "-y", "-qq", "--no-install-recommends", "chromium"], env=environment, **quiet
-        )
+        debian.install("chromium")

@@ -89,11 +89,3 @@ def visit(browser, report) -> Callable:
     for page in pages:
         page.close()
     assert not troubles
-
-
-def pytest_terminal_summary(terminalreporter) -> None:
-    skipped = [report for report in terminalreporter.stats.get("skipped", []) if "tests/browser/" in report.nodeid]
-    if skipped:
-        terminalreporter.section("NOT TESTED: there is no Chromium", red=True, bold=True)
-        for reason in sorted({report.longrepr[2] for report in skipped if isinstance(report.longrepr, tuple)}):
-            terminalreporter.line(reason)

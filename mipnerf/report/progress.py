@@ -24,18 +24,26 @@ class Progress:
 
 
 def gather(results: Path, planned: Mapping[str, RunConfig]) -> tuple[list[Run], list[Progress]]:
-    """The runs of `planned` (by their names) that are evaluated, and the progress of all others.
+    """The runs of `planned` (by their names) that are evaluated as they are now, and the progress of all others.
 
     Raises `DataError` for a run whose files are damaged.
     """
     runs, progress = [], []
     for name, run in planned.items():
         folder = results / name
-        if all((folder / file).exists() for file in ("config.yaml", "metrics.csv")):
+        if _is_evaluated(folder):
             runs.append(read_run(folder))
         else:
             progress.append(_progress_of(run, folder, results))
     return runs, progress
+
+
+def _is_evaluated(folder: Path) -> bool:
+    """Whether the metrics are there, and not those of an earlier training."""
+    metrics, model = folder / "metrics.csv", folder / "model.pt"
+    if not (metrics.exists() and (folder / "config.yaml").exists()):
+        return False
+    return not model.exists() or model.stat().st_mtime_ns <= metrics.stat().st_mtime_ns
 
 
 def _progress_of(run: RunConfig, folder: Path, results: Path) -> Progress:

@@ -6,6 +6,7 @@ Blender scenes (Tables 1, 2 and 3 of Barron et al., ICCV 2021).
 
 import math
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import pandas as pd
@@ -119,8 +120,12 @@ class Reference:
         return None if pd.isna(value) else value
 
     def _jax_scenes(self, dataset: str) -> pd.DataFrame:
-        rows = self.per_scene
-        return rows[(rows["dataset"] == dataset) & (rows["implementation"] == "jax")]
+        return self._jax_by_dataset.get(dataset, self.per_scene.iloc[:0])
+
+    @cached_property
+    def _jax_by_dataset(self) -> dict[str, pd.DataFrame]:
+        rows = self.per_scene[self.per_scene["implementation"] == "jax"]
+        return dict(iter(rows.groupby("dataset")))
 
 
 def load_reference(folder: Path) -> Reference:

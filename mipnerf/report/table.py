@@ -1,11 +1,24 @@
 """A table as it is shown, whatever the format: `mipnerf.report.formats` writes it, other modules fill it."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
 MISSING = "—"
 RANKS = "Bold, underlined, italic: the best, second and third"
+
+
+def rounded(value: float | None, decimals: int, signed: bool = False) -> str:
+    """`value` with so many decimals, a dash for none: the only place that rounds."""
+    if value is None or math.isnan(value):
+        return MISSING
+    return f"{value:+z.{decimals}f}" if signed else f"{value:.{decimals}f}"
+
+
+def decimals_of(text: str) -> int:
+    """How many decimals a number was published with."""
+    return len(text.partition(".")[2])
 
 
 @dataclass(frozen=True)

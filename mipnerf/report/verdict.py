@@ -11,7 +11,7 @@ from mipnerf.report.conditions import differing_conditions, unofficial
 from mipnerf.report.formats import to_markdown
 from mipnerf.report.frame import SHOWN, Run
 from mipnerf.report.reference import MEAN
-from mipnerf.report.table import MISSING, Cell, Column, Table
+from mipnerf.report.table import MISSING, Cell, Column, Table, decimals_of, rounded
 
 EQUAL, WITHIN, BETTER, WORSE = "equal", "within spread", "better", "worse"
 NOT_COMPARABLE = "not comparable"
@@ -19,6 +19,11 @@ VERDICTS = (EQUAL, WITHIN, BETTER, WORSE, NOT_COMPARABLE)
 # By how much means over the eight scenes may differ where no seeds tell. The paper's Tables 1 and 3 and the summary in
 # the reference's code give the same method PSNRs that differ by up to 0.095 dB.
 TOLERANCES = {"psnr": 0.1, "ssim": 0.0005, "lpips": 0.001, "avg_error": 0.0002}
+COSTS = {  # why those that are not equal cannot be compared
+    "train_hours": "hours of other hardware",
+    "seconds_per_megapixel": "seconds of other hardware",
+    "params": "another number of parameters",
+}
 MEAN_SCENES = 8
 SHOWN_CELLS = 3  # in the first sentence
 
@@ -114,13 +119,6 @@ def judge(metric: str, number: Number, jax: str, tolerance: float | None, reason
     return (BETTER if (delta > 0) == SHOWN[metric].higher_is_better else WORSE), ""
 
 
-COSTS = {
-    "train_hours": "hours of other hardware",
-    "seconds_per_megapixel": "seconds of other hardware",
-    "params": "another number of parameters",
-}
-
-
 def tolerance_of(metric: str, jax: str, scenes: int, spread: float | None, seeds: int) -> float | None:
     """By how much a mean over `scenes` and `seeds` may differ from one published training; None for a cost.
 
@@ -129,7 +127,7 @@ def tolerance_of(metric: str, jax: str, scenes: int, spread: float | None, seeds
     """
     if metric not in TOLERANCES:
         return None
-    rounding = 0.5 * 10.0 ** -len(jax.partition(".")[2])
+    rounding = 0.5 * 10.0 ** -decimals_of(jax)
     if spread is not None:
         return max(rounding, 2 * spread * math.sqrt(1 + 1 / seeds))
     return max(rounding, TOLERANCES[metric] * math.sqrt(MEAN_SCENES / scenes))
@@ -204,10 +202,16 @@ RULES = f"""\
 
 
 def _named(comparison: Comparison) -> str:
-    decimals = len(comparison.jax.partition(".")[2])
+    ours, delta = _shown(comparison)
     scene = "" if comparison.scene == MEAN else f" on {comparison.scene}"
     name = f"{comparison.table}, {comparison.method}{scene}, {comparison.title}"
-    return f"{name}: {comparison.ours:.{decimals}f}, published {comparison.jax} ({comparison.delta:+.{decimals}f})"
+    return f"{name}: {ours}, published {comparison.jax} ({delta})"
+
+
+def _shown(comparison: Comparison) -> tuple[str, str]:
+    """Our number and the difference, with as many decimals as were published."""
+    decimals = decimals_of(comparison.jax)
+    return rounded(comparison.ours, decimals), rounded(comparison.delta, decimals, signed=True)
 
 
 def _counts(comparisons: Sequence[Comparison]) -> Table:
@@ -224,8 +228,8 @@ def _cells(comparisons: Sequence[Comparison]) -> Table:
     columns = [Column(title, align="left") for title in left] + [Column(title) for title in right]
     rows = []
     for one in comparisons:
-        decimals = len(one.jax.partition(".")[2])
-        numbers = [f"{one.ours:.{decimals}f}", one.jax, f"{one.delta:+.{decimals}f}", f"{one.tolerance:.2g}"]
+        ours, delta = _shown(one)
+        numbers = [ours, one.jax, delta, f"{one.tolerance:.2g}"]
         texts = [one.table, one.method, one.scene, one.title, *numbers, one.verdict]
         rows.append([Cell(text or MISSING) for text in texts])
     return Table("verdict_cells", "Numbers that differ", [*columns, Column("verdict", align="left")], rows)

@@ -357,3 +357,6 @@ def test_runs_that_still_train_are_gathered_with_their_steps(make_run, tmp_path)
         ("nerf", 0, 1000, 1000),
         ("mipnerf_wo_ipe", 0, 0, 1000),
     ]
+    # Trained again, and not yet evaluated.
+    (done / "model.pt").touch()
+    assert [run.method for run in gather(results, planned)[0]] == []

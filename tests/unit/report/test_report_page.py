@@ -152,6 +152,13 @@ def test_the_settings_in_which_variants_differ_are_compared(make_run):
     assert differences_table(runs[:1]) is None
 
 
+def test_a_metric_that_only_some_scenes_have_is_shown_with_dashes(make_run, make_images, reference_folder):
+    folders = [make_run(lpips=0.2), make_run(scene="tower")]
+    text = page_of(folders, make_images(folders), reference_folder, lpips_reason="no network")
+    assert re.search(r"<td[^>]*>LPIPS</td>.*<td[^>]*>0\.\d+</td><td[^>]*>—</td>", text)
+    assert "LPIPS could not be measured: no network." in text
+
+
 def test_a_missing_image_is_named(make_run, make_images, reference_folder):
     folder = make_run()
     data = make_images([folder])

@@ -72,8 +72,9 @@ def evaluate_level(
 ) -> None:
     """Render all views of `level` of `scene`; write `metrics.csv` and `renderings/<view>.png` to `folder`.
 
-    The metrics are those of the float images; the PNG files are rounded to 8 bits. `supersample` renders full
-    resolution and averages down ("SS" in Table 3).
+    The metrics are those of the float images; the PNG files are rounded to 8 bits. Beside each are `<view>_depth.png`,
+    the distance in 16 bits (0 is near, 65535 far), and `<view>_acc.png`, the accumulated opacity in 8. `supersample`
+    renders full resolution and averages down ("SS" in Table 3).
     """
     model, run = trained
     device = resolve_device(operation.device)
@@ -109,7 +110,10 @@ def evaluate_level(
             seconds = time.perf_counter() - started
             scores += score_view(view, rgb, truth, lpips)
             scores.append(Score(view, "seconds_per_megapixel", seconds * 1e6 / (height * width)))
-            writes.append(writer.submit(iio.imwrite, images / f"{view:03d}.png", to_uint8(rgb)))
+            depth = to_uint16(box_mean(rendering.distance[..., None], grid), scene.nears[i], scene.fars[i])
+            acc = to_uint8(box_mean(rendering.acc[..., None], grid))
+            for suffix, pixels in (("", to_uint8(rgb)), ("_depth", depth[..., 0]), ("_acc", acc[..., 0])):
+                writes.append(writer.submit(iio.imwrite, images / f"{view:03d}{suffix}.png", pixels))
         for write in writes:
             write.result()
     write_scores(folder / "metrics.csv", run, level, scores)
@@ -136,6 +140,12 @@ def score_view(view: int, rgb: Tensor, truth: Tensor, lpips: Lpips | None = None
 def to_uint8(rgb: Tensor) -> np.ndarray:
     """[0, 1] to 0 ... 255, rounded (the reference truncates)."""
     return (rgb.clamp(0, 1) * 255).round().to(torch.uint8).cpu().numpy()
+
+
+def to_uint16(distance: Tensor, near: float, far: float) -> np.ndarray:
+    """Distances from near to far to 0 ... 65535, rounded."""
+    share = (distance.double().cpu() - near) / (far - near)
+    return (share.clamp(0, 1) * 65535).round().numpy().astype(np.uint16)
 
 
 def write_scores(path: Path, run: RunConfig, level: int, scores: list[Score]) -> None:

@@ -14,6 +14,7 @@ from mipnerf.planning.scheduling import Task
 from mipnerf.runs import network_of
 
 BYTES_PER_PIXEL = 1.0  # of a PNG: 0.4 where much is background, 1.6 of a photograph
+RENDERING_BYTES = 2.5  # with depth and opacity
 STATES = 3  # of every parameter in a checkpoint: itself and two moments
 FLOAT = 4  # bytes
 
@@ -119,7 +120,7 @@ def disk_bytes(suite: SuiteConfig, runs: dict[str, RunConfig]) -> dict[str, floa
         if not network_of(suite, run.variant):
             disk["checkpoints"] += STATES * weights * suite.operation.keep_checkpoints
         pixels = sum(level_pixels(run, size, level) for level in range(run.levels))
-        disk["renderings"] += BYTES_PER_PIXEL * pixels * evaluated_views(run, size)
+        disk["renderings"] += RENDERING_BYTES * pixels * evaluated_views(run, size)
     sources = set()
     for dataset, scene in {(run.dataset, run.scene) for run in runs.values()}:
         size, kind = scene_size(suite, dataset), suite.datasets[dataset]

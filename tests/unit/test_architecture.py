@@ -52,7 +52,7 @@ LAYERS = [
     ["report.verdict"],
     ["report.scenes"],
     ["report.paper"],
-    ["report.tables", "report.plots", "report.strips"],
+    ["report.figures", "report.tables", "report.plots", "report.strips"],
     ["report.output", "report.page.images", "report.page.runs"],
     ["report.page.sections"],
     ["report.page.build"],

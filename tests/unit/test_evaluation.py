@@ -11,7 +11,7 @@ from mipnerf.batching import image_rays, to_rgb
 from mipnerf.cameras import Cameras
 from mipnerf.config import ModelConfig, OperationConfig
 from mipnerf.errors import ConfigError, DataError
-from mipnerf.evaluation import evaluate_level, load_trained, score_view, to_uint8
+from mipnerf.evaluation import evaluate_level, load_trained, score_view, to_uint8, to_uint16
 from mipnerf.model import MipNerf
 from mipnerf.rendering import render_image, render_rays, suitable_chunk
 from mipnerf.training import train
@@ -111,7 +111,21 @@ def test_a_view_keeps_its_number_when_only_some_are_evaluated(tmp_path, trained,
     evaluate_level(trained, small_scene.select([0, 1, 4, 5]), 1, OPERATION, tmp_path / "level_1", threads=1)
     with open(tmp_path / "level_1" / "metrics.csv", newline="") as stream:
         assert [row["view"] for row in csv.DictReader(stream) if row["metric"] == "psnr"] == ["0", "2"]
-    assert sorted(path.name for path in (tmp_path / "level_1" / "renderings").iterdir()) == ["000.png", "002.png"]
+    names = {path.name for path in (tmp_path / "level_1" / "renderings").iterdir()}
+    assert names == {f"{view}{suffix}.png" for view in ("000", "002") for suffix in ("", "_depth", "_acc")}
+
+
+def test_depth_and_opacity_are_written_beside_the_colours(tmp_path, trained, small_scene):
+    evaluate_level(trained, small_scene, 0, OPERATION, tmp_path, threads=1)
+    scene = small_scene.at_level(0)
+    rendering = render_image(trained.model, Cameras.from_scene(scene), 1, 8, 8, True)
+    depth, acc = (iio.imread(tmp_path / "renderings" / f"001_{name}.png") for name in ("depth", "acc"))
+    assert (depth.dtype, depth.shape, acc.dtype, acc.shape) == (np.uint16, (8, 8), np.uint8, (8, 8))
+    near, far = scene.nears[1], scene.fars[1]
+    assert np.abs(near + depth / 65535 * (far - near) - rendering.distance.numpy()).max() < 1e-3 * (far - near)
+    assert np.abs(acc / 255 - rendering.acc.clamp(0, 1).numpy()).max() <= 0.5 / 255 + 1e-3
+    ends = to_uint16(torch.tensor([near - 1, near, (near + far) / 2, far, far + 1]), near, far)
+    assert ends.tolist() == [0, 0, 32768, 65535, 65535]
 
 
 def test_supersampling_averages_renderings_of_full_resolution(tmp_path, trained, small_scene):

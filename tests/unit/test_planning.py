@@ -113,7 +113,7 @@ def test_costs_follow_the_configuration(suite):
     weights = 4 * sum(p.numel() for p in MipNerf(model).parameters())
     disk = disk_bytes(suite, runs)
     assert (disk["models"], disk["checkpoints"]) == (2 * weights, 3 * 3 * weights)
-    assert disk["renderings"] == (2 + 1) * sum(pixels)
+    assert disk["renderings"] == 2.5 * (2 + 1) * sum(pixels)
     assert disk["data"] == (4 + 1 + 2) * (96 * 96 + sum(pixels))
     assert list(memory_bytes(suite, runs).values()) == [4 * 4 * sum(pixels), 4 * weights]
 

@@ -31,7 +31,8 @@ def test_every_promised_file_is_there(finished_project):
         for name in ("config.yaml", "model.pt", "history.csv", "metrics.csv", "logs/train.log", "benchmarks/train.tsv"):
             assert (run / name).stat().st_size > 0
         for level in range(4):
-            assert len(list((run / f"level_{level}" / "renderings").glob("*.png"))) == 2
+            for pictures in ("???.png", "???_depth.png", "???_acc.png"):
+                assert len(list((run / f"level_{level}" / "renderings").glob(pictures))) == 2
         with open(run / "metrics.csv", newline="") as stream:
             rows = list(csv.DictReader(stream))
         assert len(rows) == 4 * 2 * 3

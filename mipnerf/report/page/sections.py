@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from mipnerf.report.figures import FIGURES
 from mipnerf.report.frame import Run, format_value
 from mipnerf.report.page.images import ENCODED
 from mipnerf.report.paper import paper_report
@@ -14,11 +15,6 @@ from mipnerf.report.table import Table
 from mipnerf.report.tables import dataset_tables
 from mipnerf.report.verdict import Comparison
 
-CAPTIONS = {
-    "levels": "Quality at each resolution: solid what was measured here, dotted what was published.",
-    "history": "Training: the PSNR of the batches against steps and against time.",
-    "strip": "One test view: the truth, each variant's rendering and its error, a row for each resolution.",
-}
 FIGURE_BYTES = 12 << 20  # of all figures, as they stand in the page
 OPEN_ROWS = 40  # of all tables that can be folded, above which they are
 
@@ -29,6 +25,7 @@ class Figure:
 
     path: Path
     dataset: str
+    title: str
     caption: str
     is_shown: bool = True
 
@@ -84,7 +81,7 @@ def choose_figures(paths: Iterable[Path], datasets: Sequence[str], max_bytes: fl
         is_shown = num_bytes <= left
         left -= num_bytes * is_shown
         dataset = dataset_of(path, datasets)
-        figures.append(Figure(chosen, dataset, caption_of(path, dataset), is_shown))
+        figures.append(Figure(chosen, dataset, *titles_of(path, dataset), is_shown))
     return figures
 
 
@@ -93,10 +90,13 @@ def dataset_of(path: Path, datasets: Sequence[str]) -> str:
     return max((dataset for dataset in datasets if path.name.startswith(f"{dataset}_")), key=len, default="")
 
 
-def caption_of(path: Path, dataset: str) -> str:
-    """What a picture shows, by the kind that ends its name, and of which scene."""
-    scene, _, kind = path.stem.removeprefix(f"{dataset}_").rpartition("_")
-    return ": ".join(filter(None, [scene, CAPTIONS[kind]])) if kind in CAPTIONS else path.stem
+def titles_of(path: Path, dataset: str) -> tuple[str, str]:
+    """The title and the caption of a picture, by the kind that ends its name; the title says of which scene it is."""
+    scene, _, name = path.stem.removeprefix(f"{dataset}_").rpartition("_")
+    kind = FIGURES.get(name)
+    if kind is None:
+        return path.stem, ""
+    return kind.title + (f": {scene}" if scene else ""), kind.caption
 
 
 def summary_of(dataset: str, results: pd.DataFrame) -> str:

@@ -117,7 +117,8 @@ def test_what_is_too_large_is_left_out_and_said_so(make_run, make_images, refere
     assert [figure.is_shown for figure in shown] == [True, False]
     strip = choose_figures([tmp_path / "bricks_2_wall_strip.png"], ["bricks", "bricks_2"])[0]
     assert strip.dataset == "bricks_2"
-    assert strip.caption.startswith("wall: One test view")
+    assert strip.title == "Renderings and errors: wall"
+    assert strip.caption
     assert "Left out for its size" not in page_of(folders, data, reference_folder, figures=figures)
 
 

@@ -1,0 +1,82 @@
+"""Which figures there are and what they show, in words: known before any run is, and without reading anything."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Kind:
+    """One kind of figure: `caption` says what is seen and how to read it, `endings` in which formats it is written."""
+
+    title: str
+    caption: str
+    endings: tuple[str, ...] = ("svg", "png")
+
+
+# Of a dataset: results/plots/{dataset}_{kind}.
+DATASET_FIGURES = {
+    "levels": Kind(
+        "Quality against resolution",
+        "The means over the test views at each resolution, or of each scene where there is only one resolution. Thick is "
+        "the mean over scenes, thin each scene; dotted, or a bar, is what was published.",
+    ),
+    "deltas": Kind(
+        "Difference from the published numbers",
+        "Ours minus the published JAX number of the same scene and variant, both averaged over the resolutions: right of "
+        "zero, ours is higher (better for PSNR and SSIM, worse for LPIPS).",
+    ),
+    "cost": Kind(
+        "Quality against cost",
+        "PSNR, averaged over resolutions and scenes, against the time of a training and against the samples of all its "
+        "rays, a point for each variant; up and to the left is better. Hollow is what was published.",
+    ),
+    "history": Kind(
+        "Training",
+        "PSNR of the training batches against steps and against time, a running mean over 5 % of the log. Faint is what "
+        "was logged, or with several scenes each of them.",
+    ),
+}
+# Of a scene: results/plots/{dataset}_{scene}_{kind}.
+SCENE_FIGURES = {
+    "pyramid": Kind(
+        "Details at every resolution",
+        "Crops where the variants differ most, from full resolution at the top to the coarsest, enlarged without "
+        "interpolation; framed in the whole test view at the left. Below is the SSIM of the crop against the truth, in "
+        "bold the best.",
+    ),
+    "strip": Kind(
+        "Renderings and errors",
+        "One test view: the truth, and of every variant its rendering and the absolute error averaged over the channels, "
+        "a row for each resolution and one colour scale for all.",
+        ("png",),
+    ),
+    "depth": Kind(
+        "Depth, opacity and error",
+        "The same test view at full resolution, a row for each variant: the distance at which its rays end (white where "
+        "less than half opaque), the accumulated opacity, and the absolute error. Scales are shared.",
+        ("png",),
+    ),
+    "cameras": Kind(
+        "Cameras",
+        "Where the training and test cameras are: from above, from the side and in perspective, with the way from near "
+        "to far of each and one whole frustum.",
+        ("png",),
+    ),
+}
+FIGURES = DATASET_FIGURES | SCENE_FIGURES
+# What the short table shows; the rest is for the report.
+IN_TABLE = ("levels", "history", "deltas", "pyramid", "strip")
+# Of these, JAX numbers were published: of mip-NeRF for each of the scenes, of other variants for all of them together.
+PUBLISHED_SCENES = ("chair", "drums", "ficus", "hotdog", "lego", "materials", "mic", "ship")
+PUBLISHED_LEVELS = {"multiscale_blender": 4, "blender": 1}
+
+
+def dataset_kinds(dataset: str, levels: int, runs: Iterable[tuple[str, str]]) -> list[str]:
+    """The figures of a dataset whose `runs` are (variant, scene): no deltas where nothing was published for any of them."""
+    runs = set(runs)
+    known = {(variant, scene) for variant, scene in runs if scene in PUBLISHED_SCENES}
+    is_whole = any(runs >= {(variant, scene) for scene in PUBLISHED_SCENES} for variant, _ in known)
+    has_published = PUBLISHED_LEVELS.get(dataset) == levels and (
+        is_whole or any(variant == "mipnerf" for variant, _ in known)
+    )
+    return [kind for kind in DATASET_FIGURES if kind != "deltas" or has_published]

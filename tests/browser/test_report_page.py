@@ -46,6 +46,9 @@ def test_every_table_says_what_the_csv_says(visit, report, reference_folder):
         header, *records = csv.reader(io.StringIO(text))
         assert [[cell.replace("—", "") for cell in row] for row in rows[1:]] == records
         assert all(name.endswith(title.rstrip(" ↑↓")) for name, title in zip(header, rows[0], strict=True))
+    with page.expect_download() as download:
+        links.first.click()
+    assert download.value.suggested_filename == links.first.get_attribute("download")
     tidy = summarise(read_runs(report.parent.glob("results/*/*/*")), load_reference(reference_folder))
     for metric, results in tidy.groupby("metric"):
         values = results.set_index(["scene", "variant", "level"])["value"].sort_index()

@@ -274,10 +274,12 @@ class _Builder:
         return str(total) if counted == total else f"{counted} of {total}"
 
     def _steps(self, variant: str) -> str:
-        done = [run.setting("train", "max_steps") for run in self.members[variant]]
-        waiting = self.waiting[variant]
-        steps = sum(done) + sum(run.step for run in waiting)
-        return f"{steps:,} of {sum(done) + sum(run.max_steps for run in waiting):,}"
+        """Those done and planned, where the networks are its own."""
+        trained = [run for run in self.members[variant] if "model_of" not in run.setting("record")]
+        done = sum(run.setting("train", "max_steps") for run in trained)
+        steps = done + sum(run.step for run in self.waiting[variant])
+        planned = done + sum(run.max_steps for run in self.waiting[variant])
+        return f"{steps:,} of {planned:,}" if planned else MISSING
 
     def _notes(self, has_jax: bool, is_ranked: bool) -> list[str]:
         metrics = {quantity.metric for quantity in self.quantities}

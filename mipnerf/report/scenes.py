@@ -7,8 +7,8 @@ import pandas as pd
 from mipnerf.report.frame import METRICS, Run, ordered_names
 from mipnerf.report.names import scene_table
 from mipnerf.report.reference import LEVEL_COLUMNS, MEAN, METHODS, Reference
-from mipnerf.report.summary import expected_levels, summarise
-from mipnerf.report.table import MISSING, RANKS, Cell, Column, Table, decimals_of, ranked, rounded
+from mipnerf.report.summary import count_seeds, expected_levels, summarise
+from mipnerf.report.table import MISSING, RANKS, Cell, Column, Table, decimals_of, ranked, rounded, seeds_cell
 from mipnerf.report.verdict import Comparison, Number, compared, reasons_of
 
 PUBLISHED = "mipnerf"  # the variant of which numbers of single scenes are known
@@ -56,7 +56,12 @@ def _metric_rows(
     methods = {
         method: group.set_index("scene").reindex(scenes) for method, group in part.groupby("variant", sort=False)
     }
-    marked = ranked([_own(group, decimals) for group in methods.values()], [better] * len(scenes))
+    seeds = count_seeds(runs)
+    own = [
+        [seeds_cell(row.value, row.spread, row.seeds, seeds[method], decimals) for row in group.itertuples()]
+        for method, group in methods.items()
+    ]
+    marked = ranked(own, [better] * len(scenes))
     rows, comparisons = [], []
     for (method, group), cells in zip(methods.items(), marked, strict=True):
         head = [Cell(METRICS[metric].title), Cell(method)]
@@ -73,14 +78,6 @@ def _metric_rows(
                     [*head, Cell(DELTA), *(_delta(*pair, decimals) for pair in zip(cells, others, strict=True))]
                 )
     return rows, comparisons
-
-
-def _own(group: pd.DataFrame, decimals: int) -> list[Cell]:
-    cells = []
-    for row in group.itertuples():
-        spread = "" if pd.isna(row.spread) else rounded(row.spread, decimals)
-        cells.append(Cell(MISSING) if pd.isna(row.value) else Cell(rounded(row.value, decimals), row.value, spread))
-    return cells
 
 
 def _published(texts: dict[str, str], scenes: list[str]) -> list[Cell]:
@@ -111,7 +108,7 @@ def _compare(
             spread = None if pd.isna(row.spread) else row.spread
             found.append(
                 compared(
-                    Number(row.value, cell.text, 1, int(row.seeds), spread),
+                    Number(row.value, cell.text.split()[0], 1, int(row.seeds), spread),
                     jax[row.Index],
                     reasons_of(members),
                     table=f"{row.dataset}, by scene",

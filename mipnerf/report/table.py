@@ -61,6 +61,16 @@ class Cell:
         return f"{self.text} ± {self.spread}" if self.spread else self.text
 
 
+def seeds_cell(value: float, spread: float, seeds: float, all_seeds: int, decimals: int) -> Cell:
+    """A mean over `seeds` with its spread, which is NaN for one of them; where others lack the value, it says so."""
+    if math.isnan(value):
+        return Cell(MISSING)
+    note = f" ({seeds:.0f} of {all_seeds} seeds)" if seeds < all_seeds else ""
+    if math.isnan(spread):
+        return Cell(rounded(value, decimals) + note, value)
+    return Cell(rounded(value, decimals), value, rounded(spread, decimals) + note)
+
+
 @dataclass(frozen=True)
 class Table:
     """Rows of cells, one for each column; `name` is a file's stem, `notes` are sentences below the table.

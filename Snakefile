@@ -26,6 +26,7 @@ include: "rules/data.smk"
 include: "rules/train.smk"
 include: "rules/evaluate.smk"
 include: "rules/report.smk"
+include: "rules/figures.smk"
 include: "rules/page.smk"
 include: "rules/bench.smk"
 
@@ -43,6 +44,10 @@ localrules:
     plot,
     report_page,
     strip,
+    figures,
+    pyramid,
+    depth,
+    cameras,
 
 
 onstart:

@@ -22,6 +22,7 @@ from pydantic import (
     model_validator,
 )
 
+from mipnerf.crops import CropConfig
 from mipnerf.validation import lookup, validated
 
 SEED_SUFFIX = re.compile(r"_seed\d+$")  # of a variant's name, for all seeds of a run but the first
@@ -300,6 +301,9 @@ class SuiteConfig(Overrides):
     runs: Annotated[list[RunsConfig], Field(min_length=1)]
     scale: Annotated[float, Field(gt=0, le=1)] = Field(1.0, description="share of the configured cost; see `scaled`")
     lpips: bool = Field(False, description="measure LPIPS, which needs the extra `lpips` and the weights of VGG")
+    crops: dict[str, CropConfig] = Field(
+        {}, description="of DATASET/SCENE, shown in detail; else where variants differ"
+    )
     operation: OperationConfig = OperationConfig()
     launcher: str = Field("", description="put before the command of a GPU job, such as `srun --overlap`")
 

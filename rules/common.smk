@@ -13,6 +13,7 @@ from snakemake.utils import update_config, validate
 from mipnerf.config import parse_config
 from mipnerf.datasets.sources import is_verified, local_source, source_urls
 from mipnerf.errors import ConfigError
+from mipnerf.report.figures import FIGURES, IN_TABLE, SCENE_FIGURES, dataset_kinds
 from mipnerf.report.names import table_files
 from mipnerf.runs import network_of, resolve_runs, retyped, scene_folder
 from mipnerf.status import is_imported
@@ -307,15 +308,23 @@ def shown_table(file):
     return report(file, caption="captions/table.rst", category="Tables", labels=labels)
 
 
-def figures():
-    """Every picture that goes with the tables."""
-    plots = [
-        f"results/plots/{dataset}_{kind}.png"
-        for dataset in DATASETS
-        for kind in ("levels", "history")
-    ]
+def figures(kinds=tuple(FIGURES)):
+    """Every picture, or those of some kinds: of the datasets, then of the scenes."""
+    pictures = []
+    for dataset in DATASETS:
+        runs = [(run.variant, run.scene) for run in RUNS.values() if run.dataset == dataset]
+        drawn = dataset_kinds(dataset, SUITE.datasets[dataset].levels, runs)
+        pictures += [f"{dataset}_{kind}" for kind in drawn if kind in kinds]
     scenes = dict.fromkeys((run.dataset, run.scene) for run in RUNS.values())
-    return plots + [f"results/plots/{dataset}_{scene}_strip.png" for dataset, scene in scenes]
+    for dataset, scene in scenes:
+        pictures += [f"{dataset}_{scene}_{kind}" for kind in SCENE_FIGURES if kind in kinds]
+    return [f"results/plots/{name}.png" for name in pictures]
+
+
+def crop_of(wildcards):
+    """The arguments that say what is shown in detail, or nothing where that is to be found."""
+    crop = SUITE.crops.get(f"{wildcards.dataset}/{wildcards.scene}")
+    return ["--crop", crop.view, crop.x, crop.y, crop.size] if crop else []
 
 
 # A job on another machine needs no more than its own inputs.

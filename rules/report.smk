@@ -6,7 +6,7 @@ rule aggregate:
         metrics=files_of_runs("metrics.csv"),
         configs=files_of_runs("config.yaml"),
         reference=REFERENCE,
-        figures=figures(),
+        figures=figures(IN_TABLE),
         lpips=LPIPS,
     output:
         table="results/table.md",
@@ -44,7 +44,7 @@ rule plot:
     log:
         "results/logs/plot_{dataset}_{kind}.log",
     wildcard_constraints:
-        kind="levels|history",
+        kind="levels|history|deltas|cost",
     conda:
         "../config/envs/mipnerf.yaml"
     params:

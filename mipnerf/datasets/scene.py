@@ -258,6 +258,23 @@ def decode_png(data: bytes, path: Path, modes: Sequence[str] = ("RGBA", "RGB")) 
     return pixels
 
 
+def read_gray(path: Path) -> np.ndarray:
+    """uint8 or uint16 [H, W] of a PNG with one channel; `DataError` naming `path`."""
+    data = read_bytes(path)
+    try:
+        if PNG_END not in data:
+            raise EOFError("the end is missing")
+        with Image.open(io.BytesIO(data), formats=["PNG"]) as image:
+            image.verify()
+        with Image.open(io.BytesIO(data), formats=["PNG"]) as image:
+            pixels = np.array(image)
+    except DECODE_ERRORS as error:
+        raise DataError(f"{path}: not a whole, undamaged PNG image ({error}); make it again") from None
+    if pixels.ndim != 2:
+        raise DataError(f"{path}: has {pixels.ndim} dimensions, but must have one channel")
+    return pixels
+
+
 def decode_image(data: bytes, path: Path, modes: Sequence[str] = ("RGB",)) -> np.ndarray:
     """uint8 [H, W, C] of the PNG (of one of `modes`) or RGB JPEG `data`, as stored: not rotated by a camera's note.
 

@@ -1,9 +1,12 @@
 """An inspection as a whole: numbers, suspicions and two pictures."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from matplotlib.figure import Figure
 from tabulate import tabulate
 
 from mipnerf.config import RunConfig
@@ -65,6 +68,16 @@ def inspect_scene(folder: Path, run: RunConfig, output: Path) -> dict[str, Any]:
         ],
         "pictures": [str(path) for path in paths],
     }
+
+
+def picture_cameras(folder: Path, run: RunConfig) -> Figure:
+    """The cameras of the training and test views of the scene in `folder`, for which only coarse images are read."""
+    splits = []
+    for name in ("train", "test"):
+        data = run.data.model_copy(update={"train_levels": None})
+        scene = load_scene(folder, name, run.levels, data, level=run.levels - 1)
+        splits.append(summarise_split(name, replace(scene, levels=np.zeros_like(scene.levels))))
+    return plot_cameras(f"{run.dataset}/{run.scene}", splits)
 
 
 def read_splits(folder: Path, run: RunConfig) -> tuple[list[Split], list[Finding]]:

@@ -17,13 +17,13 @@ class Kind:
 DATASET_FIGURES = {
     "levels": Kind(
         "Quality against resolution",
-        "The means over the test views at each resolution, or of each scene where there is only one resolution. Thick is "
-        "the mean over scenes, thin each scene; dotted, or a bar, is what was published.",
+        "The means over the test views at each resolution, or of each scene where there is only one resolution. Thick "
+        "is the mean over scenes, thin each scene; dotted, or a bar, is what was published.",
     ),
     "deltas": Kind(
         "Difference from the published numbers",
-        "Ours minus the published JAX number of the same scene and variant, both averaged over the resolutions: right of "
-        "zero, ours is higher (better for PSNR and SSIM, worse for LPIPS).",
+        "Ours minus the published JAX number of the same scene and variant, both averaged over the resolutions: right "
+        "of zero, ours is higher (better for PSNR and SSIM, worse for LPIPS).",
     ),
     "cost": Kind(
         "Quality against cost",
@@ -32,8 +32,8 @@ DATASET_FIGURES = {
     ),
     "history": Kind(
         "Training",
-        "PSNR of the training batches against steps and against time, a running mean over 5 % of the log. Faint is what "
-        "was logged, or with several scenes each of them.",
+        "PSNR of the training batches against steps and against time, a running mean over 5 % of the log. Faint is "
+        "what was logged, or with several scenes each of them.",
     ),
 }
 # Of a scene: results/plots/{dataset}_{scene}_{kind}.
@@ -41,19 +41,19 @@ SCENE_FIGURES = {
     "pyramid": Kind(
         "Details at every resolution",
         "Crops where the variants differ most, from full resolution at the top to the coarsest, enlarged without "
-        "interpolation; framed in the whole test view at the left. Below is the SSIM of the crop against the truth, in "
-        "bold the best.",
+        "interpolation; framed in the whole test view at the left. Below is the SSIM of the whole view, in bold the "
+        "best.",
     ),
     "strip": Kind(
         "Renderings and errors",
-        "One test view: the truth, and of every variant its rendering and the absolute error averaged over the channels, "
-        "a row for each resolution and one colour scale for all.",
+        "One test view: the truth, and of every variant its rendering and the absolute error averaged over the "
+        "channels, a row for each resolution and one colour scale for all.",
         ("png",),
     ),
     "depth": Kind(
         "Depth, opacity and error",
-        "The same test view at full resolution, a row for each variant: the distance at which its rays end (white where "
-        "less than half opaque), the accumulated opacity, and the absolute error. Scales are shared.",
+        "The same test view at full resolution, a row for each variant: the distance at which its rays end (white "
+        "where less than half opaque), the accumulated opacity, and the absolute error. Scales are shared.",
         ("png",),
     ),
     "cameras": Kind(
@@ -65,14 +65,14 @@ SCENE_FIGURES = {
 }
 FIGURES = DATASET_FIGURES | SCENE_FIGURES
 # What the short table shows; the rest is for the report.
-IN_TABLE = ("levels", "history", "deltas", "pyramid", "strip")
+IN_TABLE = ("levels", "history", "strip")
 # Of these, JAX numbers were published: of mip-NeRF for each of the scenes, of other variants for all of them together.
 PUBLISHED_SCENES = ("chair", "drums", "ficus", "hotdog", "lego", "materials", "mic", "ship")
 PUBLISHED_LEVELS = {"multiscale_blender": 4, "blender": 1}
 
 
 def dataset_kinds(dataset: str, levels: int, runs: Iterable[tuple[str, str]]) -> list[str]:
-    """The figures of a dataset whose `runs` are (variant, scene): no deltas where nothing was published for any of them."""
+    """The figures of a dataset whose `runs` are (variant, scene): no deltas where nothing was published of any."""
     runs = set(runs)
     known = {(variant, scene) for variant, scene in runs if scene in PUBLISHED_SCENES}
     is_whole = any(runs >= {(variant, scene) for scene in PUBLISHED_SCENES} for variant, _ in known)

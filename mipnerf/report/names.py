@@ -22,3 +22,25 @@ def table_files(datasets: Iterable[str]) -> list[str]:
     names = [name for dataset in datasets for name in (*method_tables(dataset), scene_table(dataset))]
     files = [f"tables/{name}.{ending}" for name in names for ending in FORMATS]
     return [*[f"table.{ending}" for ending in FORMATS], *files, "verdict.md", "verdict.csv"]
+
+
+# How figures call the variants; others go by their own names.
+TITLES = {
+    "mipnerf": "mip-NeRF",
+    "mipnerf_wo_ipe": "mip-NeRF w/o IPE",
+    "mipnerf_wo_misc": "mip-NeRF w/o misc.",
+    "mipnerf_wo_area_loss": "mip-NeRF w/o area loss",
+    "mipnerf_wo_single_mlp": "mip-NeRF w/o single MLP",
+    "nerf": "NeRF",
+    "nerf_area": "NeRF + area",
+    "nerf_area_center": "NeRF + area, center",
+    "nerf_area_center_misc": "NeRF + area, center, misc.",
+    "ss_nerf_area_center_misc": "SS NeRF + area, center, misc.",
+    "ss_mipnerf": "SS mip-NeRF",
+}
+
+
+def title_of(variant: str) -> str:
+    """The variant as figures call it, with the seed that its name may end in: `mip-NeRF w/o IPE, seed 3`."""
+    method, _, seed = variant.partition("_seed")
+    return ", ".join([TITLES[method], *([f"seed {seed}"] if seed else [])]) if method in TITLES else variant

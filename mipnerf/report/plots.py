@@ -12,6 +12,7 @@ from matplotlib.ticker import EngFormatter
 
 from mipnerf.files import atomic_path
 from mipnerf.report.frame import METRICS, Run, level_name, only_name, ordered_names, read_history
+from mipnerf.report.names import title_of
 from mipnerf.report.reference import MEAN, Reference
 from mipnerf.report.summary import ordered_metrics, summarise
 
@@ -31,8 +32,10 @@ STYLE = seaborn.axes_style("whitegrid") | {
 SIZE = (7, 3.2)  # inches
 SMOOTHED_SHARE = 0.05
 # Colours tell apart for all eyes, markers and dashes in grey. Dots are for what is published.
-COLORS = seaborn.color_palette("colorblind").as_hex()
-LEGEND_HANDLE, LEGEND_LETTER = 0.65, 0.065  # inches of an entry: without its text, and a letter of it
+PALE = {"#fbafe4": "#00a0c6", "#ece133": "#202020", "#56b4e9": "#7a5195"}  # on white, by what replaces them
+COLORS = [PALE.get(color, color) for color in seaborn.color_palette("colorblind").as_hex()]
+LEGEND_HANDLE, LEGEND_LETTER = 0.6, 0.057  # inches of an entry: without its text, and a letter of it
+LEGEND_ROW = 0.18  # inches
 MARKERS = ["o", "s", "^", "D", "v", "P", "X", "<", ">"]
 DASHES = ["-", (0, (5, 1.5)), (0, (6, 1.5, 1.5, 1.5)), (0, (9, 2)), (0, (6, 1.5, 1.5, 1.5, 1.5, 1.5)), (0, (3, 1))]
 PUBLISHED = {"linestyle": ":", "linewidth": 1.6, "marker": ""}
@@ -44,7 +47,7 @@ def plot_levels(runs: list[Run], reference: Reference) -> Figure:
 
     With a single level, against the scene instead. Dotted (or bars) is what was published for the same.
     """
-    dataset, styles = only_name(runs, "dataset"), _styles(runs)
+    dataset, styles = only_name(runs, "dataset"), variant_styles(runs)
     results = summarise(runs, reference)
     results = results[results["level"] != MEAN].astype({"level": int})
     is_multiscale = results["level"].max() > 0
@@ -59,7 +62,7 @@ def plot_levels(runs: list[Run], reference: Reference) -> Figure:
                     draw(axes, rows, style)
             axes.set_ylabel(METRICS[metric].title + (" (dB)" if metric == "psnr" else ""))
         line = {} if is_multiscale else {"linestyle": ""}
-        handles = [Line2D([], [], label=variant, **(style | line)) for variant, style in styles.items()]
+        handles = [Line2D([], [], label=title_of(variant), **(style | line)) for variant, style in styles.items()]
         if results["jax"].notna().any():
             published = PUBLISHED if is_multiscale else PUBLISHED_BAR
             handles.append(Line2D([], [], label="Jax, as published", color="0.3", **published))
@@ -73,7 +76,7 @@ def plot_history(runs: list[Run]) -> Figure:
     One scene: faint what was logged. Several: thin each scene, thick their mean at the steps that all of them logged.
     A run without a log (its model was trained elsewhere) is left out.
     """
-    dataset, styles = only_name(runs, "dataset"), _styles(runs, marker="")
+    dataset, styles = only_name(runs, "dataset"), variant_styles(runs, marker="")
     has_scenes = len(_scenes(runs)) > 1
     all_logs = [(run.method, log) for run in runs if not (log := _smoothed_log(run)).empty]
     with mpl.rc_context(STYLE):
@@ -93,7 +96,7 @@ def plot_history(runs: list[Run]) -> Figure:
         by_step.set(xlabel="step", ylabel="training PSNR (dB)")
         by_step.xaxis.set_major_formatter(EngFormatter(sep=""))
         by_time.set(xlabel="training time (minutes)")
-        handles = [Line2D([], [], label=variant, **style) for variant, style in styles.items()]
+        handles = [Line2D([], [], label=title_of(variant), **style) for variant, style in styles.items()]
         note = _scenes_note(runs) if has_scenes else "faint: as logged"
         _finish(figure, handles, dataset, f"running mean over {SMOOTHED_SHARE:.0%} of the log; {note}")
     return figure
@@ -107,7 +110,7 @@ def save_figure(figure: Figure, *paths: Path) -> None:
             figure.savefig(temporary, metadata=metadata)
 
 
-def _styles(runs: list[Run], **fixed) -> dict[str, dict]:
+def variant_styles(runs: list[Run], **fixed) -> dict[str, dict]:
     """Colour, marker and dashes of each variant, whose seeds look alike."""
     return {
         variant: {
@@ -167,6 +170,13 @@ def _scenes_note(runs: list[Run]) -> str:
 
 def _finish(figure: Figure, handles: list[Line2D], dataset: str, note: str) -> None:
     figure.suptitle(f"{dataset} ({note})" if note else dataset, fontsize=9)
+    legend_below(figure, handles)
+
+
+def legend_below(figure: Figure, handles: list[Line2D]) -> None:
+    """A legend below the axes, in as many columns as its longest entry allows."""
     widest = max(len(handle.get_label()) for handle in handles)
     ncols = max(1, min(4, len(handles), int(SIZE[0] / (LEGEND_HANDLE + LEGEND_LETTER * widest))))
-    figure.legend(handles=handles, loc="outside lower center", ncols=ncols, handlelength=3.2)
+    rows = -(-len(handles) // ncols)
+    figure.set_figheight(figure.get_figheight() + LEGEND_ROW * max(0, rows - 2))
+    figure.legend(handles=handles, loc="outside lower center", ncols=ncols, handlelength=3.2, fontsize=8)

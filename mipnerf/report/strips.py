@@ -44,12 +44,12 @@ def plot_strip(data_folder: Path, runs: list[Run], view: int | None = None) -> F
         figure = Figure(figsize=shape, layout="constrained")
         grid = figure.subplots(len(levels), num_columns, squeeze=False)
         for cells, level, (truth, results) in zip(grid, levels, rows, strict=True):
-            _show(cells[0], truth, size)
+            show(cells[0], truth, size)
             cells[0].set_ylabel(level_name(level))
             for run, (rendering, error), left, right in zip(runs, results, cells[1::2], cells[2::2], strict=True):
-                _show(left, rendering, size)
+                show(left, rendering, size)
                 left.set_xlabel(_scores(run, level, view))
-                mappable = _show(right, error, size, cmap=ERROR_COLORS, vmin=0, vmax=largest or 1)
+                mappable = show(right, error, size, cmap=ERROR_COLORS, vmin=0, vmax=largest or 1)
         titles = ["truth", *(title for run in runs for title in (run.variant, "error"))]
         for axes, title in zip(grid[0], titles, strict=True):
             axes.set_title(title)
@@ -92,16 +92,17 @@ def read_rendering(run: Run, level: int, view: int, shape: tuple[int, ...]) -> n
 
 def _read_row(data_folder: Path, runs: list[Run], level: int, view: int) -> tuple[np.ndarray, list[Result]]:
     """The truth, and for each run its rendering and error [H, W]."""
-    return _truth_of(data_folder, runs[0], level, view), [_read_result(data_folder, run, level, view) for run in runs]
+    return truth_of(data_folder, runs[0], level, view), [read_result(data_folder, run, level, view) for run in runs]
 
 
-def _truth_of(data_folder: Path, run: Run, level: int, view: int) -> np.ndarray:
+def truth_of(data_folder: Path, run: Run, level: int, view: int) -> np.ndarray:
+    """The test image [H, W, 3] in [0, 1] as `run` was evaluated on it."""
     return read_truth(data_folder, level, view, run.setting("levels"), DataConfig(**run.setting("data")))
 
 
-def _read_result(data_folder: Path, run: Run, level: int, view: int) -> Result:
+def read_result(data_folder: Path, run: Run, level: int, view: int) -> Result:
     """The rendering of `run` and its error against the truth as that run was evaluated."""
-    truth = _truth_of(data_folder, run, level, view)
+    truth = truth_of(data_folder, run, level, view)
     rendering = read_rendering(run, level, view, truth.shape)
     _check_psnr(run, level, view, np.square(rendering - truth).mean())
     return rendering, np.abs(rendering - truth).mean(axis=-1)
@@ -110,7 +111,7 @@ def _read_result(data_folder: Path, run: Run, level: int, view: int) -> Result:
 def _check_psnr(run: Run, level: int, view: int, mse: float) -> None:
     """`DataError` if the images do not have the error that was evaluated: truth and rendering are then of two views."""
     psnr = -10 * math.log10(mse or 1e-10)
-    evaluated = _metrics_of(run, level, view).get("psnr", psnr)
+    evaluated = metrics_of(run, level, view).get("psnr", psnr)
     if abs(min(psnr, MAX_PSNR) - min(evaluated, MAX_PSNR)) > PSNR_TOLERANCE:
         raise DataError(
             f"{run.folder}: view {view} at level {level} has a PSNR of {evaluated:.2f} in metrics.csv, but {psnr:.2f} "
@@ -118,7 +119,7 @@ def _check_psnr(run: Run, level: int, view: int, mse: float) -> None:
         )
 
 
-def _show(axes: Axes, image: np.ndarray, size: tuple[int, int], **scale) -> AxesImage:
+def show(axes: Axes, image: np.ndarray, size: tuple[int, int], **scale) -> AxesImage:
     """Draw `image`, enlarged to `size` by repeating its pixels, in a frame without ticks."""
     rows, columns = (np.arange(n) * small // n for n, small in zip(size, image.shape[:2], strict=True))
     axes.set(xticks=[], yticks=[])
@@ -127,12 +128,13 @@ def _show(axes: Axes, image: np.ndarray, size: tuple[int, int], **scale) -> Axes
 
 
 def _scores(run: Run, level: int, view: int) -> str:
-    values = _metrics_of(run, level, view)
+    values = metrics_of(run, level, view)
     return ", ".join(
         f"{METRICS[metric].title} {format_value(metric, values.get(metric))}" for metric in ("psnr", "ssim")
     )
 
 
-def _metrics_of(run: Run, level: int, view: int) -> pd.Series:
+def metrics_of(run: Run, level: int, view: int) -> pd.Series:
+    """The values of one image, by metric."""
     here = run.metrics[(run.metrics["level"] == level) & (run.metrics["view"] == view)]
     return here.set_index("metric")["value"]

@@ -13,7 +13,7 @@ LIBRARY = ROOT / "mipnerf"
 # A module may import from lines above its own, and from its own line what is not circular.
 LAYERS = [
     ["errors", "files", "threads", "signals", "schedule", "metrics", "mip", "encoding", "nerf", "fused", "validation"],
-    ["planning.scheduling"],
+    ["planning.scheduling", "crops"],
     ["config", "console", "checkpoint", "history", "perceptual"],
     [
         "runs",
@@ -53,6 +53,7 @@ LAYERS = [
     ["report.scenes"],
     ["report.paper"],
     ["report.figures", "report.tables", "report.plots", "report.strips"],
+    ["report.comparisons", "report.pyramid", "report.depths"],
     ["report.output", "report.page.images", "report.page.runs"],
     ["report.page.sections"],
     ["report.page.build"],
@@ -65,6 +66,7 @@ LAYERS = [
 ]
 RANK = {name: rank for rank, names in enumerate(LAYERS) for name in names}
 TORCH_FREE = [
+    "crops",
     "config",
     "runs",
     "validation",

@@ -63,7 +63,7 @@ def test_seeds_of_a_variant_are_one_entry_and_one_mean(make_run, reference):
     seeds = {"mipnerf": 0, "mipnerf_seed1": 1}
     runs = read_runs([make_run(variant=variant, psnr=30.0 + seed, seed=seed) for variant, seed in seeds.items()])
     for figure in (plot_levels(runs, reference), plot_history(runs)):
-        assert [text.get_text() for text in figure.legends[0].get_texts()] == ["mipnerf"]
+        assert [text.get_text() for text in figure.legends[0].get_texts()] == ["mip-NeRF"]
     assert is_drawn(plot_levels(runs, reference).axes[0], [30.55, 31.55, 32.55, 33.55])
 
 
@@ -120,7 +120,7 @@ def test_run_without_a_history_is_left_out(make_run, tmp_path):
     header = "step,loss,psnr,lr,rays_per_s,seconds\n"
     (folders[0] / "history.csv").write_text(header)
     figure = plot_history(read_runs(folders))
-    assert [text.get_text() for text in figure.legends[0].get_texts()] == ["mipnerf_wo_ipe"]
+    assert [text.get_text() for text in figure.legends[0].get_texts()] == ["mip-NeRF w/o IPE"]
     assert len(thick_lines(figure.axes[0])) == 1
     (folders[1] / "history.csv").write_text(header)
     figure = plot_history(read_runs(folders))

@@ -70,7 +70,7 @@ rule strip:
             caption="captions/strip.rst",
             category="Images",
             subcategory="{dataset}",
-            labels={"scene": "{scene}"},
+            labels={"scene": "{scene}", "figure": "strip"},
         ),
     log:
         "results/logs/strip_{dataset}_{scene}.log",

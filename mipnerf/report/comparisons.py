@@ -8,7 +8,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.ticker import LogLocator, NullLocator
+from matplotlib.ticker import EngFormatter, LogLocator, NullLocator
 
 from mipnerf.report.frame import SHOWN, Run, only_name, ordered_names
 from mipnerf.report.names import title_of
@@ -17,6 +17,8 @@ from mipnerf.report.reference import MEAN, Reference
 from mipnerf.report.summary import method_means, ordered_metrics, summarise
 
 ROW = 0.26  # inches of a scene
+SHORT = 2  # hours, below which minutes are shown
+LEAST_RANGE = 8  # of an axis of cost
 LABEL_GAP = 0.062  # between labels, of the height of the axes
 PUBLISHED_STEPS, PUBLISHED_RAYS = 1_000_000, 4096
 PUBLISHED_SAMPLES_PER_RAY = 256  # 2 x 128 of mip-NeRF, 64 + (64 + 128) of NeRF
@@ -63,13 +65,15 @@ def plot_cost(runs: list[Run], reference: Reference) -> Figure:
     """
     dataset, styles = only_name(runs, "dataset"), variant_styles(runs)
     points = costs_and_quality(runs, reference)
-    ours, published = points[~points["published"]], points[points["published"]]
     with mpl.rc_context(STYLE):
-        if ours[["hours", "samples"]].dropna(how="all").empty:
+        if points.loc[~points["published"], ["hours", "samples"]].dropna(how="all").empty:
             return _words(f"{dataset}: no run says what it cost")
         figure = Figure(figsize=SIZE, layout="constrained")
         panels = figure.subplots(1, 2, sharey=True)
-        titles = {"hours": "training time (hours, as recorded)", "samples": "samples in training"}
+        is_short = points["hours"].max() < SHORT
+        points["time"] = points["hours"] * (60 if is_short else 1)
+        ours, published = points[~points["published"]], points[points["published"]]
+        titles = {"time": f"training time ({'minutes' if is_short else 'hours'})", "samples": "samples in training"}
         for axes, (column, title) in zip(panels, titles.items(), strict=True):
             for points_here, changes in ((ours, {}), (published, {"markerfacecolor": "white"})):
                 for point in points_here.dropna(subset=column).itertuples():
@@ -79,7 +83,6 @@ def plot_cost(runs: list[Run], reference: Reference) -> Figure:
             axes.set(xscale="log", xlabel=title)
             axes.margins(x=0.15, y=0.1)
             _few_ticks(axes)
-        panels[0].xaxis.set_major_formatter("{x:g}")
         panels[0].set_ylabel("test PSNR (dB)")
         names = {i: title_of(row.method) + ", published" * row.published for i, row in points.iterrows()}
         colors = {i: styles[method]["color"] for i, method in points["method"].items()}
@@ -162,10 +165,15 @@ def _label_at_right(axes: Axes, points: pd.DataFrame, names: Mapping[int, str], 
 
 
 def _few_ticks(axes: Axes) -> None:
+    """Round numbers, of which there is more than one."""
     low, high = axes.get_xlim()
+    if high / low < LEAST_RANGE:
+        middle = np.sqrt(low * high)
+        low, high = axes.set_xlim(middle / LEAST_RANGE**0.5, middle * LEAST_RANGE**0.5)
     if high / low < 30:  # less than one and a half powers of ten
         axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
     axes.xaxis.set_minor_locator(NullLocator())
+    axes.xaxis.set_major_formatter(EngFormatter(sep="") if high > 1e4 else "{x:g}")
 
 
 def _words(text: str) -> Figure:

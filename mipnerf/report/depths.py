@@ -6,6 +6,7 @@ from typing import NamedTuple
 import matplotlib as mpl
 import numpy as np
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from mipnerf.config import DataConfig
 from mipnerf.datasets.load import load_scene
@@ -16,7 +17,7 @@ from mipnerf.report.names import title_of
 from mipnerf.report.plots import STYLE
 from mipnerf.report.strips import CLIPPED_SHARE, ERROR_COLORS, choose_view, read_result, show
 
-CELL = 1.7  # inches
+CELL, BAR = 1.7, 0.09  # inches of an image, and of a colour bar
 DEPTH_COLORS, ACC_COLORS = "viridis", "gray"  # as their lightness grows, they are read in grey, too
 LEAST_ACC = 0.5  # below, what a ray meets is no surface
 
@@ -28,6 +29,7 @@ class Maps(NamedTuple):
     depth: np.ndarray  # [H, W], NaN where a ray is less than half opaque
     acc: np.ndarray  # [H, W] in [0, 1]
     error: np.ndarray  # [H, W]
+    ndc: bool  # whether depth is in normalised device coordinates
 
 
 def plot_depth(data_folder: Path, runs: list[Run], view: int | None = None) -> Figure:
@@ -48,25 +50,25 @@ def plot_depth(data_folder: Path, runs: list[Run], view: int | None = None) -> F
         {"cmap": ERROR_COLORS, "vmin": 0, "vmax": largest},
     ]
     with mpl.rc_context(STYLE | {"axes.grid": False}):
-        shape = (4 * CELL + 0.4, (CELL * height / width + 0.04) * len(runs) + 0.95)
-        figure = Figure(figsize=shape, layout="constrained")
-        grid = figure.subplots(len(runs), 4, squeeze=False)
+        ratios = [CELL * height / width] * len(runs) + [BAR]
+        figure = Figure(figsize=(4 * CELL + 0.4, sum(ratios) + 0.04 * len(runs) + 0.8), layout="constrained")
+        *grid, bars = figure.subplots(len(runs) + 1, 4, squeeze=False, height_ratios=ratios)
         for cells, run, images in zip(grid, runs, maps, strict=True):
-            mappables = [
-                show(*pair, (height, width), **scale) for *pair, scale in zip(cells, images, scales, strict=True)
+            drawn = [
+                show(axes, image, (height, width), **scale)
+                for axes, image, scale in zip(cells, images, scales, strict=False)
             ]
             cells[0].set_ylabel(title_of(run.variant).replace(" w/o", "\nw/o").replace(" +", "\n+"), fontsize=8)
         for axes, title in zip(grid[0], ("rendering", "depth", "opacity", "error"), strict=True):
             axes.set_title(title)
-        is_ndc = near >= 0 and far <= 1
-        labels = ["in normalised device coordinates" if is_ndc else "units of the scene", "accumulated weight"]
-        for column, label in enumerate([*labels, "mean |difference| of RGB"], start=1):
-            options = {"location": "bottom", "aspect": 22, "shrink": 0.92, "pad": 0.02}
-            extend = {1: "both", 2: "neither", 3: "max"}[column]
-            bar = figure.colorbar(mappables[column], ax=grid[:, column], extend=extend, **options)
+        bars[0].axis("off")
+        unit = "normalised device coordinates" if maps[0].ndc else "units of the scene"
+        labels = {1: ("both", unit), 2: ("neither", "accumulated weight"), 3: ("max", "mean |difference| of RGB")}
+        for column, (extend, label) in labels.items():
+            bar = figure.colorbar(drawn[column], cax=bars[column], orientation="horizontal", extend=extend)
             bar.set_label(label, fontsize=8)
             bar.ax.tick_params(labelsize=7.5)
-            bar.ax.locator_params(nbins=4)
+            bar.locator = MaxNLocator(4)
         figure.get_layout_engine().set(w_pad=0.02, h_pad=0.02, wspace=0.01, hspace=0)
         figure.suptitle(f"{scene}, test view {view}", fontsize=9)
     return figure
@@ -84,7 +86,9 @@ def read_maps(data_folder: Path, run: Run, view: int) -> Maps:
     near, far = float(scene.nears[0]), float(scene.fars[0])
     depth, acc = (_read_map(run, view, name, rendering.shape[:2]) for name in ("depth", "acc"))
     acc = acc / 255
-    return Maps(rendering, np.where(acc < LEAST_ACC, np.nan, near + depth / 65535 * (far - near)), acc, error)
+    return Maps(
+        rendering, np.where(acc < LEAST_ACC, np.nan, near + depth / 65535 * (far - near)), acc, error, scene.ndc
+    )
 
 
 def depth_limits(depths: list[np.ndarray]) -> tuple[float, float]:

@@ -47,7 +47,7 @@ def plot_pyramid(data_folder: Path, runs: list[Run], crop: CropConfig | None = N
     cell = min(MAX_CELL, (WIDTH - WHOLE) / columns)
     height, width = truths[0].shape[:2]
     with mpl.rc_context(STYLE | {"axes.grid": False}):
-        shape = (WHOLE + cell * columns + 0.5, max((cell + 0.17) * len(levels) + 0.8, WHOLE * height / width + 0.8))
+        shape = (WHOLE + cell * columns + 0.5, max((cell + 0.17) * len(levels) + 0.7, WHOLE * height / width + 0.8))
         figure = Figure(figsize=shape, layout="constrained")
         left, right = figure.add_gridspec(1, 2, width_ratios=[WHOLE, cell * columns])
         whole = figure.add_subplot(left)
@@ -69,7 +69,7 @@ def plot_pyramid(data_folder: Path, runs: list[Run], crop: CropConfig | None = N
 
 
 def choose_differing_view(runs: Sequence[Run]) -> int:
-    """The view whose PSNR, averaged over the levels, differs most among the variants; of a single run the middle one."""
+    """The view whose PSNR, averaged over the levels, differs most among variants; of a single run the middle one."""
     psnr = {run.variant: run.metrics[run.metrics["metric"] == "psnr"].groupby("view")["value"].mean() for run in runs}
     views = sorted(set.intersection(*(set(values.index) for values in psnr.values())))
     if not views:

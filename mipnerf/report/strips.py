@@ -15,6 +15,7 @@ from mipnerf.datasets.load import load_scene
 from mipnerf.datasets.scene import decode_png, read_bytes
 from mipnerf.errors import DataError
 from mipnerf.report.frame import METRICS, Run, format_value, level_name, only_name
+from mipnerf.report.names import title_of
 from mipnerf.report.plots import STYLE
 
 CELL = 1.75  # inches
@@ -50,7 +51,7 @@ def plot_strip(data_folder: Path, runs: list[Run], view: int | None = None) -> F
                 show(left, rendering, size)
                 left.set_xlabel(_scores(run, level, view))
                 mappable = show(right, error, size, cmap=ERROR_COLORS, vmin=0, vmax=largest or 1)
-        titles = ["truth", *(title for run in runs for title in (run.variant, "error"))]
+        titles = ["truth", *(title for run in runs for title in (title_of(run.variant), "error"))]
         for axes, title in zip(grid[0], titles, strict=True):
             axes.set_title(title)
         label = "error: mean absolute difference of RGB"

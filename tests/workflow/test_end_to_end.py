@@ -10,6 +10,7 @@ import yaml
 from PIL import Image
 
 from mipnerf.datasets.convert import convert_to_multiscale
+from mipnerf.report.figures import FIGURES, SCENE_FIGURES
 from mipnerf.report.names import table_files
 
 from .conftest import jobs
@@ -26,6 +27,10 @@ def test_every_promised_file_is_there(finished_project):
         assert (results / name).stat().st_size > 0
     for name in ("plots/bricks_history.svg", "plots/bricks_history.png", "plots/bricks_bricks_strip.png"):
         assert (results / name).stat().st_size > 0
+    pictures = {path.name.removeprefix("bricks_") for path in (results / "plots").iterdir()}
+    kinds = {kind: figure for kind, figure in FIGURES.items() if kind != "deltas"}  # nothing was published of bricks
+    scene = {kind: "bricks_" * (kind in SCENE_FIGURES) for kind in kinds}
+    assert pictures == {f"{scene[kind]}{kind}.{end}" for kind, figure in kinds.items() for end in figure.endings}
     for variant in ("mipnerf", "mipnerf_wo_ipe"):
         run = results / "bricks" / variant / "bricks"
         for name in ("config.yaml", "model.pt", "history.csv", "metrics.csv", "logs/train.log", "benchmarks/train.tsv"):

@@ -30,6 +30,9 @@ def resolve_runs(suite: SuiteConfig) -> dict[str, RunConfig]:
     for name in suite.variants:
         if split_seed(name)[1]:
             raise ConfigError(f"variants.{name} ends like a further seed of a variant; call it otherwise")
+    known = {f"{name}/{scene}": scene for name, dataset in suite.datasets.items() for scene in dataset.scenes}
+    for name in suite.crops:
+        lookup(known, name, "crops")
     for i, runs in enumerate(suite.runs):
         dataset = lookup(suite.datasets, runs.dataset, f"runs[{i}].dataset")
         scenes = dataset.scenes if runs.scenes == "all" else runs.scenes

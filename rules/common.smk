@@ -223,7 +223,7 @@ def asked_runs():
     Snakemake knows its targets only after it has read this file, and takes a table that is there for a finished one if
     an archive is missing.
     """
-    words = ("all", "data", "models", "metrics")
+    words = ("all", "data", "models", "metrics", "figures")
     targets = [word for word in sys.argv[1:] if word.startswith("results/") or word in words]
     asked = {
         target: name for target in targets for name in RUNS if target.startswith(f"results/{name}/")

@@ -17,6 +17,9 @@ from mipnerf.report.reference import MEAN, Reference
 from mipnerf.report.summary import method_means, ordered_metrics, summarise
 
 ROW = 0.26  # inches of a scene
+APART = 0.55  # rows between the variants of a scene
+QUALITY = ("psnr", "ssim", "lpips")
+MAX_LABELLED = 2  # published points; of more, marker and colour tell which they are
 SHORT = 2  # hours, below which minutes are shown
 LEAST_RANGE = 8  # of an axis of cost
 LABEL_GAP = 0.062  # between labels, of the height of the axes
@@ -27,27 +30,32 @@ PUBLISHED_SAMPLES_PER_RAY = 256  # 2 x 128 of mip-NeRF, 64 + (64 + 128) of NeRF
 def plot_deltas(runs: list[Run], reference: Reference) -> Figure:
     """Ours minus the published number, both averaged over the levels, of each scene and variant that has one."""
     dataset, styles = only_name(runs, "dataset"), variant_styles(runs)
-    results = summarise(runs, reference).query("level == @MEAN").dropna(subset="delta")
+    results = summarise(runs, reference).query("level == @MEAN and metric in @QUALITY").dropna(subset="delta")
     with mpl.rc_context(STYLE | {"axes.grid.axis": "x"}):
         if results.empty:
             return _words(f"{dataset}: nothing that was published is complete here")
         metrics, scenes = ordered_metrics(results), list(dict.fromkeys(results["scene"]))
         styles = {name: style for name, style in styles.items() if name in set(results["variant"])}
-        figure = Figure(figsize=(SIZE[0], 1.5 + ROW * max(2, len(scenes))), layout="constrained")
+        # Of several variants of a scene, which is the mean, one stands below the other.
+        counts = results.groupby("scene")["variant"].nunique()[scenes]
+        tops = (1 + APART * (counts - 1)).cumsum().shift(fill_value=0)
+        bottom = tops.iloc[-1] + APART * (counts.iloc[-1] - 1)
+        figure = Figure(figsize=(SIZE[0], 1.4 + ROW * max(2, bottom + 1)), layout="constrained")
         for axes, metric in zip(figure.subplots(1, len(metrics), sharey=True, squeeze=False)[0], metrics, strict=True):
             axes.axvline(0, color="0.3", linewidth=0.8)
             rows = results[results["metric"] == metric]
             for name, style in styles.items():
                 own = rows[rows["variant"] == name]
-                places = [scenes.index(scene) for scene in own["scene"]]
+                order = {scene: list(dict.fromkeys(group["variant"])) for scene, group in results.groupby("scene")}
+                places = [tops[scene] + APART * order[scene].index(name) for scene in own["scene"]]
                 error = own["spread"] if own["spread"].notna().any() else None
                 axes.errorbar(own["delta"], places, xerr=error, **(style | {"linestyle": ""}))
             unit = " (dB)" if metric == "psnr" else ""
             better = "higher" if SHOWN[metric].higher_is_better else "lower"
             axes.set(xlabel=f"Δ {SHOWN[metric].title}{unit}, {better} is better")
             axes.margins(x=0.12)
-            axes.set_ylim(len(scenes) - 0.4, -0.6)
-            axes.set_yticks(range(len(scenes)), ["mean" if scene == MEAN else scene for scene in scenes])
+            axes.set_ylim(bottom + 0.6, -0.6)
+            axes.set_yticks(tops + APART * (counts - 1) / 2, ["mean" if scene == MEAN else scene for scene in scenes])
             axes.locator_params(axis="x", nbins=5)
         handles = [
             Line2D([], [], label=title_of(name), **(style | {"linestyle": ""})) for name, style in styles.items()
@@ -84,9 +92,10 @@ def plot_cost(runs: list[Run], reference: Reference) -> Figure:
             axes.margins(x=0.15, y=0.1)
             _few_ticks(axes)
         panels[0].set_ylabel("test PSNR (dB)")
-        names = {i: title_of(row.method) + ", published" * row.published for i, row in points.iterrows()}
+        labelled = points if len(published) <= MAX_LABELLED else points[~points["published"]]
+        names = {i: title_of(row.method) + ", published" * row.published for i, row in labelled.iterrows()}
         colors = {i: styles[method]["color"] for i, method in points["method"].items()}
-        _label_at_right(panels[1], points, names, colors)
+        _label_at_right(panels[1], labelled, names, colors)
         note = "; hollow: published, on 32 TPU cores" if len(published) else ""
         figure.suptitle(f"{dataset}: means over resolutions and scenes{note}", fontsize=9)
     return figure

@@ -68,7 +68,7 @@ def plot_depth(data_folder: Path, runs: list[Run], view: int | None = None) -> F
             bar = figure.colorbar(drawn[column], cax=bars[column], orientation="horizontal", extend=extend)
             bar.set_label(label, fontsize=8)
             bar.ax.tick_params(labelsize=7.5)
-            bar.locator = MaxNLocator(4)
+            bar.locator = MaxNLocator(2 if column == 2 else 4)
         figure.get_layout_engine().set(w_pad=0.02, h_pad=0.02, wspace=0.01, hspace=0)
         figure.suptitle(f"{scene}, test view {view}", fontsize=9)
     return figure

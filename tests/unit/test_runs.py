@@ -224,3 +224,14 @@ def test_linear_scaling_reaches_the_runs_of_the_configuration():
 def test_a_batch_that_alone_is_made_smaller_is_warned_about(settings, is_warned):
     warning = shrunk_batch(run_from_settings("blender", "mipnerf", "lego", settings))
     assert ("linear_scaling: true" in (warning or "")) == is_warned
+
+
+def test_details_are_of_scenes_that_there_are():
+    crop = {"view": 2, "x": 24, "y": 32, "size": 64}
+    suite = parse_config(suite_values(crops={"blender/lego": crop}))
+    assert resolve_runs(suite).keys() == resolve_runs(parse_config(suite_values())).keys()
+    with pytest.raises(ConfigError, match=r"crops: 'blender/leg' is unknown.*did you mean 'blender/lego'"):
+        resolve_runs(parse_config(suite_values(crops={"blender/leg": crop})))
+    for wrong in (crop | {"size": 0}, crop | {"hight": 3}, crop | {"x": 1.5}):
+        with pytest.raises(ConfigError, match=r"crops\.blender/lego"):
+            parse_config(suite_values(crops={"blender/lego": wrong}))

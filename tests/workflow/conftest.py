@@ -71,7 +71,7 @@ def project(tmp_path) -> Project:
 def finished_project(tmp_path_factory) -> Project:
     """A copy in which the toy configuration was run to its end; tests must not change it."""
     project = Project(tmp_path_factory.mktemp("finished") / "project")
-    project.toy("all", "figures")
+    project.toy("--", "all", "figures")
     return project
 
 

@@ -10,6 +10,9 @@ configfile: "config/variants.yaml"
 configfile: "config/config.yaml"
 
 
+report: "rules/captions/workflow.rst"
+
+
 include: "rules/common.smk"
 
 
@@ -25,6 +28,7 @@ include: "rules/evaluate.smk"
 include: "rules/video.smk"
 include: "rules/report.smk"
 include: "rules/figures.smk"
+include: "rules/page.smk"
 include: "rules/bench.smk"
 
 
@@ -42,6 +46,7 @@ localrules:
     compare_videos,
     aggregate,
     plot,
+    report_page,
     strip,
     figures,
     pyramid,

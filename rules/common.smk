@@ -312,6 +312,21 @@ def renderings_of(wildcards):
     return [f"{folder}/level_{level}/renderings" for folder in folders for level in levels]
 
 
+def all_renderings():
+    """The folders of all renderings of all runs."""
+    return [
+        f"results/{name}/level_{level}/renderings"
+        for name, run in RUNS.items()
+        for level in range(run.levels)
+    ]
+
+
+def data_of_scenes():
+    """The folder that every scene is read from, as DATASET/SCENE=FOLDER."""
+    scenes = dict.fromkeys((run.dataset, run.scene) for run in RUNS.values())
+    return [f"{dataset}/{scene}={scene_folder(SUITE, dataset, scene)}" for dataset, scene in scenes]
+
+
 def levels_of(wildcards):
     """The metrics of all levels of a run."""
     folder = f"results/{wildcards.dataset}/{wildcards.variant}/{wildcards.scene}"
@@ -319,8 +334,15 @@ def levels_of(wildcards):
 
 
 def other_tables():
-    """Every file of the tables but results/table.md."""
-    return [f"results/{name}" for name in table_files(DATASETS) if name != "table.md"]
+    """Every file of the tables but results/table.md; those for the browser are shown in Snakemake's report."""
+    files = [f"results/{name}" for name in table_files(DATASETS) if name != "table.md"]
+    return [shown_table(file) if file.endswith(".html") else file for file in files]
+
+
+def shown_table(file):
+    """A table that Snakemake's report shows under its name."""
+    labels = {"table": Path(file).stem}
+    return report(file, caption="captions/table.rst", category="Tables", labels=labels)
 
 
 def shards_of(name):

@@ -17,7 +17,13 @@ rule pyramid:
         renderings=renderings_of,
         scene=lambda wildcards: ancient(scene_of(wildcards)),
     output:
-        svg="results/plots/{dataset}_{scene}_pyramid.svg",
+        svg=report(
+            "results/plots/{dataset}_{scene}_pyramid.svg",
+            caption="captions/pyramid.rst",
+            category="Images",
+            subcategory="{dataset}",
+            labels={"scene": "{scene}", "figure": "pyramid"},
+        ),
         png="results/plots/{dataset}_{scene}_pyramid.png",
     log:
         "results/logs/pyramid_{dataset}_{scene}.log",
@@ -45,7 +51,13 @@ rule depth:
         renderings=renderings_of,
         scene=lambda wildcards: ancient(scene_of(wildcards)),
     output:
-        "results/plots/{dataset}_{scene}_depth.png",
+        report(
+            "results/plots/{dataset}_{scene}_depth.png",
+            caption="captions/depth.rst",
+            category="Images",
+            subcategory="{dataset}",
+            labels={"scene": "{scene}", "figure": "depth"},
+        ),
     log:
         "results/logs/depth_{dataset}_{scene}.log",
     conda:
@@ -70,7 +82,13 @@ rule cameras:
         ),
         scene=lambda wildcards: ancient(scene_of(wildcards)),
     output:
-        "results/plots/{dataset}_{scene}_cameras.png",
+        report(
+            "results/plots/{dataset}_{scene}_cameras.png",
+            caption="captions/cameras.rst",
+            category="Images",
+            subcategory="{dataset}",
+            labels={"scene": "{scene}", "figure": "cameras"},
+        ),
     log:
         "results/logs/cameras_{dataset}_{scene}.log",
     conda:

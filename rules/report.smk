@@ -33,7 +33,13 @@ rule plot:
         histories=lambda wildcards: files_of_runs("history.csv", dataset=wildcards.dataset),
         reference=REFERENCE,
     output:
-        svg="results/plots/{dataset}_{kind}.svg",
+        svg=report(
+            "results/plots/{dataset}_{kind}.svg",
+            caption="captions/plot.rst",
+            category="Figures",
+            subcategory="{dataset}",
+            labels={"figure": "{kind}"},
+        ),
         png="results/plots/{dataset}_{kind}.png",
     log:
         "results/logs/plot_{dataset}_{kind}.log",
@@ -59,7 +65,13 @@ rule strip:
         renderings=renderings_of,
         scene=lambda wildcards: ancient(scene_of(wildcards)),
     output:
-        "results/plots/{dataset}_{scene}_strip.png",
+        report(
+            "results/plots/{dataset}_{scene}_strip.png",
+            caption="captions/strip.rst",
+            category="Images",
+            subcategory="{dataset}",
+            labels={"scene": "{scene}", "figure": "strip"},
+        ),
     log:
         "results/logs/strip_{dataset}_{scene}.log",
     conda:

@@ -29,7 +29,7 @@ def scenes_table(runs: list[Run], reference: Reference, dataset: str) -> tuple[T
     for metric in [metric for metric in QUALITY if metric in set(results["metric"])]:
         part = results[(results["metric"] == metric) & (results["level"] == MEAN)]
         texts = reference.scene_texts(dataset, metric) if _has_published_levels(runs, dataset) else {}
-        block, found = _metric_rows(runs, part, texts)
+        block, found = _metric_rows(runs, part, texts, scenes + [MEAN] * (len(scenes) > 1))
         breaks.append(len(rows))
         rows += block
         comparisons += found
@@ -43,11 +43,13 @@ def _has_published_levels(runs: list[Run], dataset: str) -> bool:
 
 
 def _metric_rows(
-    runs: list[Run], part: pd.DataFrame, texts: dict[str, dict[str, str]]
+    runs: list[Run], part: pd.DataFrame, texts: dict[str, dict[str, str]], scenes: list[str]
 ) -> tuple[list[list[Cell]], list[Comparison]]:
-    """The rows of one metric; `part` are its means over levels, `texts` what was published, by source and scene."""
+    """The rows of one metric in the columns `scenes`, of which it may lack some.
+
+    `part` are its means over levels, `texts` what was published, by source and scene.
+    """
     metric = part["metric"].iloc[0]
-    scenes = list(part["scene"].unique())
     jax = texts.get("jax", {})
     decimals = max((decimals_of(text) for text in jax.values()), default=METRICS[metric].decimals)
     better = Column("", better="higher" if METRICS[metric].higher_is_better else "lower")

@@ -76,6 +76,21 @@ def test_a_command_of_the_table_works(copy_of_finished, command):
     copy_of_finished.run(command)
 
 
+def test_the_report_of_snakemake_is_made_of_finished_results(copy_of_finished):
+    (command,) = re.findall(r"`(snakemake --report [^`]+)`", README.replace("\n", " "))
+    copy_of_finished.run(command.replace("snakemake", "snakemake --configfile config/test/toy.yaml", 1))
+    report = (copy_of_finished.folder / "results/snakemake_report.html").read_text()
+    for part in (
+        "Tables",
+        "Figures",
+        "Images",
+        "bricks_scenes",
+        "was tested on views",
+        "against steps and against time",
+    ):
+        assert part in report
+
+
 def block_with(text: str) -> list[str]:
     """The lines of the one block that has `text` in its first line."""
     (lines,) = [lines for lines in blocks().values() if text in lines[0]]

@@ -1,0 +1,91 @@
+"""The browser in which the tests of this folder look at the report, and the report."""
+
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from unit.report.conftest import make_images, make_run, reference_folder  # noqa: F401, fixtures
+
+from mipnerf.report.frame import read_runs
+from mipnerf.report.page.build import build_page
+from mipnerf.report.plots import plot_levels, save_figure
+from mipnerf.report.reference import load_reference
+from mipnerf.report.strips import plot_strip
+
+from . import chromium
+
+LONG_NAME = "mipnerf_with_a_name_that_is_longer_than_any_other"
+
+
+@pytest.fixture(scope="session")
+def browser():
+    """A running Chromium."""
+    if reason := chromium.why_not():
+        pytest.skip(reason)
+    playwright = pytest.importorskip(
+        "playwright.sync_api", reason="playwright is not installed: pip install -e '.[dev]'"
+    )
+    try:
+        chromium.install()
+    except (subprocess.SubprocessError, OSError) as error:
+        pytest.skip(f"Chromium could not be installed: {getattr(error, 'stderr', None) or error}")
+    with playwright.sync_playwright() as driver:
+        running = driver.chromium.launch(executable_path=chromium.program())
+        yield running
+        running.close()
+
+
+@pytest.fixture(scope="session")
+def made() -> dict[str, Path]:
+    """What the first test made, for the others."""
+    return {}
+
+
+@pytest.fixture
+def report(made, make_run, make_images, reference_folder, tmp_path) -> Path:  # noqa: F811
+    """The report of two runs of one scene and one of another, where every kind of content occurs."""
+    if "report" in made:
+        return made["report"]
+    folders = [
+        make_run(psnr=30.0, lpips=0.2),
+        make_run(variant="mipnerf_wo_ipe", psnr=28.5, lpips=0.3, model={"disable_integration": True}),
+        make_run(variant=LONG_NAME, scene="tower", psnr=9.0, lpips=0.4),
+    ]
+    data = make_images(folders)
+    runs = read_runs(folders)
+    figures = [tmp_path / "plots" / name for name in ("bricks_levels.svg", "bricks_wall_strip.png")]
+    save_figure(plot_levels(runs, load_reference(reference_folder)), figures[0])
+    save_figure(plot_strip(data, runs[:2]), figures[1])
+    path = tmp_path / "report.html"
+    scenes = dict.fromkeys(["bricks/wall", "bricks/tower"], data)
+    path.write_text(build_page(folders, reference_folder, scenes, figures), encoding="utf-8")
+    return made.setdefault("report", path)
+
+
+@pytest.fixture
+def visit(browser, report) -> Callable:
+    """A function that opens the report as `browser.new_page` would with the same arguments.
+
+    The test fails if the page asked for anything but itself, or if its console has anything to say.
+    """
+    troubles, pages = [], []
+
+    def open_page(**options):
+        page = browser.new_page(offline=True, **options)
+        page.set_default_timeout(10_000)
+        pages.append(page)
+        page.on("console", lambda message: troubles.append(f"{message.type}: {message.text}"))
+        page.on("pageerror", lambda error: troubles.append(str(error)))
+        page.on("requestfailed", lambda request: troubles.append(f"failed: {request.url[:100]}"))
+        page.on("request", lambda request: troubles.append(request.url) if is_foreign(request.url) else None)
+        page.goto(report.as_uri())
+        return page
+
+    def is_foreign(url: str) -> bool:
+        return not url.startswith("data:") and url.partition("#")[0] != report.as_uri()
+
+    yield open_page
+    for page in pages:
+        page.close()
+    assert not troubles

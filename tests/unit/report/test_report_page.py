@@ -1,0 +1,194 @@
+"""The report as text; what a browser makes of it is in tests/browser."""
+
+import base64
+import json
+import re
+import subprocess
+import sys
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pytest
+import yaml
+from PIL import Image
+from test_report_scripts import ROOT, call
+
+from mipnerf.errors import DataError
+from mipnerf.report.frame import read_runs
+from mipnerf.report.page.build import build_page
+from mipnerf.report.page.images import choose_images
+from mipnerf.report.page.runs import details_of, differences_table, read_jobs, times_table
+from mipnerf.report.page.sections import choose_figures
+
+ATTACK = "</script><script>alert('x')</script><img src=x onerror=alert(1)> & \"quoted\""
+HEADER = "s\th:m:s\tmax_rss\tmax_vms\tmax_uss\tmax_pss\tio_in\tio_out\tmean_load\tcpu_time\n"
+
+
+class Tags(HTMLParser):
+    """Counts the elements of a page, and remembers what its attributes point to."""
+
+    def __init__(self, text: str):
+        super().__init__()
+        self.names, self.sources = [], []
+        self.feed(text)
+
+    def handle_starttag(self, tag, attrs):
+        self.names.append(tag)
+        self.sources += [value for key, value in attrs if key in ("src", "href", "srcset", "data", "action") and value]
+
+
+def page_of(folders, data, reference_folder, **options):
+    scenes = {"/".join([run.dataset, run.scene]): data for run in read_runs(folders)}
+    return build_page(folders, reference_folder, scenes, **options)
+
+
+def images_in(text: str) -> list[dict]:
+    return json.loads(re.search(r'id="image-data">(.*?)</script>', text, re.DOTALL)[1])
+
+
+def add_benchmark(folder: Path, name: str, row: str) -> None:
+    (folder / "benchmarks").mkdir(exist_ok=True)
+    (folder / "benchmarks" / f"{name}.tsv").write_text(HEADER + row + "\n")
+
+
+def test_the_page_needs_nothing_but_itself_and_is_the_same_every_time(make_run, make_images, reference_folder):
+    folders = [make_run(), make_run(variant="mipnerf_wo_ipe")]
+    data = make_images(folders)
+    text = page_of(folders, data, reference_folder)
+    assert text == page_of(folders, data, reference_folder)
+    assert {source[:5] for source in Tags(text).sources if source[0] != "#"} == {"data:"}
+    style = re.search(r"<style>(.*?)</style>", text, re.DOTALL)[1]
+    assert "url(" not in style
+    assert "@import" not in style
+    assert "default-src &#39;none&#39;" in text
+    for part in ("612,740", "package_version", "max_steps: 1000", "Nothing to compare"):
+        assert part in text
+
+
+def test_names_and_texts_from_files_cannot_become_markup(make_run, make_images, reference_folder, tmp_path):
+    folder = make_run()
+    data = make_images([folder])
+    config = yaml.safe_load((folder / "config.yaml").read_text())
+    config["record"]["device"] = config["model"]["net_activation"] = config["record"][ATTACK] = ATTACK
+    metrics = (folder / "metrics.csv").read_text()
+    (folder / "config.yaml").write_text(yaml.safe_dump(config | {"variant": ATTACK}))
+    (folder / "metrics.csv").write_text(metrics.replace(",mipnerf,", ',"' + ATTACK.replace('"', '""') + '",'))
+    figure = tmp_path / "bricks_<b>&.png"
+    Image.new("RGB", (2, 2)).save(figure)
+    text = page_of([folder], data, reference_folder, figures=[figure], lpips_reason=ATTACK)
+    tags = Tags(text)
+    assert tags.names.count("script") == 2
+    assert "x" not in tags.sources
+    assert ATTACK not in text
+    assert images_in(text)[0]["pictures"][1]["name"] == ATTACK
+
+
+def test_images_are_the_files_as_they_are(make_run, make_images, reference_folder):
+    folders = [make_run(), make_run(variant="mipnerf_wo_ipe")]
+    sets = images_in(page_of(folders, make_images(folders), reference_folder))
+    assert [(one["level"], one["view"]) for one in sets] == [
+        (n, v) for v in (0, 1) for n in ("Full", "1/2", "1/4", "1/8")
+    ]
+    full = sets[0]
+    assert [picture["name"] for picture in full["pictures"]] == ["truth", "mipnerf", "mipnerf_wo_ipe"]
+    assert (full["width"], full["height"]) == (32, 24)
+    content = base64.b64decode(full["pictures"][1]["source"].partition(",")[2])
+    assert content == (folders[0] / "level_0" / "renderings" / "000.png").read_bytes()
+    assert re.fullmatch(r"PSNR \d+\.\d\d, SSIM 0\.\d{4}", full["pictures"][1]["scores"])
+
+
+def test_what_is_too_large_is_left_out_and_said_so(make_run, make_images, reference_folder, tmp_path):
+    folders = [make_run(scene="wall"), make_run(scene="tower")]
+    data = make_images(folders)
+    runs = read_runs(folders)
+    everything, count = choose_images(runs)
+    assert len(everything) == count == 2 * 2 * 4
+    size = sum(candidate.num_bytes() for candidate in everything)
+    some, _ = choose_images(runs, size / 2)
+    assert sum(candidate.num_bytes() for candidate in some) <= size / 2
+    # One view of all scenes, coarse levels first, comes before any second view.
+    assert {(one.runs[0].scene, one.level) for one in some} >= {(s, n) for s in ("wall", "tower") for n in (1, 2, 3)}
+    assert max(one.place for one in some) == 0 or {one.level for one in some if one.place == 0} == {0, 1, 2, 3}
+    assert "16 further sets of images" in page_of(folders, data, reference_folder, max_bytes=0)
+    figures = [tmp_path / f"bricks_{name}.png" for name in ("levels", "history")]
+    for figure in figures:
+        Image.effect_noise((64, 64), 50).save(figure)
+    shown = choose_figures(figures, ["bricks"], 1.5 * figures[0].stat().st_size * 4 / 3)
+    assert [figure.is_shown for figure in shown] == [True, False]
+    strip = choose_figures([tmp_path / "bricks_2_wall_strip.png"], ["bricks", "bricks_2"])[0]
+    assert strip.dataset == "bricks_2"
+    assert strip.title == "Renderings and errors: wall"
+    assert strip.caption
+    assert "Left out for its size" not in page_of(folders, data, reference_folder, figures=figures)
+
+
+def test_details_are_what_the_files_of_the_run_say(make_run):
+    folder = make_run()
+    assert read_jobs(folder / "benchmarks") == []
+    add_benchmark(folder, "evaluate_0", "161.5\t0:02:41\t300.5\t1\t1\t1\t0\t0\t99.0\t150.0")
+    add_benchmark(folder, "evaluate_1", "0.2\t0:00:00\t-\t-\t-\t-\t-\t-\t0.0\tNA")
+    add_benchmark(folder, "train", "3800.0\t1:03:20\t500.0\t1\t1\t1\t0\t0\t99.0\t3700.0")
+    (run,) = read_runs([folder])
+    details = details_of(run)
+    assert [job.cells() for job in details.jobs] == [
+        ["train", "1:03:20", "1:01:40", "500 MiB"],
+        ["evaluate_0", "2:42", "2:30", "300 MiB"],
+        ["evaluate_1", "0.2 s", "—", "—"],
+    ]
+    assert details.record["package_version"] == "0.1.0"
+    assert details.record["threads"] == "2"
+    assert yaml.safe_load(details.configuration)["train"]["max_steps"] == 1000
+    assert (details.curve.first_step, details.curve.last_step) == (100, 4000)
+    assert len(details.curve.points.split()) == 40
+    (row,) = times_table([run], [details]).rows
+    assert [cell.text for cell in row] == ["bricks", "wall", "mipnerf", "1:02:05", "500", "2:42", "300", "cpu"]
+    assert row[5].number == pytest.approx(161.7)
+
+
+def test_the_settings_in_which_variants_differ_are_compared(make_run):
+    runs = read_runs([make_run(), make_run(variant="wide", model={"net_width": 512, "single_mlp": False})])
+    table = differences_table(runs)
+    assert [column.name for column in table.columns[2:]] == ["model net_width", "model single_mlp"]
+    assert [[cell.text for cell in row[1:]] for row in table.rows] == [["mipnerf", "256", "—"], ["wide", "512", "no"]]
+    assert differences_table(runs[:1]) is None
+
+
+def test_a_metric_that_only_some_scenes_have_is_shown_with_dashes(make_run, make_images, reference_folder):
+    folders = [make_run(lpips=0.2), make_run(scene="tower")]
+    text = page_of(folders, make_images(folders), reference_folder, lpips_reason="no network")
+    assert re.search(r"<td[^>]*>LPIPS</td>.*<td[^>]*>0\.\d+</td><td[^>]*>—</td>", text)
+    assert "LPIPS could not be measured: no network." in text
+
+
+def test_a_missing_image_is_named(make_run, make_images, reference_folder):
+    folder = make_run()
+    data = make_images([folder])
+    (folder / "level_2" / "renderings" / "001.png").unlink()
+    with pytest.raises(DataError, match=r"level_2/renderings/001\.png"):
+        page_of([folder], data, reference_folder)
+
+
+def test_the_script_writes_the_page_or_one_message(make_run, make_images, reference_folder, tmp_path):
+    folder = make_run()
+    out = tmp_path / "report.html"
+    scenes = [f"bricks/wall={make_images([folder])}"]
+    message = call("page", "--runs", folder, "--reference", reference_folder, "--data", *scenes, "--output", out)
+    assert message.startswith(f"wrote {out}: ")
+    assert out.read_text().startswith("<!DOCTYPE html>")
+    message = call("page", "--runs", tmp_path, "--reference", reference_folder, "--output", out, code=1)
+    assert message.startswith("DataError: ")
+    assert "Traceback" not in message
+
+
+def test_template_style_and_script_come_with_an_installed_package():
+    code = """
+from setuptools import Distribution
+project = Distribution()
+project.parse_config_files(["pyproject.toml"])
+build = project.get_command_obj("build_py")
+build.ensure_finalized()
+build.manifest_files = {}
+print(*sorted(build.find_data_files("mipnerf.report.page", "mipnerf/report/page")))
+"""
+    found = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    assert {Path(name).name for name in found.split()} >= {"page.html.jinja", "page.css", "page.js"}

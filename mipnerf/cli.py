@@ -12,7 +12,7 @@ from pathlib import Path
 from mipnerf import __version__
 from mipnerf.schema import json_schema
 from mipnerf.threads import parse_threads
-from mipnerf.viewcommands import add_commands
+from mipnerf.views.commands import add_commands
 
 
 def status(args: argparse.Namespace) -> None:

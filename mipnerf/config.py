@@ -218,7 +218,7 @@ class DatasetConfig(Overrides):
     )
 
     def video_paths(self, spherify: bool) -> tuple[str, ...]:
-        """The camera paths of its scenes, as `mipnerf.paths.camera_path` has them."""
+        """The camera paths of its scenes, as `mipnerf.views.paths.camera_path` has them."""
         return ("spiral" if self.layout == "llff" and not spherify else "spherical", "zoom")
 
 

@@ -25,8 +25,8 @@ def main() -> None:
     setup_logging(args.log)
     operation, shard = operation_from_settings(args.set), parse_shard(args.shard)
 
-    from mipnerf.video import render_shard
-    from mipnerf.views import Renderer
+    from mipnerf.views.frames import render_shard
+    from mipnerf.views.renderer import Renderer
 
     renderer = Renderer.open(args.model, operation, args.threads)
     render_shard(args.model, args.data, renderer, args.path, args.frames, args.output, shard, args.width)

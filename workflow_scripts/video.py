@@ -5,7 +5,7 @@ import logging
 from pathlib import Path
 
 from mipnerf.console import run, setup_logging
-from mipnerf.movies import write_comparison, write_movie
+from mipnerf.views.movies import write_comparison, write_movie
 
 
 def main() -> None:

@@ -19,10 +19,10 @@ from mipnerf.cameras import Cameras
 from mipnerf.datasets.scene import decode_png, read_bytes
 from mipnerf.errors import ConfigError, DataError
 from mipnerf.files import atomic_path, write_text
-from mipnerf.paths import CameraPath, camera_path
 from mipnerf.rendering import Rendering
 from mipnerf.shards import WHOLE, Shard
-from mipnerf.views import MAX_SIDE, Renderer, color_picture, depth_picture
+from mipnerf.views.paths import CameraPath, camera_path
+from mipnerf.views.renderer import MAX_SIDE, Renderer, color_picture, depth_picture
 
 log = logging.getLogger(__name__)
 FORMAT = 1  # of the pictures; another one is another fingerprint

@@ -7,7 +7,7 @@ from mipnerf.config import DataConfig, DatasetConfig
 from mipnerf.datasets.llff import render_path
 from mipnerf.datasets.load import load_scene
 from mipnerf.errors import ConfigError, DataError
-from mipnerf.paths import Orbit, camera_path, spherical_path, spherical_pose, zoom_scales
+from mipnerf.views.paths import Orbit, camera_path, spherical_path, spherical_pose, zoom_scales
 
 
 def assert_rigid(poses):

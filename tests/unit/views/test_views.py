@@ -17,7 +17,7 @@ from mipnerf.datasets.load import load_scene
 from mipnerf.errors import ConfigError, DataError
 from mipnerf.evaluation import evaluate_level, load_trained
 from mipnerf.training import train
-from mipnerf.views import read_pose, scaled
+from mipnerf.views.renderer import read_pose, scaled
 
 OPERATION = OperationConfig(device="cpu")
 

@@ -16,7 +16,7 @@ from mipnerf.errors import ConfigError
 from mipnerf.files import atomic_path
 from mipnerf.rendering import suitable_chunk
 from mipnerf.thirdparty import require_package
-from mipnerf.views import Renderer
+from mipnerf.views.renderer import Renderer
 
 log = logging.getLogger(__name__)
 MAX_RESOLUTION = 1024  # cells a side: 4 GB of densities

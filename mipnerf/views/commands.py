@@ -91,7 +91,7 @@ def data_folder(run: RunConfig, given: Path | None, configfiles: Sequence[Path])
 
 def render(args: argparse.Namespace) -> None:
     """Write one view, and if asked for its depth."""
-    from mipnerf.views import Renderer, write_view
+    from mipnerf.views.renderer import Renderer, write_view
 
     setup_logging()
     renderer = Renderer.open(args.model, operation_from_settings(args.set), args.threads)
@@ -103,8 +103,8 @@ def choose_camera(
     args: argparse.Namespace, run: RunConfig, folder: Path | None
 ) -> tuple["Scene", "Scene | None", float]:
     """The one view that is asked for, the one of the data that it was made from, and its scale, for `write_view`."""
-    from mipnerf.paths import camera_path, spherical_pose
-    from mipnerf.views import free_view, load_view, read_pose
+    from mipnerf.views.paths import camera_path, spherical_pose
+    from mipnerf.views.renderer import free_view, load_view, read_pose
 
     given = {name: getattr(args, name) for name in ("width", "height", "focal", "near", "far")}
     if folder is None and (needing := [n for n in ("view", "path", "level") if getattr(args, n) is not None]):
@@ -133,8 +133,8 @@ def mesh(args: argparse.Namespace) -> None:
 
     import numpy as np
 
-    from mipnerf.mesh import bounds_of, extract_mesh, plane_of, write_ply
-    from mipnerf.views import Renderer, load_view
+    from mipnerf.views.mesh import bounds_of, extract_mesh, plane_of, write_ply
+    from mipnerf.views.renderer import Renderer, load_view
 
     setup_logging()
     renderer = Renderer.open(args.model, operation_from_settings(args.set), args.threads)

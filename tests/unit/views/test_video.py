@@ -18,16 +18,16 @@ from mipnerf.config import OperationConfig
 from mipnerf.datasets.load import load_scene
 from mipnerf.errors import ConfigError, DataError
 from mipnerf.evaluation import to_uint8
-from mipnerf.movies import encode, label, read_frames, write_comparison, write_movie
-from mipnerf.paths import camera_path
 from mipnerf.shards import WHOLE, Shard
 from mipnerf.training import train
-from mipnerf.video import render_shard
-from mipnerf.views import Renderer, depth_picture, scaled
+from mipnerf.views.frames import render_shard
+from mipnerf.views.movies import encode, label, read_frames, write_comparison, write_movie
+from mipnerf.views.paths import camera_path
+from mipnerf.views.renderer import Renderer, depth_picture, scaled
 
 OPERATION = OperationConfig(device="cpu")
 FINGERPRINT = "abc0" * 4
-SCRIPT = Path(__file__).parents[2] / "workflow_scripts" / "frames.py"
+SCRIPT = Path(__file__).parents[3] / "workflow_scripts" / "frames.py"
 
 
 @pytest.fixture

@@ -14,10 +14,10 @@ from mipnerf.config import ModelConfig, OperationConfig, RunConfig
 from mipnerf.datasets.load import load_scene
 from mipnerf.errors import ConfigError
 from mipnerf.evaluation import Trained
-from mipnerf.mesh import NDC_BOUNDS, bounds_of, extract_mesh, ndc_to_world, write_ply
 from mipnerf.model import MipNerf
 from mipnerf.training import train
-from mipnerf.views import Renderer
+from mipnerf.views.mesh import NDC_BOUNDS, bounds_of, extract_mesh, ndc_to_world, write_ply
+from mipnerf.views.renderer import Renderer
 from mipnerf.workers import Workers
 
 pytest.importorskip("skimage", reason="the extra `mesh` is not installed: pip install -e '.[mesh]'")

@@ -143,9 +143,8 @@ def tables(args: argparse.Namespace) -> None:
     from mipnerf.report.output import write_tables
     from mipnerf.report.progress import gather
     from mipnerf.report.reference import load_reference
-    from mipnerf.runs import resolve_runs
 
-    runs, progress = gather(Path("results"), resolve_runs(read_suite(Path(), args.configfile)))
+    runs, progress = gather(Path("results"), read_suite(Path(), args.configfile))
     verdict = write_tables(args.output, runs, load_reference(Path("config/reference")), progress)
     print(
         f"{len(runs):,} of {len(runs) + len(progress):,} runs have metrics; wrote {args.output / 'table.md'} and more"

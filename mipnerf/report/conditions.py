@@ -3,7 +3,7 @@
 from mipnerf.history import format_duration
 from mipnerf.report.frame import Run, ordered_names
 from mipnerf.report.reference import METHODS, Reference
-from mipnerf.report.table import MISSING
+from mipnerf.report.table import MISSING, rounded
 
 PUBLISHED_RAYS, PUBLISHED_BUDGET = 1_000_000 * 4096, "1,000,000 × 4,096 rays"
 PUBLISHED_IMAGES = {"resolution": "800×800", "training views": 100, "test views": 200}
@@ -128,4 +128,4 @@ def _network(run: Run) -> str:
 
 
 def _hours(hours: float | None) -> str:
-    return MISSING if hours is None else f"{hours:.2f}"
+    return rounded(hours, 2)

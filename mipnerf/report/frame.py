@@ -19,6 +19,7 @@ import yaml
 from mipnerf.errors import DataError
 from mipnerf.files import write_text
 from mipnerf.history import COLUMNS as HISTORY_COLUMNS
+from mipnerf.report.table import rounded
 
 COLUMNS = ["dataset", "variant", "scene", "level", "view", "metric", "value"]
 MAX_LEVELS = 8
@@ -50,8 +51,8 @@ def level_name(level: int) -> str:
 
 
 def format_value(metric: str, value: float | None) -> str:
-    """`value` with the metric's decimals, or an em dash for a missing one: the only place that rounds."""
-    return "—" if value is None or math.isnan(value) else f"{value:.{SHOWN[metric].decimals}f}"
+    """`value` with the metric's decimals, or an em dash for a missing one."""
+    return rounded(value, SHOWN[metric].decimals)
 
 
 def read_metrics(paths: Iterable[Path]) -> pd.DataFrame:

@@ -18,7 +18,7 @@ from mipnerf.report.progress import Progress
 from mipnerf.report.reference import LEVEL_COLUMNS, MEAN, METHODS, TABLE1, TABLE2, TABLE3, Reference
 from mipnerf.report.scenes import scenes_table
 from mipnerf.report.summary import expected_levels, method_means
-from mipnerf.report.table import MISSING, RANKS, Cell, Column, Table, ranked
+from mipnerf.report.table import MISSING, RANKS, Cell, Column, Table, decimals_of, ranked, rounded
 from mipnerf.report.verdict import COSTS, NOT_COMPARABLE, Comparison, Number, compared, published_number, reasons_of
 
 FILES = {"table1": TABLE1, "table2": TABLE2, "table3": TABLE3}
@@ -46,7 +46,7 @@ class Quantity:
 
     def text(self, value: float) -> str:
         """`value` with as many digits as are published in this column."""
-        return f"{value:.{self.decimals}f}" if self.metric != "params" else _thousands(int(value))
+        return rounded(value, self.decimals) if self.metric != "params" else _thousands(int(value))
 
 
 @dataclass(frozen=True)
@@ -135,7 +135,7 @@ class _Builder:
                 rows.append([Cell(title), Cell(source), *blank, *jax])
                 if variant is not None and any(cell.number is not None for cell in ours[variant]):
                     rows.append([Cell(title), Cell(DELTA), *blank, *self._delta(variant)])
-        title = TITLES.get(self.name, self.name)
+        title = TITLES.get(self.name, f"{self.name}, by method")
         is_ranked = any(cell.rank for row in rows for cell in row)
         return Table(self.name, title, columns, rows, self._notes(has_jax, is_ranked), breaks)
 
@@ -165,7 +165,7 @@ class _Builder:
         if metric in SHORT:
             better = "higher" if SHOWN[metric].higher_is_better else "lower"
         texts = self.published.get(key, [])
-        decimals = max((len(text.partition(".")[2]) for text in texts), default=0)
+        decimals = max((decimals_of(text) for text in texts), default=0)
         if not len(texts) and metric != "params":
             decimals = COST_DECIMALS.get(metric) or SHOWN[metric].decimals
         return Quantity(metric, level, key, Column(title, group, better=better), decimals)
@@ -200,7 +200,7 @@ class _Builder:
         if value is None:
             return Cell(MISSING)
         text = quantity.text(value.number)
-        spread = "" if value.spread is None else f"{value.spread:.{quantity.decimals}f}"
+        spread = "" if value.spread is None else rounded(value.spread, quantity.decimals)
         jax = self._published_text(self.methods[variant], quantity)
         verdict = self._compare(variant, quantity, value, text, jax) if jax else ""
         return Cell(text, float(value.number), spread, verdict=verdict)
@@ -246,7 +246,7 @@ class _Builder:
                 cells.append(Cell(""))
             else:
                 delta = value.number - published_number(jax)
-                cells.append(Cell(f"{delta:+z.{quantity.decimals}f}", delta))
+                cells.append(Cell(rounded(delta, quantity.decimals, signed=True), delta))
         return cells
 
     def _states(self) -> dict[str, Callable[[str], str]]:
@@ -274,10 +274,12 @@ class _Builder:
         return str(total) if counted == total else f"{counted} of {total}"
 
     def _steps(self, variant: str) -> str:
-        done = [run.setting("train", "max_steps") for run in self.members[variant]]
-        waiting = self.waiting[variant]
-        steps = sum(done) + sum(run.step for run in waiting)
-        return f"{steps:,} of {sum(done) + sum(run.max_steps for run in waiting):,}"
+        """Those done and planned, where the networks are its own."""
+        trained = [run for run in self.members[variant] if "model_of" not in run.setting("record")]
+        done = sum(run.setting("train", "max_steps") for run in trained)
+        steps = done + sum(run.step for run in self.waiting[variant])
+        planned = done + sum(run.max_steps for run in self.waiting[variant])
+        return f"{steps:,} of {planned:,}" if planned else MISSING
 
     def _notes(self, has_jax: bool, is_ranked: bool) -> list[str]:
         metrics = {quantity.metric for quantity in self.quantities}

@@ -1,18 +1,20 @@
 """Which of the planned runs can be shown, and how far the others are."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from mipnerf.config import RunConfig
+from mipnerf.config import RunConfig, SuiteConfig
 from mipnerf.report.frame import Run, read_run
-from mipnerf.runs import split_seed
-from mipnerf.status import FINISHED, read_status
+from mipnerf.runs import network_of, resolve_runs, split_seed
+from mipnerf.status import FINISHED, RunStatus, read_status
 
 
 @dataclass(frozen=True)
 class Progress:
-    """A planned run that has no metrics yet: `step` of `max_steps` are done; `state` is that of `mipnerf.status`."""
+    """A planned run that has no metrics yet: `step` of `max_steps` are done; `state` is that of `mipnerf.status`.
+
+    A run that evaluates the network of another has no steps of its own.
+    """
 
     dataset: str
     method: str
@@ -23,18 +25,19 @@ class Progress:
     max_steps: int
 
 
-def gather(results: Path, planned: Mapping[str, RunConfig]) -> tuple[list[Run], list[Progress]]:
-    """The runs of `planned` (by their names) that are evaluated as they are now, and the progress of all others.
+def gather(results: Path, suite: SuiteConfig) -> tuple[list[Run], list[Progress]]:
+    """The runs of a configuration that are evaluated as they are now, and the progress of all others.
 
     Raises `DataError` for a run whose files are damaged.
     """
     runs, progress = [], []
-    for name, run in planned.items():
+    for name, run in resolve_runs(suite).items():
         folder = results / name
         if _is_evaluated(folder):
             runs.append(read_run(folder))
         else:
-            progress.append(_progress_of(run, folder, results))
+            max_steps = 0 if network_of(suite, run.variant) else run.train.max_steps
+            progress.append(_progress_of(run, read_status(folder, results), max_steps))
     return runs, progress
 
 
@@ -46,10 +49,8 @@ def _is_evaluated(folder: Path) -> bool:
     return not model.exists() or model.stat().st_mtime_ns <= metrics.stat().st_mtime_ns
 
 
-def _progress_of(run: RunConfig, folder: Path, results: Path) -> Progress:
-    status, max_steps = read_status(folder, results), run.train.max_steps
-    is_trained = status.state in FINISHED or (folder / "model.pt").exists()
-    step = max_steps if is_trained else status.row.step if status.row else 0
+def _progress_of(run: RunConfig, status: RunStatus, max_steps: int) -> Progress:
+    step = max_steps if status.state in FINISHED else status.row.step if status.row else 0
     return Progress(
         run.dataset,
         split_seed(run.variant)[0],

@@ -7,8 +7,8 @@ import pandas as pd
 from mipnerf.report.frame import METRICS, Run, ordered_names
 from mipnerf.report.names import scene_table
 from mipnerf.report.reference import LEVEL_COLUMNS, MEAN, METHODS, Reference
-from mipnerf.report.summary import expected_levels, summarise
-from mipnerf.report.table import MISSING, RANKS, Cell, Column, Table, ranked
+from mipnerf.report.summary import count_seeds, expected_levels, summarise
+from mipnerf.report.table import MISSING, RANKS, Cell, Column, Table, decimals_of, ranked, rounded, seeds_cell
 from mipnerf.report.verdict import Comparison, Number, compared, reasons_of
 
 PUBLISHED = "mipnerf"  # the variant of which numbers of single scenes are known
@@ -49,12 +49,17 @@ def _metric_rows(
     metric = part["metric"].iloc[0]
     scenes = list(part["scene"].unique())
     jax = texts.get("jax", {})
-    decimals = max((len(text.partition(".")[2]) for text in jax.values()), default=METRICS[metric].decimals)
+    decimals = max((decimals_of(text) for text in jax.values()), default=METRICS[metric].decimals)
     better = Column("", better="higher" if METRICS[metric].higher_is_better else "lower")
     methods = {
         method: group.set_index("scene").reindex(scenes) for method, group in part.groupby("variant", sort=False)
     }
-    marked = ranked([_own(group, decimals) for group in methods.values()], [better] * len(scenes))
+    seeds = count_seeds(runs)
+    own = [
+        [seeds_cell(row.value, row.spread, row.seeds, seeds[method], decimals) for row in group.itertuples()]
+        for method, group in methods.items()
+    ]
+    marked = ranked(own, [better] * len(scenes))
     rows, comparisons = [], []
     for (method, group), cells in zip(methods.items(), marked, strict=True):
         head = [Cell(METRICS[metric].title), Cell(method)]
@@ -73,22 +78,14 @@ def _metric_rows(
     return rows, comparisons
 
 
-def _own(group: pd.DataFrame, decimals: int) -> list[Cell]:
-    cells = []
-    for row in group.itertuples():
-        spread = "" if pd.isna(row.spread) else f"{row.spread:.{decimals}f}"
-        cells.append(Cell(MISSING) if pd.isna(row.value) else Cell(f"{row.value:.{decimals}f}", row.value, spread))
-    return cells
-
-
 def _published(texts: dict[str, str], scenes: list[str]) -> list[Cell]:
     """The published numbers of the scenes, and their mean, which is ours to compute, where all are known."""
     known = {scene: Cell(text, float(text)) for scene, text in texts.items()}
     if MEAN in scenes and set(scenes) - {MEAN} <= set(known):
         numbers = [known[scene].number for scene in scenes if scene != MEAN]
-        decimals = max(len(text.partition(".")[2]) for text in texts.values())
+        decimals = max(decimals_of(text) for text in texts.values())
         mean = sum(numbers) / len(numbers)
-        known[MEAN] = Cell(f"{mean:.{decimals}f}", mean)
+        known[MEAN] = Cell(rounded(mean, decimals), mean)
     return [known.get(scene, Cell(MISSING)) for scene in scenes]
 
 
@@ -96,7 +93,7 @@ def _delta(ours: Cell, jax: Cell, decimals: int) -> Cell:
     if ours.number is None or jax.number is None:
         return Cell("")
     delta = ours.number - jax.number
-    return Cell(f"{delta:+z.{decimals}f}", delta)
+    return Cell(rounded(delta, decimals, signed=True), delta)
 
 
 def _compare(
@@ -109,7 +106,7 @@ def _compare(
             spread = None if pd.isna(row.spread) else row.spread
             found.append(
                 compared(
-                    Number(row.value, cell.text, 1, int(row.seeds), spread),
+                    Number(row.value, cell.text.split()[0], 1, int(row.seeds), spread),
                     jax[row.Index],
                     reasons_of(members),
                     table=f"{row.dataset}, by scene",

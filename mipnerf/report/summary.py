@@ -1,5 +1,6 @@
 """Means of the metrics of all runs, averaged in the order of the reference, beside what was published."""
 
+from collections import Counter
 from collections.abc import Sequence
 
 import numpy as np
@@ -60,10 +61,17 @@ def method_means(runs: list[Run]) -> pd.DataFrame:
         chosen = values[values.index.get_level_values("variant").isin(seeds)]
         means = _with_averages(_scene_means(chosen, sorted(most)), levels).rename_axis(columns="level")
         groups = means.stack(future_stack=True).groupby(level=["metric", "level"], sort=False)
-        part = groups.agg(lambda seed: seed.mean(skipna=False)).to_frame("value")
-        part["spread"] = groups.agg(lambda seed: seed.std(ddof=1) if seed.notna().all() else float("nan"))
+        is_whole = groups.count() == len(seeds)
+        part = groups.mean().where(is_whole).to_frame("value")
+        part["spread"] = groups.std(ddof=1).where(is_whole)
         parts[method] = part.assign(seeds=len(seeds), scenes=[tuple(sorted(most))] * len(part))
     return pd.concat(parts, names=["method", "metric", "level"])
+
+
+def count_seeds(runs: list[Run]) -> dict[str, int]:
+    """With how many seeds each method was trained."""
+    variants = {run.variant: run.method for run in runs}
+    return Counter(variants.values())
 
 
 def average_error(psnr, ssim, lpips):

@@ -1,11 +1,24 @@
 """A table as it is shown, whatever the format: `mipnerf.report.formats` writes it, other modules fill it."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
 MISSING = "—"
 RANKS = "Bold, underlined, italic: the best, second and third"
+
+
+def rounded(value: float | None, decimals: int, signed: bool = False) -> str:
+    """`value` with so many decimals, a dash for none: the only place that rounds."""
+    if value is None or math.isnan(value):
+        return MISSING
+    return f"{value:+z.{decimals}f}" if signed else f"{value:.{decimals}f}"
+
+
+def decimals_of(text: str) -> int:
+    """How many decimals a number was published with."""
+    return len(text.partition(".")[2])
 
 
 @dataclass(frozen=True)
@@ -46,6 +59,16 @@ class Cell:
     def full_text(self) -> str:
         """`text` with its spread."""
         return f"{self.text} ± {self.spread}" if self.spread else self.text
+
+
+def seeds_cell(value: float, spread: float, seeds: float, all_seeds: int, decimals: int) -> Cell:
+    """A mean over `seeds` with its spread, which is NaN for one of them; where others lack the value, it says so."""
+    if math.isnan(value):
+        return Cell(MISSING)
+    note = f" ({seeds:.0f} of {all_seeds} seeds)" if seeds < all_seeds else ""
+    if math.isnan(spread):
+        return Cell(rounded(value, decimals) + note, value)
+    return Cell(rounded(value, decimals), value, rounded(spread, decimals) + note)
 
 
 @dataclass(frozen=True)

@@ -9,8 +9,8 @@ from mipnerf.report.conditions import HARDWARE, PUBLISHED_BUDGET, costs_of, depa
 from mipnerf.report.formats import to_markdown
 from mipnerf.report.frame import AVG_ERROR, SHOWN, Run, format_value, level_name, ordered_names, read_runs
 from mipnerf.report.reference import MEAN, Reference, load_reference
-from mipnerf.report.summary import PUBLISHED_LEVELS, SEED_COLUMNS, ordered_metrics, summarise
-from mipnerf.report.table import Cell, Column, Table, ranked
+from mipnerf.report.summary import PUBLISHED_LEVELS, SEED_COLUMNS, count_seeds, ordered_metrics, summarise
+from mipnerf.report.table import Cell, Column, Table, ranked, seeds_cell
 
 AVERAGE, JAX = "Average (PyTorch)", "Average (Jax)"
 
@@ -79,29 +79,19 @@ def _metric_table(runs: list[Run], results: pd.DataFrame, metric: str, notes: Se
     columns = [Column(level_name(int(level)), better=better) for level in levels[:-1]] + [
         Column(AVERAGE, better=better)
     ]
-    seeds = {run.method: len({other.variant for other in runs if other.method == run.method}) for run in runs}
+    decimals, seeds = SHOWN[metric].decimals, count_seeds(runs)
     rows = []
     for scene, group in results.groupby("scene", sort=False):
         cells = []
         for variant, values in group.groupby("variant", sort=False):
             found = values.set_index("level").reindex(levels).itertuples()
-            cells.append([_cell(metric, row.value, row.spread, row.seeds, seeds[variant]) for row in found])
+            cells.append([seeds_cell(row.value, row.spread, row.seeds, seeds[variant], decimals) for row in found])
         jax = group[group["level"] == MEAN].set_index("variant")["jax"]
         for variant, numbers in zip(jax.index, ranked(cells, columns, places=1), strict=True):
             published = Cell(format_value(metric, jax[variant]), None if pd.isna(jax[variant]) else jax[variant])
             rows.append([Cell(scene), Cell(variant), *numbers, published])
     title = f"{runs[0].dataset}: {SHOWN[metric].title}"
     return Table(f"{runs[0].dataset}_{metric}", title, [*_left("Scene", "Variant"), *columns, Column(JAX)], rows, notes)
-
-
-def _cell(metric: str, value: float, spread: float, seeds: float, all_seeds: int) -> Cell:
-    """A number, with its spread over seeds, and how many those are where some lack it."""
-    if pd.isna(value):
-        return Cell(format_value(metric, None))
-    note = f" ({seeds:.0f} of {all_seeds} seeds)" if seeds < all_seeds else ""
-    if pd.isna(spread):
-        return Cell(format_value(metric, value) + note, value)
-    return Cell(format_value(metric, value), value, format_value(metric, spread) + note)
 
 
 def _legend(results: pd.DataFrame, lpips_reason: str | None) -> str:

@@ -11,7 +11,7 @@ from mipnerf.report.conditions import differing_conditions, unofficial
 from mipnerf.report.formats import to_markdown
 from mipnerf.report.frame import SHOWN, Run
 from mipnerf.report.reference import MEAN
-from mipnerf.report.table import MISSING, Cell, Column, Table
+from mipnerf.report.table import MISSING, Cell, Column, Table, decimals_of, rounded
 
 EQUAL, WITHIN, BETTER, WORSE = "equal", "within spread", "better", "worse"
 NOT_COMPARABLE = "not comparable"
@@ -127,7 +127,7 @@ def tolerance_of(metric: str, jax: str, scenes: int, spread: float | None, seeds
     """
     if metric not in TOLERANCES:
         return None
-    rounding = 0.5 * 10.0 ** -len(jax.partition(".")[2])
+    rounding = 0.5 * 10.0 ** -decimals_of(jax)
     if spread is not None:
         return max(rounding, 2 * spread * math.sqrt(1 + 1 / seeds))
     return max(rounding, TOLERANCES[metric] * math.sqrt(MEAN_SCENES / scenes))
@@ -202,10 +202,16 @@ RULES = f"""\
 
 
 def _named(comparison: Comparison) -> str:
-    decimals = len(comparison.jax.partition(".")[2])
+    ours, delta = _shown(comparison)
     scene = "" if comparison.scene == MEAN else f" on {comparison.scene}"
     name = f"{comparison.table}, {comparison.method}{scene}, {comparison.title}"
-    return f"{name}: {comparison.ours:.{decimals}f}, published {comparison.jax} ({comparison.delta:+.{decimals}f})"
+    return f"{name}: {ours}, published {comparison.jax} ({delta})"
+
+
+def _shown(comparison: Comparison) -> tuple[str, str]:
+    """Our number and the difference, with as many decimals as were published."""
+    decimals = decimals_of(comparison.jax)
+    return rounded(comparison.ours, decimals), rounded(comparison.delta, decimals, signed=True)
 
 
 def _counts(comparisons: Sequence[Comparison]) -> Table:
@@ -222,8 +228,8 @@ def _cells(comparisons: Sequence[Comparison]) -> Table:
     columns = [Column(title, align="left") for title in left] + [Column(title) for title in right]
     rows = []
     for one in comparisons:
-        decimals = len(one.jax.partition(".")[2])
-        numbers = [f"{one.ours:.{decimals}f}", one.jax, f"{one.delta:+.{decimals}f}", f"{one.tolerance:.2g}"]
+        ours, delta = _shown(one)
+        numbers = [ours, one.jax, delta, f"{one.tolerance:.2g}"]
         texts = [one.table, one.method, one.scene, one.title, *numbers, one.verdict]
         rows.append([Cell(text or MISSING) for text in texts])
     return Table("verdict_cells", "Numbers that differ", [*columns, Column("verdict", align="left")], rows)

@@ -36,6 +36,20 @@ def test_one_scene_is_one_training_and_its_evaluations(project):
     assert counts == {"render_bricks": 1, "convert_scene": 1, "train": 1, "evaluate": 4, "collect_metrics": 1}
 
 
+def test_every_seed_is_trained_and_adopted_by_itself(project):
+    runs = "runs=[{dataset: bricks, variants: [mipnerf, ss_mipnerf], seeds: [0, 1]}]"
+    output = project.snakemake("-n", "-p", "--config", runs, "--", "results/table.md").stdout
+    assert {rule: jobs(output)[rule] for rule in ("train", "adopt", "collect_metrics")} == {
+        "train": 2,
+        "adopt": 2,
+        "collect_metrics": 4,
+    }
+    assert (
+        "adopt.py --run results/bricks/mipnerf_seed1/bricks --output results/bricks/ss_mipnerf_seed1/bricks" in output
+    )
+    assert "--set train.seed=1" in output
+
+
 def test_a_configuration_file_replaces_the_runs(project, tmp_path):
     archive = tmp_path / "archive.zip"
     archive.touch()

@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 import yaml
 
-from mipnerf.config import RunConfig
+from mipnerf.config import parse_config
 from mipnerf.history import HistoryRow, write_rows
 from mipnerf.report.formats import to_csv, to_html, to_latex, to_markdown
 from mipnerf.report.frame import read_runs
@@ -311,9 +311,23 @@ def test_a_seed_with_fewer_scenes_is_left_out_of_the_mean_and_counted(make_run, 
     assert (means["value"], means["seeds"], means["scenes"]) == (pytest.approx(30.05), 1, ("roof", "wall"))
     (table, scenes), _ = paper_report(runs, reference)
     assert [cell.full_text for cell in table.rows[0][:3]] == ["mipnerf", "1 of 2", "30.05"]
-    assert [cell.full_text for cell in scenes.rows[0][3:]] == ["32.55 ± 1.41", "31.55", "31.55"]
+    assert [cell.full_text for cell in scenes.rows[0][3:]] == [
+        "32.55 ± 1.41",
+        "31.55 (1 of 2 seeds)",
+        "31.55 (1 of 2 seeds)",
+    ]
     write_tables(tmp_path / "out", runs, reference)
     assert "31.55 (1 of 2 seeds)" in (tmp_path / "out" / "table.md").read_text()
+
+
+def test_a_metric_that_one_seed_lacks_is_missing(make_run, reference):
+    first = make_run(variant="mipnerf", lpips=0.1, seed=0)
+    runs = read_runs([first, make_run(variant="mipnerf_seed1", seed=1)])
+    means = method_means(runs)["value"]
+    assert means["mipnerf", "psnr", 0] == pytest.approx(30.05)
+    assert means.loc["mipnerf", "lpips"].isna().all()
+    assert means.loc["mipnerf", "avg_error"].isna().all()
+    assert [cell.text for cell in paper_report(runs, reference)[0][0].rows[0][-4:-2]] == ["—", "—"]
 
 
 def test_every_file_is_there_and_every_link_leads_to_one(make_run, reference, tmp_path):
@@ -336,12 +350,14 @@ def test_every_file_is_there_and_every_link_leads_to_one(make_run, reference, tm
 def test_runs_that_still_train_are_gathered_with_their_steps(make_run, tmp_path):
     done = make_run(variant="mipnerf", scene="bricks")
     results = done.parents[2]
-    planned = {
-        f"bricks/{variant}/bricks": RunConfig(
-            dataset="bricks", variant=variant, scene="bricks", levels=4, train={"max_steps": 1000, "seed": seed}
-        )
-        for variant, seed in (("mipnerf", 0), ("mipnerf_seed3", 3), ("nerf", 0), ("mipnerf_wo_ipe", 0))
-    }
+    variants = {name: {} for name in ("mipnerf", "nerf", "mipnerf_wo_ipe")}
+    values = {"datasets": {"bricks": {"source": "bricks", "scenes": ["bricks"]}}, "train": {"max_steps": 1000}}
+    values["variants"] = variants | {"ss_mipnerf": {"model_of": "mipnerf", "data": {"supersample": True}}}
+    values["runs"] = [
+        {"dataset": "bricks", "variants": ["mipnerf"], "seeds": [0, 3]},
+        {"dataset": "bricks", "variants": ["nerf", "mipnerf_wo_ipe", "ss_mipnerf"]},
+    ]
+    suite = parse_config(values)
     checkpoints = results / "bricks" / "mipnerf_seed3" / "bricks" / "checkpoints" / "0123"
     write_rows(
         checkpoints / "history.csv",
@@ -350,13 +366,14 @@ def test_runs_that_still_train_are_gathered_with_their_steps(make_run, tmp_path)
     trained = results / "bricks" / "nerf" / "bricks" / "model.pt"
     trained.parent.mkdir(parents=True)
     trained.touch()
-    runs, progress = gather(results, planned)
+    runs, progress = gather(results, suite)
     assert [run.folder for run in runs] == [done]
     assert [(run.method, run.seed, run.step, run.max_steps) for run in progress] == [
         ("mipnerf", 3, 400, 1000),
         ("nerf", 0, 1000, 1000),
         ("mipnerf_wo_ipe", 0, 0, 1000),
+        ("ss_mipnerf", 0, 0, 0),
     ]
     # Trained again, and not yet evaluated.
     (done / "model.pt").touch()
-    assert [run.method for run in gather(results, planned)[0]] == []
+    assert [run.method for run in gather(results, suite)[0]] == []

@@ -301,9 +301,7 @@ class SuiteConfig(Overrides):
     runs: Annotated[list[RunsConfig], Field(min_length=1)]
     scale: Annotated[float, Field(gt=0, le=1)] = Field(1.0, description="share of the configured cost; see `scaled`")
     lpips: bool = Field(False, description="measure LPIPS, which needs the extra `lpips` and the weights of VGG")
-    crops: dict[str, CropConfig] = Field(
-        {}, description="of DATASET/SCENE, shown in detail; else where variants differ"
-    )
+    crops: dict[str, CropConfig] = Field({}, description="what of DATASET/SCENE is shown in detail")
     operation: OperationConfig = OperationConfig()
     launcher: str = Field("", description="put before the command of a GPU job, such as `srun --overlap`")
 

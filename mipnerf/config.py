@@ -288,9 +288,7 @@ class SuiteConfig(Overrides):
     scale: Annotated[float, Field(gt=0, le=1)] = Field(1.0, description="share of the configured cost; see `scaled`")
     lpips: bool = Field(False, description="measure LPIPS, which needs the extra `lpips` and the weights of VGG")
     eval_shards: Annotated[int, Field(ge=1, le=1000)] = Field(1, description="jobs that evaluate one level together")
-    crops: dict[str, CropConfig] = Field(
-        {}, description="of DATASET/SCENE, shown in detail; else where variants differ"
-    )
+    crops: dict[str, CropConfig] = Field({}, description="what of DATASET/SCENE is shown in detail")
     operation: OperationConfig = OperationConfig()
     launcher: str = Field("", description="put before the command of a GPU job, such as `srun --overlap`")
 

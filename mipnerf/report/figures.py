@@ -18,7 +18,8 @@ DATASET_FIGURES = {
     "levels": Kind(
         "Quality against resolution",
         "The means over the test views at each resolution, or of each scene where there is only one resolution. Thick "
-        "is the mean over scenes, thin each scene; dotted, or a bar, is what was published.",
+        "is the mean over scenes, thin each scene; a band is the standard deviation over seeds. Dotted, "
+        "or a bar, is what was published.",
     ),
     "deltas": Kind(
         "Difference from the published numbers",

@@ -45,7 +45,8 @@ PUBLISHED_BAR = {"linestyle": "", "marker": "_", "markersize": 14, "markeredgewi
 def plot_levels(runs: list[Run], reference: Reference) -> Figure:
     """PSNR, SSIM and LPIPS of each variant against the level: thick the mean over the scenes, thin each scene.
 
-    With a single level, against the scene instead. Dotted (or bars) is what was published for the same.
+    With a single level, against the scene instead. Bands, or error bars, are the standard deviation over seeds.
+    Dotted (or bars) is what was published for the same.
     """
     dataset, styles = only_name(runs, "dataset"), variant_styles(runs)
     results = summarise(runs, reference)
@@ -128,6 +129,8 @@ def _draw_against_level(axes: Axes, rows: pd.DataFrame, style: dict) -> None:
     for scene, values in scenes:
         if scene == MEAN or len(scenes) == 1:
             axes.plot(values["level"], values["value"], **style)
+            low, high = values["value"] - values["spread"], values["value"] + values["spread"]
+            axes.fill_between(values["level"], low, high, color=style["color"], alpha=0.2, linewidth=0)
         else:
             _draw_faint(axes, values["level"], values["value"], style)
         axes.plot(values["level"], values["jax"], color=style["color"], **PUBLISHED)
@@ -137,7 +140,7 @@ def _draw_against_level(axes: Axes, rows: pd.DataFrame, style: dict) -> None:
 
 
 def _draw_against_scene(axes: Axes, rows: pd.DataFrame, style: dict) -> None:
-    axes.plot(rows["scene"], rows["value"], **(style | {"linestyle": ""}))
+    axes.errorbar(rows["scene"], rows["value"], yerr=rows["spread"], **(style | {"linestyle": ""}))
     axes.plot(rows["scene"], rows["jax"], color=style["color"], **PUBLISHED_BAR)
     axes.set_xticks(range(rows["scene"].nunique()), rows["scene"], rotation=45, ha="right", rotation_mode="anchor")
 

@@ -64,7 +64,10 @@ def test_seeds_of_a_variant_are_one_entry_and_one_mean(make_run, reference):
     runs = read_runs([make_run(variant=variant, psnr=30.0 + seed, seed=seed) for variant, seed in seeds.items()])
     for figure in (plot_levels(runs, reference), plot_history(runs)):
         assert [text.get_text() for text in figure.legends[0].get_texts()] == ["mip-NeRF"]
-    assert is_drawn(plot_levels(runs, reference).axes[0], [30.55, 31.55, 32.55, 33.55])
+    psnr = plot_levels(runs, reference).axes[0]
+    assert is_drawn(psnr, [30.55, 31.55, 32.55, 33.55])
+    (band,) = psnr.collections
+    assert np.allclose(np.ptp(band.get_paths()[0].vertices[:, 1]), 3 + 2**0.5)
 
 
 def test_variants_can_be_told_apart_in_grey(two_runs, reference):

@@ -69,6 +69,8 @@ TORCH_FREE = [
     "files",
     "threads",
     "history",
+    "events",
+    "shards",
     "status",
     "cli",
     "datasets",

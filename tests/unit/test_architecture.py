@@ -80,6 +80,8 @@ TORCH_FREE = [
     "files",
     "threads",
     "history",
+    "events",
+    "shards",
     "status",
     "cli",
     "views.commands",

@@ -1,22 +1,19 @@
 """The history of a training for TensorBoard, made anew at every start, so that no step is there twice or missing."""
 
 import time
-from importlib.util import find_spec
 from pathlib import Path
 
 from mipnerf.config import OperationConfig
-from mipnerf.errors import ConfigError
 from mipnerf.history import HistoryRow, read_rows
+from mipnerf.thirdparty import require_package
 
 TAGS = {"loss": "train/loss", "psnr": "train/psnr", "lr": "train/lr", "rays_per_s": "train/rays_per_s"}
 
 
 def check_events(operation: OperationConfig) -> None:
     """`ConfigError` where events are asked for and cannot be written."""
-    if operation.tensorboard and find_spec("tensorboardX") is None:
-        raise ConfigError(
-            "operation.tensorboard needs the package tensorboardX: pip install -e '.[tensorboard]', or set it to false"
-        )
+    if operation.tensorboard:
+        require_package("tensorboardX")
 
 
 class EventLog:

@@ -4,7 +4,11 @@ from importlib.util import find_spec
 
 from mipnerf.errors import ConfigError
 
-EXTRAS = {"imageio_ffmpeg": ("video", "videos need ffmpeg"), "skimage": ("mesh", "meshes need scikit-image")}
+EXTRAS = {
+    "imageio_ffmpeg": ("video", "videos need ffmpeg"),
+    "skimage": ("mesh", "meshes need scikit-image"),
+    "tensorboardX": ("tensorboard", "operation.tensorboard needs the package tensorboardX"),
+}
 
 
 def require_package(package: str) -> None:

@@ -83,8 +83,8 @@ class EnergyMeter:
     """
 
     def __init__(self, device: torch.device, powercap: Path = POWERCAP):
-        # Package by package; `intel-rapl:0:1` is a part of `intel-rapl:0`. AMD's have the same name.
-        self._zones = [path for path in powercap.glob("intel-rapl:*") if path.name.count(":") == 1]
+        # Package by package, also AMD's; the zone `psys` of laptops holds them all, `intel-rapl:0:1` a part of one.
+        self._zones = [path.parent for path in powercap.glob("intel-rapl:*/name") if _is_package(path)]
         self._gpu = _gpu_counter(device)
         self._cpu_joules = 0.0
         self._last = self._read_zones()
@@ -115,6 +115,13 @@ class EnergyMeter:
         except (OSError, ValueError):
             return None
         return values if values and all(span > 0 for _, span in values) else None
+
+
+def _is_package(name: Path) -> bool:
+    try:
+        return name.read_text(encoding="utf-8").startswith("package")
+    except (OSError, UnicodeDecodeError):
+        return False
 
 
 def _gpu_counter(device: torch.device):

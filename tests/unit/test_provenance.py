@@ -57,8 +57,9 @@ def test_the_driver_tells_its_version(tmp_path, line):
     assert driver_version(tmp_path / "none") is None
 
 
-def make_zone(powercap, name, energy, span=1_000_000_000):
+def make_zone(powercap, name, energy, span=1_000_000_000, what="package-0"):
     (powercap / name).mkdir(exist_ok=True)
+    (powercap / name / "name").write_text(f"{what}\n")
     (powercap / name / "energy_uj").write_text(f"{energy}\n")
     (powercap / name / "max_energy_range_uj").write_text(f"{span}\n")
 
@@ -66,12 +67,14 @@ def make_zone(powercap, name, energy, span=1_000_000_000):
 def test_energy_is_that_of_all_packages_since_the_start_also_where_a_counter_begins_anew(tmp_path):
     make_zone(tmp_path, "intel-rapl:0", 900_000_000)
     make_zone(tmp_path, "intel-rapl:1", 5_000_000)
-    make_zone(tmp_path, "intel-rapl:0:0", 1)  # a part of the first
+    make_zone(tmp_path, "intel-rapl:0:0", 1, what="core")  # a part of the first
+    make_zone(tmp_path, "intel-rapl:2", 1, what="psys")  # the whole machine, packages and all
     meter = EnergyMeter(CPU, tmp_path)
     assert meter.joules() == {"cpu_joules": 0.0, "gpu_joules": None}
     make_zone(tmp_path, "intel-rapl:0", 100_000_000)
     make_zone(tmp_path, "intel-rapl:1", 6_000_000)
-    make_zone(tmp_path, "intel-rapl:0:0", 77_000_000)
+    make_zone(tmp_path, "intel-rapl:0:0", 77_000_000, what="core")
+    make_zone(tmp_path, "intel-rapl:2", 500_000_000, what="psys")
     assert meter.joules()["cpu_joules"] == 201.0
     make_zone(tmp_path, "intel-rapl:1", 7_500_000)
     assert meter.joules()["cpu_joules"] == 202.5

@@ -127,8 +127,9 @@ def load_newest_state(folder: Path, device: torch.device) -> dict[str, Any] | No
 
 def save_model(path: Path, content: dict[str, Any]) -> None:
     """Atomically write a trained model."""
-    with atomic_path(path) as temporary:
-        torch.save(content, temporary)
+    with atomic_path(path) as temporary, open(temporary, "wb") as stream:
+        # A stream has no name that would get into the file: the frames of a video know a network by its bytes.
+        torch.save(content, stream)
 
 
 def load_model(path: Path, device: torch.device) -> dict[str, Any]:

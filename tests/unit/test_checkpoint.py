@@ -97,6 +97,12 @@ def test_a_model_comes_back_as_it_was(tmp_path):
     assert torch.equal(load_model(tmp_path / "model.pt", CPU)["parameters"]["w"], weights)
 
 
+def test_the_same_model_is_the_same_file(tmp_path):
+    for name in ("a.pt", "b.pt"):
+        save_model(tmp_path / name, {"run": {}, "parameters": {"w": torch.ones(3)}})
+    assert (tmp_path / "a.pt").read_bytes() == (tmp_path / "b.pt").read_bytes()
+
+
 class Evil:
     def __reduce__(self):
         return (exit, (3,))

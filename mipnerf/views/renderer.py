@@ -170,6 +170,8 @@ def free_view(base: Scene | None, pose: np.ndarray | None, given: Mapping[str, A
             raise ConfigError(f"--{key} must be at least 1 and at most {MAX_SIDE}, found {given[key]}")
     if not MIN_FOCAL <= given.get("focal", 1) <= MAX_FOCAL:
         raise ConfigError(f"--focal must be above 0 and finite, found {given['focal']:g} pixels")
+    if given.get("near", 0) < 0 or given.get("far", 1) == float("inf"):
+        raise ConfigError("--near must be at least 0, and --far finite")
     if base is None:
         missing = {"width", "height", "focal", "near", "far"} - given.keys()
         if pose is None or missing:

@@ -151,6 +151,8 @@ def test_what_a_camera_lacks_is_said(run, command, tmp_path):
         (*data, "--path", "zoom", "--frame", 120): "frame 120 does not exist; the path has 120, counted from 0",
         (*data, "--path", "zoom", "--frames", 0): "frame 0 does not exist; the path has 0",
         (*data, "--near", 7): "near 7 must be less than far 6",
+        (*data, "--near", -1): "--near must be at least 0, and --far finite",
+        (*data, "--far", "inf"): "--near must be at least 0, and --far finite",
         (*data, "--scale", 0): "scale 0 makes 0 x 0 pixels",
         (*data, "--depth", "depth.jpg"): r"depth.jpg must end with .png or .npy",
         (*data, "--width", 0): "--width must be at least 1",

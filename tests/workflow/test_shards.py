@@ -20,3 +20,7 @@ def test_shards_of_a_level_are_merged_to_what_one_job_makes(finished_project, co
     assert contents(copy_of_finished.folder / LEVEL) == contents(finished_project.folder / LEVEL)
     assert not list((copy_of_finished.folder / LEVEL).glob("shards/*/metrics.csv"))
     assert "Nothing to be done" in copy_of_finished.toy("-n", *sharded, "--", f"{LEVEL}/metrics.csv").stdout
+    # Another number evaluates again, under the rules of every profile, too.
+    triggers = ("--rerun-triggers", "mtime", "params", "input", "software-env")
+    output = copy_of_finished.toy("-n", *triggers, "--", f"{LEVEL}/metrics.csv").stdout
+    assert jobs(output) == {"evaluate": 1}

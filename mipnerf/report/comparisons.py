@@ -111,6 +111,8 @@ def costs_and_quality(runs: list[Run], reference: Reference) -> pd.DataFrame:
     place = MEAN if set(scenes) == reference.scenes(dataset) else scenes[0] if len(scenes) == 1 else None
     rows = []
     for method in ordered_names(runs, "method"):
+        if set(quality.at[method, "scenes"]) != set(scenes):
+            continue  # a mean over other scenes than that of the others
         members = [run for run in runs if run.method == method]
         hours = np.mean([training_hours(run) for run in members])
         samples = np.mean([training_samples(run) for run in members])

@@ -21,7 +21,7 @@ from mipnerf.report.strips import CLIPPED_SHARE, ERROR_COLORS, choose_view, read
 CELL, BAR = 1.7, 0.09  # inches of an image, and of a colour bar
 DEPTH_COLORS, ACC_COLORS = "viridis", "gray"  # as their lightness grows, they are read in grey, too
 LEAST_ACC = 0.5  # below, what a ray meets is no surface
-OLDER = "without depth and opacity: evaluated by an older version; `snakemake --forcerun evaluate -- figures` adds them"
+OLDER = "evaluated by an older version,\nhave it again by `snakemake --forcerun evaluate -- figures`"
 
 log = logging.getLogger(__name__)
 
@@ -49,7 +49,7 @@ def plot_depth(data_folder: Path, runs: list[Run], view: int | None = None) -> F
     near, far = depth_limits([each.depth for each in maps])
     older = [run.variant for run, each in zip(runs, maps, strict=True) if np.isnan(each.acc).all()]
     if older:
-        log.warning("%s: %s %s", scene, ", ".join(older), OLDER)
+        log.warning("%s: no depth of %s: %s", scene, ", ".join(older), OLDER.replace("\n", " "))
     largest = max(float(np.quantile(each.error, 1 - CLIPPED_SHARE)) for each in maps) or 1
     scales = [
         {},
@@ -78,7 +78,7 @@ def plot_depth(data_folder: Path, runs: list[Run], view: int | None = None) -> F
             bar.ax.tick_params(labelsize=7.5)
             bar.locator = MaxNLocator(2 if column == 2 else 4)
         figure.get_layout_engine().set(w_pad=0.02, h_pad=0.02, wspace=0.01, hspace=0)
-        note = f"\n(empty cells are {OLDER})" if older else ""
+        note = f"\n(empty cells: {OLDER})" if older else ""
         figure.suptitle(f"{scene}, test view {view}{note}", fontsize=9)
     return figure
 

@@ -63,9 +63,9 @@ def plot_strip(data_folder: Path, runs: list[Run], view: int | None = None) -> F
                     mappable = show(right, error, size, cmap=ERROR_COLORS, vmin=0, vmax=largest or 1)
             titles = ["truth", *(title for run in runs[members] for title in (title_of(run.variant), "error"))]
             for axes, title in zip(part[0], titles, strict=False):
-                axes.set_title(title)
+                axes.set_title("\n" * (block > 0) + title)  # apart from the scores above
         label = "error: mean absolute difference of RGB"
-        figure.colorbar(mappable, ax=grid, aspect=40, shrink=0.6, pad=0.01, extend="max", label=label)
+        figure.colorbar(mappable, ax=grid, aspect=40 * num_blocks, shrink=0.6, pad=0.01, extend="max", label=label)
         figure.get_layout_engine().set(w_pad=0.02, h_pad=0.06, wspace=0.01, hspace=0)
         figure.suptitle(f"{scene}, test view {view}\n", fontsize=9, linespacing=0.5)  # the line end keeps a distance
     return figure

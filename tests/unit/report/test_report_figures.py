@@ -209,7 +209,7 @@ def test_depth_that_was_never_written_stays_empty_and_of_another_size_is_refused
             assert np.isfinite(shown).all() == is_written
         assert np.isfinite(row[3].images[0].get_array()).all()
     assert "snakemake --forcerun evaluate -- figures" in figure.get_suptitle()
-    assert "bricks/wall: mipnerf without depth and opacity" in caplog.text
+    assert "bricks/wall: no depth of mipnerf: evaluated by an older version, have it again" in caplog.text
     write_maps(two_runs[0], 1, 1, size=(3, 4))
     with pytest.raises(DataError, match=r"001_depth\.png: has shape \(3, 4\), but the rendering \(24, 32\)"):
         plot_depth(data, read_runs(two_runs[:1]), view=1)

@@ -181,7 +181,15 @@ def test_many_variants_stand_in_blocks_that_fit_a_page(make_run, make_images):
     width, height = figure.get_size_inches()
     assert width < 14
     assert width < height * 2
-    assert [cell.get_title() for cell in cells[4]] == ["truth", "mip-NeRF w/o IPE", "error", "my_own", "error", "", ""]
+    assert [cell.get_title().strip() for cell in cells[4]] == [
+        "truth",
+        "mip-NeRF w/o IPE",
+        "error",
+        "my_own",
+        "error",
+        "",
+        "",
+    ]
     assert [cell.get_ylabel() for cell in cells[:, 0]] == ["Full", "1/2", "1/4", "1/8"] * 2
     assert [bool(cell.images) for cell in cells[7]] == [True] * 5 + [False] * 2
     assert len({cell.images[0].get_clim() for cell in cells[:, 2]}) == 1

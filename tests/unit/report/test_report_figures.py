@@ -1,5 +1,7 @@
 """What figures there are, and what each of them shows."""
 
+from dataclasses import replace
+
 import imageio.v3 as iio
 import numpy as np
 import pytest
@@ -79,6 +81,8 @@ def test_cost_is_recorded_time_and_samples_of_all_rays(make_run, reference):
     folders += [make_run("multiscale_blender", "nerf", "lego", model=points, train_seconds=None)]
     runs = read_runs(folders)
     assert [training_samples(run) for run in runs] == [1000 * 512 * (128 + 128), 1000 * 512 * (64 + 192)]
+    imported = replace(runs[0], config=runs[0].config | {"record": {"imported_from": "x", "imported_step": None}})
+    assert np.isnan(training_samples(imported))
     rows = costs_and_quality(runs, reference)
     assert list(zip(rows["method"], rows["published"], strict=True)) == [
         ("mipnerf", False),

@@ -306,6 +306,8 @@ class SuiteConfig(Overrides):
                 raise ValueError(
                     f"datasets.{name}.scenes: 'mean' is the name of the tables' mean row; call it otherwise"
                 )
+            if name in ("table1", "table2", "table3") or name.removesuffix("_scenes") in self.datasets.keys() - {name}:
+                raise ValueError(f"datasets.{name}: tables/{name}.md is another table; call the dataset otherwise")
             if dataset.layout == "blender" and dataset.levels != 1:
                 raise ValueError(
                     f"datasets.{name}: a dataset with the layout blender has one resolution; set levels to 1, or "

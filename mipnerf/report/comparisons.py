@@ -111,6 +111,8 @@ def costs_and_quality(runs: list[Run], reference: Reference) -> pd.DataFrame:
     place = MEAN if set(scenes) == reference.scenes(dataset) else scenes[0] if len(scenes) == 1 else None
     rows = []
     for method in ordered_names(runs, "method"):
+        if set(quality.at[method, "scenes"]) != set(scenes):
+            continue  # a mean over other scenes than that of the others
         members = [run for run in runs if run.method == method]
         hours = np.mean([training_hours(run) for run in members])
         samples = np.mean([training_samples(run) for run in members])
@@ -130,7 +132,13 @@ def training_hours(run: Run) -> float:
 
 
 def training_samples(run: Run) -> float:
-    """Points or volumes that the network saw in training: steps x rays x samples of a ray at all levels."""
+    """Points or volumes that the network saw in training: steps x rays x samples of a ray at all levels.
+
+    NaN where an imported network does not tell its steps.
+    """
+    record = run.config.get("record", {})
+    if "imported_from" in record and record["imported_step"] is None:
+        return np.nan
     model: Mapping = run.setting("model")
     coarse, fine = model["num_samples"], model.get("num_fine_samples", 0)
     # A further level of points keeps those before it and adds its own.

@@ -1,5 +1,6 @@
 """Depth, accumulated opacity and error of one view of a scene, by every variant."""
 
+import logging
 from pathlib import Path
 from typing import NamedTuple
 
@@ -20,6 +21,9 @@ from mipnerf.report.strips import CLIPPED_SHARE, ERROR_COLORS, choose_view, read
 CELL, BAR = 1.7, 0.09  # inches of an image, and of a colour bar
 DEPTH_COLORS, ACC_COLORS = "viridis", "gray"  # as their lightness grows, they are read in grey, too
 LEAST_ACC = 0.5  # below, what a ray meets is no surface
+OLDER = "evaluated by an older version,\nhave it again by `snakemake --forcerun evaluate -- figures`"
+
+log = logging.getLogger(__name__)
 
 
 class Maps(NamedTuple):
@@ -27,7 +31,7 @@ class Maps(NamedTuple):
 
     rendering: np.ndarray  # [H, W, 3] in [0, 1]
     depth: np.ndarray  # [H, W], NaN where a ray is less than half opaque
-    acc: np.ndarray  # [H, W] in [0, 1]
+    acc: np.ndarray  # [H, W] in [0, 1], NaN where it was not written
     error: np.ndarray  # [H, W]
     ndc: bool  # whether depth is in normalised device coordinates
 
@@ -35,13 +39,17 @@ class Maps(NamedTuple):
 def plot_depth(data_folder: Path, runs: list[Run], view: int | None = None) -> Figure:
     """Rows are runs; columns the rendering at full resolution, its depth, opacity and error, on scales that all share.
 
-    `view` is the index in the test split; default: that of the strip.
+    `view` is the index in the test split; default: that of the strip. What an older version evaluated has neither depth
+    nor opacity: these stay empty, and the picture says so.
     """
     scene = f"{only_name(runs, 'dataset')}/{only_name(runs, 'scene')}"
     view = choose_view(runs, view)
     maps = [read_maps(data_folder, run, view) for run in runs]
     height, width = maps[0].acc.shape
     near, far = depth_limits([each.depth for each in maps])
+    older = [run.variant for run, each in zip(runs, maps, strict=True) if np.isnan(each.acc).all()]
+    if older:
+        log.warning("%s: no depth of %s: %s", scene, ", ".join(older), OLDER.replace("\n", " "))
     largest = max(float(np.quantile(each.error, 1 - CLIPPED_SHARE)) for each in maps) or 1
     scales = [
         {},
@@ -70,14 +78,15 @@ def plot_depth(data_folder: Path, runs: list[Run], view: int | None = None) -> F
             bar.ax.tick_params(labelsize=7.5)
             bar.locator = MaxNLocator(2 if column == 2 else 4)
         figure.get_layout_engine().set(w_pad=0.02, h_pad=0.02, wspace=0.01, hspace=0)
-        figure.suptitle(f"{scene}, test view {view}", fontsize=9)
+        note = f"\n(empty cells: {OLDER})" if older else ""
+        figure.suptitle(f"{scene}, test view {view}{note}", fontsize=9)
     return figure
 
 
 def read_maps(data_folder: Path, run: Run, view: int) -> Maps:
     """What evaluation wrote of a view at full resolution.
 
-    Raises `DataError` where it is not there, or does not fit the data.
+    Raises `DataError` where the rendering is not there, or something does not fit the data.
     """
     rendering, error = read_result(data_folder, run, 0, view)
     scene = load_scene(
@@ -103,10 +112,7 @@ def depth_limits(depths: list[np.ndarray]) -> tuple[float, float]:
 def _read_map(run: Run, view: int, name: str, shape: tuple[int, ...]) -> np.ndarray:
     path = run.folder / "level_0" / "renderings" / f"{view:03d}_{name}.png"
     if not path.exists():
-        raise DataError(
-            f"{path}: is not there; it was evaluated by an older version: evaluate it again, by `snakemake --forcerun "
-            "evaluate`"
-        )
+        return np.full(shape, np.nan)
     image = read_gray(path)
     if image.shape != shape:
         raise DataError(f"{path}: has shape {image.shape}, but the rendering {shape}; evaluate this run again")

@@ -265,8 +265,9 @@ class _Builder:
         other = f" and {len(scenes - planned)} other" if scenes - planned else ""
         return f"{len(scenes & planned)} of {len(planned)}{other}"
 
-    def _seeds(self, variant: str) -> set[int | None]:
-        return {run.seed for run in [*self.members[variant], *self.waiting[variant]]}
+    def _seeds(self, variant: str) -> set[str]:
+        """The names of its runs: the first seed has none of its own, and may differ from scene to scene."""
+        return {run.variant for run in [*self.members[variant], *self.waiting[variant]]}
 
     def _seed_count(self, variant: str) -> str:
         counted = int(self.means.loc[variant]["seeds"].iloc[0]) if self.members[variant] else 0

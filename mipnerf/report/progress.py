@@ -17,12 +17,16 @@ class Progress:
     """
 
     dataset: str
-    method: str
+    variant: str
     scene: str
-    seed: int
     state: str
     step: int
     max_steps: int
+
+    @property
+    def method(self) -> str:
+        """The variant without what a further seed adds to its name."""
+        return split_seed(self.variant)[0]
 
 
 def gather(results: Path, suite: SuiteConfig) -> tuple[list[Run], list[Progress]]:
@@ -53,9 +57,8 @@ def _progress_of(run: RunConfig, status: RunStatus, max_steps: int) -> Progress:
     step = max_steps if status.state in FINISHED else status.row.step if status.row else 0
     return Progress(
         run.dataset,
-        split_seed(run.variant)[0],
+        run.variant,
         run.scene,
-        run.train.seed,
         status.state,
         min(step, max_steps),
         max_steps,

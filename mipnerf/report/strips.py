@@ -19,6 +19,7 @@ from mipnerf.report.names import title_of
 from mipnerf.report.plots import STYLE
 
 CELL = 1.75  # inches
+MAX_BESIDE = 3  # variants beside one another; more are laid out in blocks, one below the other
 Result = tuple[np.ndarray, np.ndarray]  # rendering [H, W, 3] and its error [H, W]
 ERROR_COLORS = "magma"  # perceptually uniform
 CLIPPED_SHARE = 0.005  # of the pixels, whose error may exceed the colour scale
@@ -29,6 +30,7 @@ PSNR_TOLERANCE = 1.0  # dB, of an image with and without rounding and clipping
 def plot_strip(data_folder: Path, runs: list[Run], view: int | None = None) -> Figure:
     """Rows are levels; columns are the truth and, for each run, its rendering with PSNR and SSIM, and its error.
 
+    More than `MAX_BESIDE` runs stand in blocks of about as many each, one below the other, all beside the truth.
     The error is the absolute difference, averaged over the channels, on one colour scale for the whole strip. `view` is
     the index in the test split; default: the middle one of those that all runs evaluated. All runs share one scene.
     """
@@ -38,24 +40,32 @@ def plot_strip(data_folder: Path, runs: list[Run], view: int | None = None) -> F
     rows = [_read_row(data_folder, runs, level, view) for level in levels]
     largest = max(float(np.quantile(error, 1 - CLIPPED_SHARE)) for _, results in rows for _, error in results)
     size = height, width = rows[0][0].shape[:2]
-    num_columns = 1 + 2 * len(runs)
-    shape = (CELL * num_columns + 0.8, (CELL * height / width + 0.1) * len(levels) + 0.5)
+    num_blocks = math.ceil(len(runs) / MAX_BESIDE)
+    beside = math.ceil(len(runs) / num_blocks)
+    num_columns, num_rows = 1 + 2 * beside, num_blocks * len(levels)
+    shape = (CELL * num_columns + 0.8, (CELL * height / width + 0.1) * num_rows + 0.3 * num_blocks + 0.2)
 
     with mpl.rc_context(STYLE | {"axes.grid": False}):
         figure = Figure(figsize=shape, layout="constrained")
-        grid = figure.subplots(len(levels), num_columns, squeeze=False)
-        for cells, level, (truth, results) in zip(grid, levels, rows, strict=True):
-            show(cells[0], truth, size)
-            cells[0].set_ylabel(level_name(level))
-            for run, (rendering, error), left, right in zip(runs, results, cells[1::2], cells[2::2], strict=True):
-                show(left, rendering, size)
-                left.set_xlabel(_scores(run, level, view))
-                mappable = show(right, error, size, cmap=ERROR_COLORS, vmin=0, vmax=largest or 1)
-        titles = ["truth", *(title for run in runs for title in (title_of(run.variant), "error"))]
-        for axes, title in zip(grid[0], titles, strict=True):
-            axes.set_title(title)
+        grid = figure.subplots(num_rows, num_columns, squeeze=False)
+        for block in range(num_blocks):
+            members = slice(block * beside, (block + 1) * beside)
+            part = grid[block * len(levels) : (block + 1) * len(levels)]
+            for cells, level, (truth, results) in zip(part, levels, rows, strict=True):
+                show(cells[0], truth, size)
+                cells[0].set_ylabel(level_name(level))
+                for axes in cells[1 + 2 * len(runs[members]) :]:
+                    axes.axis("off")
+                pairs = zip(runs[members], results[members], cells[1::2], cells[2::2], strict=False)
+                for run, (rendering, error), left, right in pairs:
+                    show(left, rendering, size)
+                    left.set_xlabel(_scores(run, level, view))
+                    mappable = show(right, error, size, cmap=ERROR_COLORS, vmin=0, vmax=largest or 1)
+            titles = ["truth", *(title for run in runs[members] for title in (title_of(run.variant), "error"))]
+            for axes, title in zip(part[0], titles, strict=False):
+                axes.set_title("\n" * (block > 0) + title)  # apart from the scores above
         label = "error: mean absolute difference of RGB"
-        figure.colorbar(mappable, ax=grid, aspect=40, shrink=0.6, pad=0.01, extend="max", label=label)
+        figure.colorbar(mappable, ax=grid, aspect=40 * num_blocks, shrink=0.6, pad=0.01, extend="max", label=label)
         figure.get_layout_engine().set(w_pad=0.02, h_pad=0.06, wspace=0.01, hspace=0)
         figure.suptitle(f"{scene}, test view {view}\n", fontsize=9, linespacing=0.5)  # the line end keeps a distance
     return figure

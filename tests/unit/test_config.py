@@ -127,6 +127,8 @@ def test_later_differences_win():
         (changed("verify", True), ["verify is True"]),
         (changed("bricks", {"size": 100}), ["bricks.size 100 must be a multiple of 8"]),
         (changed("datasets", "bricks", "scenes", ["mean"]), ["'mean' is the name of"]),
+        (changed("datasets", "table2", BASE["datasets"]["bricks"]), ["datasets.table2: tables/table2.md is another"]),
+        (changed("datasets", "bricks_scenes", BASE["datasets"]["bricks"]), ["tables/bricks_scenes.md is another"]),
         (changed("datasets", "bricks", "layout", "blender"), ["the layout blender has one resolution"]),
         (changed("datasets", "bricks", "layout", "llff"), ["bricks is a Blender scene"]),
         (changed("datasets", "bricks", "layout", "colmap"), ["bricks is a Blender scene"]),

@@ -11,6 +11,7 @@ import numpy as np
 
 from mipnerf.config import DataConfig
 from mipnerf.datasets.scene import evenly_spread, read_bytes
+from mipnerf.errors import DataError
 from mipnerf.report.frame import METRICS, Run, format_value
 from mipnerf.report.strips import read_truth
 
@@ -79,7 +80,10 @@ def read_comparison(candidate: Candidate, folders: Mapping[str, Path]) -> Compar
     Raises `DataError` for what is missing.
     """
     first = candidate.runs[0]
-    folder, data = folders[f"{first.dataset}/{first.scene}"], DataConfig(**first.setting("data"))
+    name = f"{first.dataset}/{first.scene}"
+    if name not in folders:
+        raise DataError(f"nothing says where the truth of {name} is: add --data {name}=FOLDER")
+    folder, data = folders[name], DataConfig(**first.setting("data"))
     truth = read_truth(folder, candidate.level, candidate.view, first.setting("levels"), data)
     height, width = truth.shape[:2]
     pictures = [Picture(TRUTH, encode_png(truth))]

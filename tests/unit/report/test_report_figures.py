@@ -1,5 +1,7 @@
 """What figures there are, and what each of them shows."""
 
+from dataclasses import replace
+
 import imageio.v3 as iio
 import numpy as np
 import pytest
@@ -79,6 +81,8 @@ def test_cost_is_recorded_time_and_samples_of_all_rays(make_run, reference):
     folders += [make_run("multiscale_blender", "nerf", "lego", model=points, train_seconds=None)]
     runs = read_runs(folders)
     assert [training_samples(run) for run in runs] == [1000 * 512 * (128 + 128), 1000 * 512 * (64 + 192)]
+    imported = replace(runs[0], config=runs[0].config | {"record": {"imported_from": "x", "imported_step": None}})
+    assert np.isnan(training_samples(imported))
     rows = costs_and_quality(runs, reference)
     assert list(zip(rows["method"], rows["published"], strict=True)) == [
         ("mipnerf", False),
@@ -110,6 +114,13 @@ def test_cost_of_quick_runs_and_of_several_seeds(make_run, reference, tmp_path):
     save_figure(plot_cost(runs, reference), tmp_path / "2.svg", tmp_path / "2.png")
     for ending in ("svg", "png"):
         assert (tmp_path / f"1.{ending}").read_bytes() == (tmp_path / f"2.{ending}").read_bytes()
+
+
+def test_cost_has_no_point_for_a_mean_over_fewer_scenes(make_run, reference):
+    folders = [make_run(scene=scene) for scene in ("wall", "door")] + [make_run(variant="nerf", psnr=40.0)]
+    assert costs_and_quality(read_runs(folders), reference)["method"].tolist() == ["mipnerf"]
+    figure = plot_cost(read_runs(folders[2:]), reference)
+    assert [text.get_text() for text in figure.axes[1].texts] == ["NeRF"]
 
 
 def test_labels_keep_their_order_and_distance():
@@ -191,10 +202,18 @@ def test_depth_is_hidden_where_nothing_is_opaque_and_scales_are_shared(two_runs,
     assert depth_limits([np.full((2, 2), np.nan)]) == (0, 1)
 
 
-def test_depth_that_was_never_written_or_is_of_another_size_is_named(two_runs, make_images):
-    data = make_images(two_runs[:1])
-    with pytest.raises(DataError, match=r"001_depth\.png: is not there.*--forcerun evaluate"):
-        plot_depth(data, read_runs(two_runs[:1]), view=1)
+def test_depth_that_was_never_written_stays_empty_and_of_another_size_is_refused(two_runs, make_images, caplog):
+    data = make_images(two_runs)
+    write_maps(two_runs[1], 32768, 255)
+    figure = plot_depth(data, read_runs(two_runs), view=1)
+    cells = np.array(figure.axes[:8]).reshape(2, 4)
+    for row, is_written in zip(cells, (False, True), strict=True):
+        for cell in row[1:3]:
+            shown = np.ma.filled(cell.images[0].get_array().astype(float), np.nan)
+            assert np.isfinite(shown).all() == is_written
+        assert np.isfinite(row[3].images[0].get_array()).all()
+    assert "snakemake --forcerun evaluate -- figures" in figure.get_suptitle()
+    assert "bricks/wall: no depth of mipnerf: evaluated by an older version, have it again" in caplog.text
     write_maps(two_runs[0], 1, 1, size=(3, 4))
     with pytest.raises(DataError, match=r"001_depth\.png: has shape \(3, 4\), but the rendering \(24, 32\)"):
         plot_depth(data, read_runs(two_runs[:1]), view=1)

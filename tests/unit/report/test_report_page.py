@@ -192,3 +192,8 @@ print(*sorted(build.find_data_files("mipnerf.report.page", "mipnerf/report/page"
 """
     found = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True).stdout
     assert {Path(name).name for name in found.split()} >= {"page.html.jinja", "page.css", "page.js"}
+
+
+def test_a_scene_without_its_data_is_named(make_run, reference_folder):
+    with pytest.raises(DataError, match="truth of bricks/wall is: add --data bricks/wall=FOLDER"):
+        build_page([make_run()], reference_folder, {})

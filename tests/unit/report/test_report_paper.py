@@ -262,8 +262,8 @@ def test_a_mean_over_some_scenes_says_so_and_is_not_ranked(make_run, reference):
     ]
     runs.append(make_run("multiscale_blender", "mipnerf_wo_ipe", "lego"))
     progress = [
-        Progress("multiscale_blender", "mipnerf", "lego", 0, "running", 250, 1000),
-        Progress("multiscale_blender", "nerf", "lego", 0, "not begun", 0, 1000),
+        Progress("multiscale_blender", "mipnerf", "lego", "running", 250, 1000),
+        Progress("multiscale_blender", "nerf", "lego", "not begun", 0, 1000),
     ]
     table = paper_report(read_runs(runs), reference, progress)[0][0]
     titles = [column.name for column in table.columns]
@@ -277,6 +277,19 @@ def test_a_mean_over_some_scenes_says_so_and_is_not_ranked(make_run, reference):
     assert all(cell.rank is None for row in table.rows for cell in row)
     # The published methods that nobody runs are there, too.
     assert [row[1].text for row in table.rows if row[0].text == "NeRF + Area Loss"] == ["Jax"]
+
+
+def test_a_scene_with_seeds_of_its_own_counts_no_seed_twice(make_run, reference):
+    runs = [
+        make_run(scene="wall", seed=1),
+        make_run(variant="mipnerf_seed2", scene="wall", seed=2),
+        make_run(scene="door", seed=0),
+    ]
+    waiting = [Progress("bricks", "mipnerf_seed2", "door", "not begun", 0, 1000)]
+    for progress, counted in (([], "1 of 2"), (waiting, "1 of 2")):
+        table = paper_report(read_runs(runs), reference, progress)[0][0]
+        seeds = [column.name for column in table.columns].index("Seeds")
+        assert [row[seeds].text for row in table.rows] == [counted]
 
 
 def test_seeds_are_one_row_with_their_spread(make_run, reference, tmp_path):
@@ -368,11 +381,11 @@ def test_runs_that_still_train_are_gathered_with_their_steps(make_run, tmp_path)
     trained.touch()
     runs, progress = gather(results, suite)
     assert [run.folder for run in runs] == [done]
-    assert [(run.method, run.seed, run.step, run.max_steps) for run in progress] == [
-        ("mipnerf", 3, 400, 1000),
-        ("nerf", 0, 1000, 1000),
-        ("mipnerf_wo_ipe", 0, 0, 1000),
-        ("ss_mipnerf", 0, 0, 0),
+    assert [(run.method, run.variant, run.step, run.max_steps) for run in progress] == [
+        ("mipnerf", "mipnerf_seed3", 400, 1000),
+        ("nerf", "nerf", 1000, 1000),
+        ("mipnerf_wo_ipe", "mipnerf_wo_ipe", 0, 1000),
+        ("ss_mipnerf", "ss_mipnerf", 0, 0),
     ]
     # Trained again, and not yet evaluated.
     (done / "model.pt").touch()

@@ -173,6 +173,28 @@ def test_strip_shows_truth_renderings_errors_and_scores(two_runs, make_images):
     assert [cell.get_ylabel() for cell in cells[:, 0]] == ["Full", "1/2", "1/4", "1/8"]
 
 
+def test_many_variants_stand_in_blocks_that_fit_a_page(make_run, make_images):
+    folders = [make_run(variant=name) for name in ("nerf", "nerf_area", "mipnerf", "mipnerf_wo_ipe", "my_own")]
+    data = make_images(folders)
+    figure = plot_strip(data, read_runs(folders), view=1)
+    cells = np.array(figure.axes[: 8 * 7]).reshape(8, 7)
+    width, height = figure.get_size_inches()
+    assert width < 14
+    assert width < height * 2
+    assert [cell.get_title().strip() for cell in cells[4]] == [
+        "truth",
+        "mip-NeRF w/o IPE",
+        "error",
+        "my_own",
+        "error",
+        "",
+        "",
+    ]
+    assert [cell.get_ylabel() for cell in cells[:, 0]] == ["Full", "1/2", "1/4", "1/8"] * 2
+    assert [bool(cell.images) for cell in cells[7]] == [True] * 5 + [False] * 2
+    assert len({cell.images[0].get_clim() for cell in cells[:, 2]}) == 1
+
+
 def test_truth_is_composited_on_white_or_without_alpha(make_run, make_images):
     data = make_images([make_run()])
     image = iio.imread(data / "images_test/001_d1.png") / 255

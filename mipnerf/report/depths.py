@@ -13,7 +13,7 @@ from mipnerf.config import DataConfig
 from mipnerf.datasets.load import load_scene
 from mipnerf.datasets.scene import read_gray
 from mipnerf.errors import DataError
-from mipnerf.report.frame import Run, only_name
+from mipnerf.report.frame import Run, first_seeds, only_name
 from mipnerf.report.names import title_of
 from mipnerf.report.plots import STYLE
 from mipnerf.report.strips import CLIPPED_SHARE, ERROR_COLORS, choose_view, read_result, show
@@ -43,6 +43,7 @@ def plot_depth(data_folder: Path, runs: list[Run], view: int | None = None) -> F
     nor opacity: these stay empty, and the picture says so.
     """
     scene = f"{only_name(runs, 'dataset')}/{only_name(runs, 'scene')}"
+    runs = first_seeds(runs)
     view = choose_view(runs, view)
     maps = [read_maps(data_folder, run, view) for run in runs]
     height, width = maps[0].acc.shape

@@ -43,18 +43,19 @@ SCENE_FIGURES = {
         "Details at every resolution",
         "Crops where the variants differ most, from full resolution at the top to the coarsest, enlarged without "
         "interpolation; framed in the whole test view at the left. Below is the SSIM of the whole view, in bold the "
-        "best.",
+        "best. Of several seeds, the first is shown.",
     ),
     "strip": Kind(
         "Renderings and errors",
         "One test view: the truth, and of every variant its rendering and the absolute error averaged over the "
-        "channels, a row for each resolution and one colour scale for all.",
+        "channels, a row for each resolution and one colour scale for all. Of several seeds, the first is shown.",
         ("png",),
     ),
     "depth": Kind(
         "Depth, opacity and error",
         "The same test view at full resolution, a row for each variant: the distance at which its rays end (white "
-        "where less than half opaque), the accumulated opacity, and the absolute error. Scales are shared.",
+        "where less than half opaque), the accumulated opacity, and the absolute error. Scales are shared. Of several "
+        "seeds, the first is shown.",
         ("png",),
     ),
     "cameras": Kind(

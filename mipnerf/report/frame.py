@@ -8,7 +8,7 @@ import csv
 import io
 import json
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -164,6 +164,11 @@ def lpips_reason(path: Path) -> str | None:
         raise DataError(
             f"{path}: is no record of the weights ({error}); run workflow_scripts/weights.py again"
         ) from error
+
+
+def first_seeds(runs: Sequence[Run]) -> list[Run]:
+    """The first run of each method: where it has several seeds, pictures show this one."""
+    return [run for i, run in enumerate(runs) if run.method not in {other.method for other in runs[:i]}]
 
 
 def ordered_names(runs: Iterable[Run], key: str) -> list[str]:

@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
 from mipnerf.errors import DataError
-from mipnerf.report.frame import Run, format_value, level_name, only_name
+from mipnerf.report.frame import Run, first_seeds, format_value, level_name, only_name
 from mipnerf.report.names import title_of
 from mipnerf.report.plots import COLORS, STYLE
 from mipnerf.report.strips import metrics_of, read_rendering, show, truth_of
@@ -32,6 +32,7 @@ def plot_pyramid(data_folder: Path, runs: list[Run], crop: CropConfig | None = N
     `crop` is in pixels of full resolution; by default it is where the variants differ most, in the view where they do.
     """
     scene = f"{only_name(runs, 'dataset')}/{only_name(runs, 'scene')}"
+    runs = first_seeds(runs)
     levels = sorted(set.intersection(*(set(map(int, run.metrics["level"])) for run in runs)))
     view = choose_differing_view(runs) if crop is None else crop.view
     truths = [truth_of(data_folder, runs[0], level, view) for level in levels]

@@ -8,8 +8,10 @@ import pytest
 
 from mipnerf.config import DataConfig
 from mipnerf.errors import ConfigError, DataError
+from mipnerf.report.depths import plot_depth
 from mipnerf.report.frame import read_runs
 from mipnerf.report.plots import plot_history, plot_levels, save_figure
+from mipnerf.report.pyramid import plot_pyramid
 from mipnerf.report.reference import load_reference
 from mipnerf.report.strips import choose_view, plot_strip, read_truth
 
@@ -208,6 +210,16 @@ def test_default_view_is_the_middle_one_that_all_runs_have(make_run):
     assert choose_view(runs, 4) == 4
     with pytest.raises(DataError, match=r"test view 7; all of them have \[0, 1, 2, 3, 4\]"):
         choose_view(runs, 7)
+
+
+def test_pictures_show_the_first_of_several_seeds(make_run, make_images):
+    folders = [make_run(), make_run(variant="mipnerf_seed1", seed=1), make_run(variant="mipnerf_wo_ipe", psnr=28.5)]
+    data = make_images(folders)
+    runs = read_runs(folders)
+    of_first = [axes.get_title() for axes in plot_strip(data, [runs[0], runs[2]]).axes]
+    assert [axes.get_title() for axes in plot_strip(data, runs).axes] == of_first
+    assert len(plot_depth(data, runs).axes) == len(plot_depth(data, [runs[0], runs[2]]).axes)
+    assert len(plot_pyramid(data, runs).axes) == len(plot_pyramid(data, [runs[0], runs[2]]).axes)
 
 
 def test_strip_refuses_images_of_another_view(make_run, make_images):

@@ -9,6 +9,7 @@ import hashlib
 import json
 import re
 from collections.abc import Container, Mapping
+from itertools import product
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import (
@@ -321,6 +322,17 @@ class SuiteConfig(Overrides):
                 raise ValueError(
                     f"datasets.{name}: the source bricks has one scene, [bricks], and bricks.size {self.bricks.size} "
                     f"must be a multiple of {2 ** (dataset.levels - 1)} for {dataset.levels} levels"
+                )
+        return self
+
+    @model_validator(mode="after")
+    def _figures_have_names_of_their_own(self) -> Self:
+        owners: dict[str, str] = {}
+        scenes = sorted({scene for dataset in self.datasets.values() for scene in dataset.scenes})
+        for name, scene in product(self.datasets, scenes):
+            if (other := owners.setdefault(f"{name}_{scene}", name)) != name:
+                raise ValueError(
+                    f"datasets.{name}: plots/{name}_{scene}_strip.png may be of datasets.{other}; call it otherwise"
                 )
         return self
 

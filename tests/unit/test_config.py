@@ -129,6 +129,10 @@ def test_later_differences_win():
         (changed("datasets", "bricks", "scenes", ["mean"]), ["'mean' is the name of"]),
         (changed("datasets", "table2", BASE["datasets"]["bricks"]), ["datasets.table2: tables/table2.md is another"]),
         (changed("datasets", "bricks_scenes", BASE["datasets"]["bricks"]), ["tables/bricks_scenes.md is another"]),
+        (
+            changed("datasets", "blender_lego", {"source": "archive", "scenes": ["lego", "lego_lego"]}),
+            ["datasets.blender_lego: plots/blender_lego_lego_strip.png may be of datasets.blender;"],
+        ),
         (changed("datasets", "bricks", "layout", "blender"), ["the layout blender has one resolution"]),
         (changed("datasets", "bricks", "layout", "llff"), ["bricks is a Blender scene"]),
         (changed("datasets", "bricks", "layout", "colmap"), ["bricks is a Blender scene"]),

@@ -68,8 +68,8 @@ rule depth:
     message:
         "Drawing depth and opacity of {wildcards.dataset}/{wildcards.scene}"
     shell:
-        "exec python workflow_scripts/depth.py --data {params.data:q} --runs {params.runs:q} --output {output:q} "
-        "--log {log:q}"
+        "exec python workflow_scripts/pictures.py --kind depth --data {params.data:q} --runs {params.runs:q} "
+        "--output {output:q} --log {log:q}"
 
 
 rule cameras:

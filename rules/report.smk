@@ -82,5 +82,5 @@ rule strip:
     message:
         "Drawing truth, renderings and errors of {wildcards.dataset}/{wildcards.scene}"
     shell:
-        "exec python workflow_scripts/strip.py --data {params.data:q} --runs {params.runs:q} "
+        "exec python workflow_scripts/pictures.py --kind strip --data {params.data:q} --runs {params.runs:q} "
         "--output {output:q} --log {log:q}"

@@ -36,7 +36,19 @@ def test_aggregate_plot_and_strip_write_their_files(make_run, make_images, refer
     data, out = make_images([run]), tmp_path / "out"
     common = ["--runs", run, "--reference", reference_folder]
     call("plot", "--kind", "history", *common, "--svg", out / "plots/h.svg", "--png", out / "plots/bricks_h.png")
-    call("strip", "--data", data, "--runs", run, "--view", 1, "--output", out / "plots/bricks_strip.png")
+    call(
+        "pictures",
+        "--kind",
+        "strip",
+        "--data",
+        data,
+        "--runs",
+        run,
+        "--view",
+        1,
+        "--output",
+        out / "plots/bricks_strip.png",
+    )
     figures = [out / "plots/bricks_h.png", out / "plots/bricks_strip.png"]
     message = call("aggregate", *common, "--figures", *figures, "--output", out)
     assert "Nothing to compare: no number of these runs has a published counterpart." in message

@@ -1,31 +1,18 @@
 """The result tables, beside the published JAX averages, and what a reader must know about the runs to judge them."""
 
 from collections.abc import Sequence
-from pathlib import Path, PurePosixPath
+from pathlib import PurePosixPath
 
 import pandas as pd
 
 from mipnerf.report.conditions import HARDWARE, PUBLISHED_BUDGET, costs_of, departures, facts_of, unofficial
 from mipnerf.report.formats import to_markdown
-from mipnerf.report.frame import AVG_ERROR, SHOWN, Run, format_value, level_name, ordered_names, read_runs
-from mipnerf.report.reference import MEAN, Reference, load_reference
-from mipnerf.report.summary import PUBLISHED_LEVELS, SEED_COLUMNS, count_seeds, ordered_metrics, summarise
+from mipnerf.report.frame import AVG_ERROR, SHOWN, Run, format_value, level_name, ordered_names
+from mipnerf.report.reference import MEAN, Reference
+from mipnerf.report.summary import PUBLISHED_LEVELS, SEED_COLUMNS, count_seeds, ordered_metrics
 from mipnerf.report.table import Cell, Column, Table, ranked, seeds_cell
 
 AVERAGE, JAX = "Average (PyTorch)", "Average (Jax)"
-
-
-def build_tables(
-    run_folders: list[Path], reference_folder: Path, figures: Sequence[str] = (), lpips_reason: str | None = None
-) -> tuple[str, pd.DataFrame]:
-    """The Markdown text of all datasets, and the same numbers unrounded as a tidy frame (see `summarise`).
-
-    `figures` are links to pictures, each shown with the dataset that its file name begins with. `lpips_reason` says why
-    LPIPS was asked for and could not be measured.
-    """
-    runs, reference = read_runs(run_folders), load_reference(reference_folder)
-    tidy = summarise(runs, reference, asked=["lpips"] if lpips_reason else [])
-    return markdown_tables(runs, tidy, reference, figures, lpips_reason), tidy_tables(tidy)
 
 
 def tidy_tables(tidy: pd.DataFrame) -> pd.DataFrame:
@@ -41,7 +28,11 @@ def markdown_tables(
     lpips_reason: str | None = None,
     notes: Sequence[str] = (),
 ) -> str:
-    """The text of `build_tables`, with `notes` at its end."""
+    """The Markdown text of all datasets, with `notes` at its end.
+
+    `figures` are links to pictures, each shown with the dataset that its file name begins with. `lpips_reason` says why
+    LPIPS was asked for and could not be measured.
+    """
     datasets = ordered_names(runs, "dataset")
     sections = []
     for dataset in datasets:

@@ -11,9 +11,16 @@ from mipnerf.history import format_duration
 from mipnerf.report.frame import METRICS, read_runs
 from mipnerf.report.reference import MEAN, load_reference
 from mipnerf.report.summary import summarise
-from mipnerf.report.tables import build_tables
+from mipnerf.report.tables import markdown_tables, tidy_tables
 
 SCENES = ["chair", "drums", "ficus", "hotdog", "lego", "materials", "mic", "ship"]
+
+
+def build_tables(run_folders, reference_folder, figures=(), lpips_reason=None):
+    """The Markdown text of some runs, and the same numbers as a tidy frame."""
+    runs, reference = read_runs(run_folders), load_reference(reference_folder)
+    tidy = summarise(runs, reference, asked=["lpips"] if lpips_reason else [])
+    return markdown_tables(runs, tidy, reference, figures, lpips_reason), tidy_tables(tidy)
 
 
 def rows_of(markdown, metric, dataset="bricks"):

@@ -5,11 +5,6 @@ from snakemake.utils import min_version
 min_version("9.0")
 
 
-configfile: "config/datasets.yaml"
-configfile: "config/variants.yaml"
-configfile: "config/config.yaml"
-
-
 report: "rules/captions/workflow.rst"
 
 
@@ -20,6 +15,7 @@ include: "rules/common.smk"
 rule all:
     input:
         "results/table.md",
+    localrule: True
 
 
 include: "rules/data.smk"
@@ -32,27 +28,10 @@ include: "rules/page.smk"
 include: "rules/bench.smk"
 
 
-# The weights may have to be downloaded, and nodes of a cluster often have no network.
-localrules:
-    all,
-    data,
-    download_scene,
-    lpips_weights,
-    models,
-    metrics,
-    merge_shards,
-    collect_metrics,
-    video,
-    compare_videos,
-    aggregate,
-    plot,
-    report_page,
-    strip,
-    figures,
-    pyramid,
-    depth,
-    cameras,
+# A job on another machine needs no more than its own inputs.
+if workflow.is_main_process:
+    check_targets(REQUEST, COMMAND, workflow.rules)
 
 
 onstart:
-    remember_forced_training()
+    keep_configuration()

@@ -76,16 +76,14 @@ def schema(_: argparse.Namespace) -> None:
 
 def import_run(args: argparse.Namespace) -> None:
     """Make a run of a checkpoint of another implementation."""
-    from mipnerf.configfiles import missing_files, read_suite
+    from mipnerf.configfiles import read_suite
     from mipnerf.interop import import_checkpoint
     from mipnerf.runs import named_run
 
     settings, levels = args.set, args.levels
-    project = Path()
-    if not missing_files(project):
-        known = named_run(read_suite(project, args.configfile), *args.run.resolve().parts[-3:])
-        if known is not None:
-            settings, levels = [*known.training_settings(), *settings], levels or known.levels
+    known = named_run(read_suite(Path(), args.configfile), *args.run.resolve().parts[-3:])
+    if known is not None:
+        settings, levels = [*known.training_settings(), *settings], levels or known.levels
     import_checkpoint(args.checkpoint, args.run, settings, levels or 4)
 
 
@@ -140,13 +138,13 @@ def inspect(args: argparse.Namespace) -> None:
 
 def tables(args: argparse.Namespace) -> None:
     """Write the tables of the runs that have metrics, and print what they say beside the published numbers."""
-    from mipnerf.configfiles import read_suite
+    from mipnerf.configfiles import HOME, read_suite
     from mipnerf.report.output import write_tables
     from mipnerf.report.progress import gather
     from mipnerf.report.reference import load_reference
 
     runs, progress = gather(Path("results"), read_suite(Path(), args.configfile))
-    verdict = write_tables(args.output, runs, load_reference(Path("config/reference")), progress)
+    verdict = write_tables(args.output, runs, load_reference(HOME / "reference"), progress)
     print(
         f"{len(runs):,} of {len(runs) + len(progress):,} runs have metrics; wrote {args.output / 'table.md'} and more"
     )

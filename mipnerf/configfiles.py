@@ -9,7 +9,8 @@ import yaml
 from mipnerf.config import SuiteConfig, parse_config
 from mipnerf.errors import ConfigError
 
-CONFIG_FILES = ("datasets.yaml", "variants.yaml", "config.yaml")  # in the order in which the Snakefile reads them
+CONFIG_FILES = ("datasets.yaml", "variants.yaml", "config.yaml")  # in the order in which the workflow reads them
+HOME = Path(__file__).parents[1] / "config"  # of the workflow that this library belongs to
 
 
 def missing_files(project: Path) -> list[Path]:
@@ -17,10 +18,16 @@ def missing_files(project: Path) -> list[Path]:
     return [path for name in CONFIG_FILES if not (path := project / "config" / name).exists()]
 
 
+def default_files(folder: Path | None) -> list[Path]:
+    """The files of the default configuration: those in `folder`, and the workflow's own where it has none."""
+    places = [HOME] if folder is None else [folder, HOME]
+    return [next((path for place in places if (path := place / name).exists()), HOME / name) for name in CONFIG_FILES]
+
+
 def read_suite(project: Path, configfiles: Sequence[Path] = ()) -> SuiteConfig:
-    """The configuration in the folder `config` of a project, with `configfiles` on top, as Snakemake reads them."""
+    """The configuration of a project, with `configfiles` on top, as the workflow reads them in its folder."""
     values: dict[str, Any] = {}
-    for path in [*(project / "config" / name for name in CONFIG_FILES), *configfiles]:
+    for path in [*default_files(project / "config"), *configfiles]:
         values = merged(values, read_mapping(path))
     return parse_config(values)
 

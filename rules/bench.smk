@@ -12,7 +12,7 @@ rule scaling:
         "../config/envs/mipnerf.yaml"
     threads: 4
     resources:
-        total_cores=lambda wildcards: total_cores(),
+        total_cores=total_cores(),
         launcher=LAUNCHER,
         operation=OPERATION,
         # Seconds of a point, and those of a step or image above which it is left out.
@@ -22,15 +22,11 @@ rule scaling:
         mem_mb=8000,
         runtime="2h",
     params:
-        # The reference's network and batch, changed by what is said for all runs at once.
-        settings=[
-            f"{section}.{key}={value}".lower()
-            for section in ("model", "train")
-            for key, value in getattr(SUITE, section).model_dump(exclude_unset=True).items()
-        ],
+        settings=REQUEST.common_settings,
     message:
         "Measuring the speed of training and rendering"
     shell:
-        "exec {resources.launcher} python workflow_scripts/scaling.py --csv {output.csv:q} --svg {output.svg:q} "
+        f"exec {{resources.launcher}} python {SCRIPTS}/scaling.py "
+        "--csv {output.csv:q} --svg {output.svg:q} "
         "--png {output.png:q} --seconds {resources.point_seconds} --limit {resources.point_limit} "
         "--threads {threads}/{resources.total_cores} --log {log:q} --set {params.settings:q} {resources.operation}"

@@ -3,7 +3,8 @@
 
 rule data:
     input:
-        sorted({scene_file(run.dataset, run.scene) for run in RUNS.values()}),
+        REQUEST.manifests(),
+    localrule: True
 
 
 rule render_bricks:
@@ -15,7 +16,7 @@ rule render_bricks:
         "../config/envs/mipnerf.yaml"
     threads: 8
     resources:
-        total_cores=lambda wildcards: total_cores(),
+        total_cores=total_cores(),
         mem_mb=2000,
         runtime=30,
     params:
@@ -27,33 +28,35 @@ rule render_bricks:
     message:
         "Rendering the bricks"
     shell:
-        "exec python workflow_scripts/bricks.py --output {params.folder:q} --size {params.size} "
+        f"exec python {SCRIPTS}/bricks.py "
+        "--output {params.folder:q} --size {params.size} "
         "--train {params.train} --val {params.val} --test {params.test} "
         "--threads {threads}/{resources.total_cores} --log {log:q}"
 
 
 rule fetch_scene:
-    input:
-        ancient(archive_of),
     output:
         f"{DATA}/sources/{{source}}/{{scene}}/manifest.json",
     log:
         f"{DATA}/logs/fetch_scene/{{source}}_{{scene}}.log",
     wildcard_constraints:
-        source=names([source for source in SOURCES if LOCAL[source]]),
+        source=one_of(SOURCES.fetched_from_here(), unless=SOURCES.fetched),
     conda:
         "../config/envs/mipnerf.yaml"
     resources:
+        # Not tracked: the same content in another place is the same scene.
+        archive=SOURCES.archive_of,
         verify=SUITE.verify,
         mem_mb=1000,
         runtime=60,
     params:
         folder=subpath(output[0], parent=True),
-        checksums=checksums_of,
+        checksums=SOURCES.checksums_of,
     message:
         "Unpacking {wildcards.scene} of {wildcards.source}"
     shell:
-        "exec python workflow_scripts/fetch.py --source {input:q} --scene {wildcards.scene} "
+        f"exec python {SCRIPTS}/fetch.py "
+        "--source {resources.archive:q} --scene {wildcards.scene} "
         "--output {params.folder:q} {params.checksums:q} --verify {resources.verify} --log {log:q}"
 
 
@@ -63,7 +66,8 @@ rule download_scene:
     log:
         f"{DATA}/logs/download_scene/{{source}}_{{scene}}.log",
     wildcard_constraints:
-        source=names([source for source in SOURCES if not LOCAL[source]], unless=DOWNLOADED),
+        source=one_of(SOURCES.downloaded(), unless=SOURCES.fetched),
+    localrule: True
     conda:
         "../config/envs/mipnerf.yaml"
     resources:
@@ -73,21 +77,24 @@ rule download_scene:
         mem_mb=1000,
         runtime="4h",
     params:
-        urls=urls_of,
-        downloads=f"{DATA}/downloads/{{source}}",
+        urls=SOURCES.urls_of,
+        downloads=lambda wildcards, output: Path(output[0]).parents[3]
+        / "downloads"
+        / wildcards.source,
         folder=subpath(output[0], parent=True),
-        checksums=checksums_of,
+        checksums=SOURCES.checksums_of,
     message:
         "Downloading {wildcards.scene} of {wildcards.source}"
     shell:
-        "exec python workflow_scripts/download.py --urls {params.urls:q} --scene {wildcards.scene} "
+        f"exec python {SCRIPTS}/download.py "
+        "--urls {params.urls:q} --scene {wildcards.scene} "
         "--output {params.folder:q} --downloads {params.downloads:q} {params.checksums:q} --verify {resources.verify} "
         "--log {log:q} --set {resources.operation}"
 
 
 rule convert_scene:
     input:
-        source_of,
+        REQUEST.source_of,
     output:
         metadata=f"{DATA}/{{dataset}}/{{scene}}/metadata.json",
         # Small enough for Snakemake to compare: it changes if and only if cameras or pixels do.
@@ -98,7 +105,7 @@ rule convert_scene:
         "../config/envs/mipnerf.yaml"
     threads: 8
     resources:
-        total_cores=lambda wildcards: total_cores(),
+        total_cores=total_cores(),
         mem_mb=2000,
         runtime=60,
     params:
@@ -108,7 +115,8 @@ rule convert_scene:
     message:
         "Converting {wildcards.scene} to {params.levels} resolution levels"
     shell:
-        "exec python workflow_scripts/convert.py --input {params.source:q} --output {params.folder:q} "
+        f"exec python {SCRIPTS}/convert.py "
+        "--input {params.source:q} --output {params.folder:q} "
         "--levels {params.levels} --threads {threads}/{resources.total_cores} --log {log:q}"
 
 
@@ -117,6 +125,7 @@ rule lpips_weights:
         f"{DATA}/weights/lpips.json",
     log:
         f"{DATA}/logs/lpips_weights.log",
+    localrule: True
     conda:
         "../config/envs/mipnerf.yaml"
     resources:
@@ -127,4 +136,5 @@ rule lpips_weights:
     message:
         "Looking for the weights of VGG, or downloading them"
     shell:
-        "exec python workflow_scripts/weights.py --output {output:q} --folder {params.folder:q} --log {log:q}"
+        f"exec python {SCRIPTS}/weights.py "
+        "--output {output:q} --folder {params.folder:q} --log {log:q}"

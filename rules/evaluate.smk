@@ -1,30 +1,32 @@
-"""Every resolution level of a run is rendered and scored by a job of its own."""
+"""All resolution levels of a run are rendered and scored by one job, or each by several that share its views.
+
+Renderings are no outputs: Snakemake would delete them when a job fails, and those that are there are not made again.
+"""
 
 
 rule metrics:
     input:
-        files_of_runs("metrics.csv"),
+        REQUEST.files("metrics.csv"),
+    localrule: True
 
 
 rule evaluate:
     input:
         model="results/{dataset}/{variant}/{scene}/model.pt",
         scene=evaluated_scene_of,
-        lpips=LPIPS,
+        lpips=REQUEST.lpips,
+        shards=REQUEST.shards_of,
     output:
-        metrics="results/{dataset}/{variant}/{scene}/level_{level}/metrics.csv",
-        renderings=directory("results/{dataset}/{variant}/{scene}/level_{level}/renderings"),
+        "results/{dataset}/{variant}/{scene}/metrics.csv",
     log:
-        "results/{dataset}/{variant}/{scene}/logs/evaluate_{level}.log",
+        "results/{dataset}/{variant}/{scene}/logs/evaluate.log",
     benchmark:
-        "results/{dataset}/{variant}/{scene}/benchmarks/evaluate_{level}.tsv"
-    wildcard_constraints:
-        level=names([] if IS_SHARDED else LEVELS),
+        "results/{dataset}/{variant}/{scene}/benchmarks/evaluate.tsv"
     conda:
         "../config/envs/mipnerf.yaml"
     threads: 4
     resources:
-        total_cores=lambda wildcards: total_cores(),
+        total_cores=total_cores(),
         launcher=LAUNCHER,
         operation=OPERATION,
         gpu=1,
@@ -32,67 +34,37 @@ rule evaluate:
         runtime="4h",
     params:
         data=subpath(input.scene, parent=True),
-        folder=subpath(output.metrics, parent=True),
-        evaluation=evaluation_of,
-        lpips=lpips_argument(),
+        folder=subpath(input.model, parent=True),
+        levels=REQUEST.levels_of,
+        part=REQUEST.part_of,
+        evaluation=REQUEST.evaluation_of,
+        lpips=REQUEST.lpips_argument(),
+    message:
+        "Evaluating {wildcards.dataset}/{wildcards.variant}/{wildcards.scene}"
+    shell:
+        f"exec {{resources.launcher}} python {SCRIPTS}/evaluate.py "
+        "--model {input.model:q} --data {params.data:q} "
+        "--output {params.folder:q} --levels {params.levels} {params.part:q} {params.evaluation} "
+        "{params.lpips:q} --threads {threads}/{resources.total_cores} --log {log:q} --set {resources.operation}"
+
+
+use rule evaluate as evaluate_level with:
+    output:
+        "results/{dataset}/{variant}/{scene}/level_{level}/metrics.csv",
+    log:
+        "results/{dataset}/{variant}/{scene}/logs/evaluate_{level}.log",
+    benchmark:
+        "results/{dataset}/{variant}/{scene}/benchmarks/evaluate_{level}.tsv"
     message:
         "Evaluating level {wildcards.level} of {wildcards.dataset}/{wildcards.variant}/{wildcards.scene}"
-    shell:
-        "exec {resources.launcher} python workflow_scripts/evaluate.py --model {input.model:q} --data {params.data:q} "
-        "--level {wildcards.level} --output {params.folder:q} {params.evaluation} "
-        "{params.lpips:q} --threads {threads}/{resources.total_cores} --log {log:q} --set {resources.operation}"
 
 
 use rule evaluate as evaluate_shard with:
     output:
-        metrics=temp("results/{dataset}/{variant}/{scene}/level_{level}/shards/{shard}/metrics.csv"),
-        renderings=temp(
-            directory(
-                "results/{dataset}/{variant}/{scene}/level_{level}/shards/{shard}/renderings"
-            )
-        ),
+        "results/{dataset}/{variant}/{scene}/level_{level}/shards/{shard}.csv",
     log:
         "results/{dataset}/{variant}/{scene}/logs/evaluate_{level}_{shard}.log",
     benchmark:
         "results/{dataset}/{variant}/{scene}/benchmarks/evaluate_{level}_{shard}.tsv"
-    wildcard_constraints:
-        level=names(LEVELS if IS_SHARDED else []),
     message:
         "Evaluating {wildcards.shard} of level {wildcards.level} of {wildcards.dataset}/{wildcards.variant}/{wildcards.scene}"
-
-
-rule merge_shards:
-    input:
-        metrics=shards_of("metrics.csv"),
-        renderings=shards_of("renderings"),
-    output:
-        metrics="results/{dataset}/{variant}/{scene}/level_{level}/metrics.csv",
-        renderings=directory("results/{dataset}/{variant}/{scene}/level_{level}/renderings"),
-    log:
-        "results/{dataset}/{variant}/{scene}/logs/merge_{level}.log",
-    wildcard_constraints:
-        level=names(LEVELS if IS_SHARDED else []),
-    conda:
-        "../config/envs/mipnerf.yaml"
-    params:
-        shards=lambda wildcards, input: [Path(path).parent for path in input.metrics],
-        folder=subpath(output.metrics, parent=True),
-    message:
-        "Merging level {wildcards.level} of {wildcards.dataset}/{wildcards.variant}/{wildcards.scene}"
-    shell:
-        "exec python workflow_scripts/merge.py --shards {params.shards:q} --output {params.folder:q} --log {log:q}"
-
-
-rule collect_metrics:
-    input:
-        levels_of,
-    output:
-        "results/{dataset}/{variant}/{scene}/metrics.csv",
-    log:
-        "results/{dataset}/{variant}/{scene}/logs/collect_metrics.log",
-    conda:
-        "../config/envs/mipnerf.yaml"
-    message:
-        "Collecting the metrics of {wildcards.dataset}/{wildcards.variant}/{wildcards.scene}"
-    shell:
-        "exec python workflow_scripts/collect.py --inputs {input:q} --output {output:q} --log {log:q}"

@@ -3,19 +3,15 @@
 
 rule figures:
     input:
-        figures(),
+        REQUEST.figures(),
+    localrule: True
 
 
 rule pyramid:
     input:
-        metrics=lambda wildcards: files_of_runs(
-            "metrics.csv", dataset=wildcards.dataset, scene=wildcards.scene
-        ),
-        configs=lambda wildcards: files_of_runs(
-            "config.yaml", dataset=wildcards.dataset, scene=wildcards.scene
-        ),
-        renderings=renderings_of,
-        scene=lambda wildcards: ancient(scene_of(wildcards)),
+        metrics=REQUEST.files_of_scene("metrics.csv"),
+        configs=REQUEST.files_of_scene("config.yaml"),
+        scene=lambda wildcards: ancient(REQUEST.manifest_of(wildcards)),
     output:
         svg=report(
             "results/plots/{dataset}_{scene}_pyramid.svg",
@@ -27,29 +23,26 @@ rule pyramid:
         png="results/plots/{dataset}_{scene}_pyramid.png",
     log:
         "results/logs/pyramid_{dataset}_{scene}.log",
+    localrule: True
     conda:
         "../config/envs/mipnerf.yaml"
     params:
-        runs=lambda wildcards: runs_of(dataset=wildcards.dataset, scene=wildcards.scene),
+        runs=lambda wildcards, input: parents(input.metrics),
         data=subpath(input.scene, parent=True),
-        crop=crop_of,
+        crop=REQUEST.crop_of,
     message:
         "Drawing details of {wildcards.dataset}/{wildcards.scene}"
     shell:
-        "exec python workflow_scripts/pyramid.py --data {params.data:q} --runs {params.runs:q} {params.crop} --svg {output.svg:q} --png {output.png:q} "
+        f"exec python {SCRIPTS}/pyramid.py "
+        "--data {params.data:q} --runs {params.runs:q} {params.crop} --svg {output.svg:q} --png {output.png:q} "
         "--log {log:q}"
 
 
 rule depth:
     input:
-        metrics=lambda wildcards: files_of_runs(
-            "metrics.csv", dataset=wildcards.dataset, scene=wildcards.scene
-        ),
-        configs=lambda wildcards: files_of_runs(
-            "config.yaml", dataset=wildcards.dataset, scene=wildcards.scene
-        ),
-        renderings=renderings_of,
-        scene=lambda wildcards: ancient(scene_of(wildcards)),
+        metrics=REQUEST.files_of_scene("metrics.csv"),
+        configs=REQUEST.files_of_scene("config.yaml"),
+        scene=lambda wildcards: ancient(REQUEST.manifest_of(wildcards)),
     output:
         report(
             "results/plots/{dataset}_{scene}_depth.png",
@@ -60,27 +53,25 @@ rule depth:
         ),
     log:
         "results/logs/depth_{dataset}_{scene}.log",
+    localrule: True
     conda:
         "../config/envs/mipnerf.yaml"
     params:
-        runs=lambda wildcards: runs_of(dataset=wildcards.dataset, scene=wildcards.scene),
+        runs=lambda wildcards, input: parents(input.metrics),
         data=subpath(input.scene, parent=True),
     message:
         "Drawing depth and opacity of {wildcards.dataset}/{wildcards.scene}"
     shell:
-        "exec python workflow_scripts/pictures.py --kind depth --data {params.data:q} --runs {params.runs:q} "
+        f"exec python {SCRIPTS}/pictures.py "
+        "--kind depth --data {params.data:q} --runs {params.runs:q} "
         "--output {output:q} --log {log:q}"
 
 
 rule cameras:
     input:
-        metrics=lambda wildcards: files_of_runs(
-            "metrics.csv", dataset=wildcards.dataset, scene=wildcards.scene
-        ),
-        configs=lambda wildcards: files_of_runs(
-            "config.yaml", dataset=wildcards.dataset, scene=wildcards.scene
-        ),
-        scene=lambda wildcards: ancient(scene_of(wildcards)),
+        metrics=REQUEST.files_of_scene("metrics.csv"),
+        configs=REQUEST.files_of_scene("config.yaml"),
+        scene=lambda wildcards: ancient(REQUEST.manifest_of(wildcards)),
     output:
         report(
             "results/plots/{dataset}_{scene}_cameras.png",
@@ -91,13 +82,15 @@ rule cameras:
         ),
     log:
         "results/logs/cameras_{dataset}_{scene}.log",
+    localrule: True
     conda:
         "../config/envs/mipnerf.yaml"
     params:
-        runs=lambda wildcards: runs_of(dataset=wildcards.dataset, scene=wildcards.scene),
+        runs=lambda wildcards, input: parents(input.metrics),
         data=subpath(input.scene, parent=True),
     message:
         "Drawing the cameras of {wildcards.dataset}/{wildcards.scene}"
     shell:
-        "exec python workflow_scripts/cameras.py --data {params.data:q} --runs {params.runs:q} --output {output:q} "
+        f"exec python {SCRIPTS}/cameras.py "
+        "--data {params.data:q} --runs {params.runs:q} --output {output:q} "
         "--log {log:q}"

@@ -3,16 +3,13 @@
 
 rule report_page:
     input:
-        metrics=files_of_runs("metrics.csv"),
-        configs=files_of_runs("config.yaml"),
-        histories=files_of_runs("history.csv"),
-        renderings=lambda wildcards: all_renderings(),
-        scenes=lambda wildcards: [
-            ancient(scene_file(run.dataset, run.scene)) for run in RUNS.values()
-        ],
+        metrics=REQUEST.files("metrics.csv"),
+        configs=REQUEST.files("config.yaml"),
+        histories=REQUEST.files("history.csv"),
+        scenes=lambda wildcards: [ancient(REQUEST.manifest(*scene)) for scene in REQUEST.scenes],
         reference=REFERENCE,
-        figures=figures(),
-        lpips=LPIPS,
+        figures=REQUEST.figures(),
+        lpips=REQUEST.lpips,
     output:
         report(
             "results/report.html",
@@ -22,15 +19,17 @@ rule report_page:
         ),
     log:
         "results/logs/report_page.log",
+    localrule: True
     conda:
         "../config/envs/mipnerf.yaml"
     params:
-        runs=runs_of(),
-        data=data_of_scenes(),
-        reference=lambda wildcards, input: Path(input.reference[0]).parent,
-        lpips=lpips_argument(),
+        runs=lambda wildcards, input: parents(input.metrics),
+        data=lambda wildcards, input: named_folders(REQUEST.scenes, input.scenes),
+        reference=lambda wildcards, input: parents(input.reference)[0],
+        lpips=REQUEST.lpips_argument(),
     message:
         "Making the report"
     shell:
-        "exec python workflow_scripts/page.py --runs {params.runs:q} --reference {params.reference:q} "
+        f"exec python {SCRIPTS}/page.py "
+        "--runs {params.runs:q} --reference {params.reference:q} "
         "--data {params.data:q} --figures {input.figures:q} --output {output:q} {params.lpips:q} --log {log:q}"

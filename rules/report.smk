@@ -3,34 +3,81 @@
 
 rule aggregate:
     input:
-        metrics=files_of_runs("metrics.csv"),
-        configs=files_of_runs("config.yaml"),
+        metrics=REQUEST.files("metrics.csv"),
+        configs=REQUEST.files("config.yaml"),
         reference=REFERENCE,
-        figures=figures(IN_TABLE),
-        lpips=LPIPS,
+        tables=REQUEST.table_pages(),
+        figures=REQUEST.figures_in_table(),
+        lpips=REQUEST.lpips,
     output:
         table="results/table.md",
-        others=other_tables(),
+        formats=[
+            "results/table.csv",
+            "results/table.tex",
+            report(
+                "results/table.html",
+                caption="captions/table.rst",
+                category="Tables",
+                labels={"table": "table"},
+            ),
+        ],
+        verdict=["results/verdict.md", "results/verdict.csv"],
     log:
         "results/logs/aggregate.log",
+    localrule: True
     conda:
         "../config/envs/mipnerf.yaml"
     params:
-        runs=runs_of(),
-        reference=lambda wildcards, input: Path(input.reference[0]).parent,
-        lpips=lpips_argument(),
+        runs=lambda wildcards, input: parents(input.metrics),
+        reference=lambda wildcards, input: parents(input.reference)[0],
+        lpips=REQUEST.lpips_argument(),
         folder=subpath(output.table, parent=True),
     message:
-        "Making the tables"
+        "Making the short table"
     shell:
-        "exec python workflow_scripts/aggregate.py --runs {params.runs:q} --reference {params.reference:q} "
+        f"exec python {SCRIPTS}/aggregate.py "
+        "--runs {params.runs:q} --reference {params.reference:q} "
         "--figures {input.figures:q} --output {params.folder:q} {params.lpips:q} --log {log:q}"
+
+
+rule table:
+    input:
+        metrics=REQUEST.files_of_table("metrics.csv"),
+        configs=REQUEST.files_of_table("config.yaml"),
+        reference=REFERENCE,
+    output:
+        table="results/tables/{table}.md",
+        formats=[
+            "results/tables/{table}.csv",
+            "results/tables/{table}.tex",
+            report(
+                "results/tables/{table}.html",
+                caption="captions/table.rst",
+                category="Tables",
+                labels={"table": "{table}"},
+            ),
+        ],
+    log:
+        "results/logs/table_{table}.log",
+    localrule: True
+    conda:
+        "../config/envs/mipnerf.yaml"
+    params:
+        runs=lambda wildcards, input: parents(input.metrics),
+        reference=lambda wildcards, input: parents(input.reference)[0],
+        folder=subpath(output.table, parent=True),
+    message:
+        "Making the table {wildcards.table}"
+    shell:
+        f"exec python {SCRIPTS}/table.py "
+        "--runs {params.runs:q} --reference {params.reference:q} "
+        "--table {wildcards.table} --output {params.folder:q} --log {log:q}"
 
 
 rule plot:
     input:
-        metrics=lambda wildcards: files_of_runs("metrics.csv", dataset=wildcards.dataset),
-        histories=lambda wildcards: files_of_runs("history.csv", dataset=wildcards.dataset),
+        metrics=REQUEST.files_of_dataset("metrics.csv"),
+        histories=REQUEST.files_of_dataset("history.csv"),
         reference=REFERENCE,
     output:
         svg=report(
@@ -45,25 +92,24 @@ rule plot:
         "results/logs/plot_{dataset}_{kind}.log",
     wildcard_constraints:
         kind="levels|history|deltas|cost",
+    localrule: True
     conda:
         "../config/envs/mipnerf.yaml"
     params:
-        runs=lambda wildcards: runs_of(dataset=wildcards.dataset),
-        reference=lambda wildcards, input: Path(input.reference[0]).parent,
+        runs=lambda wildcards, input: parents(input.metrics),
+        reference=lambda wildcards, input: parents(input.reference)[0],
     message:
         "Plotting the {wildcards.kind} of {wildcards.dataset}"
     shell:
-        "exec python workflow_scripts/plot.py --kind {wildcards.kind} --runs {params.runs:q} "
+        f"exec python {SCRIPTS}/plot.py "
+        "--kind {wildcards.kind} --runs {params.runs:q} "
         "--reference {params.reference:q} --svg {output.svg:q} --png {output.png:q} --log {log:q}"
 
 
 rule strip:
     input:
-        metrics=lambda wildcards: files_of_runs(
-            "metrics.csv", dataset=wildcards.dataset, scene=wildcards.scene
-        ),
-        renderings=renderings_of,
-        scene=lambda wildcards: ancient(scene_of(wildcards)),
+        metrics=REQUEST.files_of_scene("metrics.csv"),
+        scene=lambda wildcards: ancient(REQUEST.manifest_of(wildcards)),
     output:
         report(
             "results/plots/{dataset}_{scene}_strip.png",
@@ -74,13 +120,15 @@ rule strip:
         ),
     log:
         "results/logs/strip_{dataset}_{scene}.log",
+    localrule: True
     conda:
         "../config/envs/mipnerf.yaml"
     params:
-        runs=lambda wildcards: runs_of(dataset=wildcards.dataset, scene=wildcards.scene),
+        runs=lambda wildcards, input: parents(input.metrics),
         data=subpath(input.scene, parent=True),
     message:
         "Drawing truth, renderings and errors of {wildcards.dataset}/{wildcards.scene}"
     shell:
-        "exec python workflow_scripts/pictures.py --kind strip --data {params.data:q} --runs {params.runs:q} "
+        f"exec python {SCRIPTS}/pictures.py "
+        "--kind strip --data {params.data:q} --runs {params.runs:q} "
         "--output {output:q} --log {log:q}"

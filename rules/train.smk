@@ -6,12 +6,13 @@ Checkpoints are no outputs: Snakemake would delete them when a job fails.
 
 rule models:
     input:
-        files_of_runs("model.pt"),
+        REQUEST.files("model.pt"),
+    localrule: True
 
 
 rule train:
     input:
-        scene=scene_of,
+        scene=REQUEST.manifest_of,
     output:
         model="results/{dataset}/{variant}/{scene}/model.pt",
         config="results/{dataset}/{variant}/{scene}/config.yaml",
@@ -21,13 +22,13 @@ rule train:
     benchmark:
         "results/{dataset}/{variant}/{scene}/benchmarks/train.tsv"
     wildcard_constraints:
-        dataset=names(SUITE.datasets, unless=IMPORTED),
-        variant=names(TRAINED),
+        dataset=one_of(SUITE.datasets, unless=REQUEST.imported),
+        variant=one_of(REQUEST.trained),
     conda:
         "../config/envs/mipnerf.yaml"
     threads: 4
     resources:
-        total_cores=lambda wildcards: total_cores(),
+        total_cores=total_cores(),
         launcher=LAUNCHER,
         operation=OPERATION,
         gpu=1,
@@ -35,23 +36,24 @@ rule train:
         runtime="24h",
     params:
         data=subpath(input.scene, parent=True),
-        levels=lambda wildcards: run_of(wildcards).levels,
-        manifest=source_of,
+        levels=lambda wildcards: REQUEST.run_of(wildcards).levels,
+        manifest=lambda wildcards: place(REQUEST.source_of(wildcards)),
         folder=subpath(output.model, parent=True),
-        settings=settings_of,
+        settings=REQUEST.training_settings,
     message:
         "Training {wildcards.variant} on {wildcards.dataset}/{wildcards.scene}"
     shell:
-        "exec {resources.launcher} python workflow_scripts/train.py --data {params.data:q} --output {params.folder:q} "
+        f"exec {{resources.launcher}} python {SCRIPTS}/train.py "
+        "--data {params.data:q} --output {params.folder:q} "
         "--levels {params.levels} --manifest {params.manifest:q} --threads {threads}/{resources.total_cores} --log {log:q} "
         "--set {params.settings:q} {resources.operation}"
 
 
 rule adopt:
     input:
-        model=lambda wildcards: f"{adopted_run(wildcards)}/model.pt",
-        config=lambda wildcards: f"{adopted_run(wildcards)}/config.yaml",
-        history=lambda wildcards: f"{adopted_run(wildcards)}/history.csv",
+        model=REQUEST.adopted_file("model.pt"),
+        config=REQUEST.adopted_file("config.yaml"),
+        history=REQUEST.adopted_file("history.csv"),
     output:
         model="results/{dataset}/{variant}/{scene}/model.pt",
         config="results/{dataset}/{variant}/{scene}/config.yaml",
@@ -59,7 +61,7 @@ rule adopt:
     log:
         "results/{dataset}/{variant}/{scene}/logs/adopt.log",
     wildcard_constraints:
-        variant=names(ADOPTED),
+        variant=one_of(REQUEST.adopted),
     conda:
         "../config/envs/mipnerf.yaml"
     params:
@@ -68,4 +70,5 @@ rule adopt:
     message:
         "Taking the network of {params.trained} for {wildcards.variant}"
     shell:
-        "exec python workflow_scripts/adopt.py --run {params.trained:q} --output {params.folder:q} --log {log:q}"
+        f"exec python {SCRIPTS}/adopt.py "
+        "--run {params.trained:q} --output {params.folder:q} --log {log:q}"

@@ -14,12 +14,12 @@ rule frames:
         "results/{dataset}/{variant}/{scene}/logs/frames_{path}_{shard}.log",
     wildcard_constraints:
         path="spherical|spiral|zoom",
-        shard=names(VIDEO_SHARDS),
+        shard=one_of(REQUEST.video_shards),
     conda:
         "../config/envs/mipnerf.yaml"
     threads: 4
     resources:
-        total_cores=lambda wildcards: total_cores(),
+        total_cores=total_cores(),
         launcher=LAUNCHER,
         operation=OPERATION,
         gpu=1,
@@ -32,20 +32,22 @@ rule frames:
     message:
         "Rendering frames of the path {wildcards.path} of {wildcards.dataset}/{wildcards.variant}/{wildcards.scene}"
     shell:
-        "exec {resources.launcher} python workflow_scripts/frames.py --model {input.model:q} --data {params.data:q} "
+        f"exec {{resources.launcher}} python {SCRIPTS}/frames.py "
+        "--model {input.model:q} --data {params.data:q} "
         "--path {wildcards.path} --frames {params.frames} {params.width} --shard {wildcards.shard} "
         "--output {output:q} --threads {threads}/{resources.total_cores} --log {log:q} --set {resources.operation}"
 
 
 rule video:
     input:
-        frames_of,
+        REQUEST.frames_of,
     output:
         "results/{dataset}/{variant}/{scene}/video_{path}.mp4",
     log:
         "results/{dataset}/{variant}/{scene}/logs/video_{path}.log",
     wildcard_constraints:
         path="spherical|spiral|zoom",
+    localrule: True
     conda:
         "../config/envs/mipnerf.yaml"
     params:
@@ -53,13 +55,14 @@ rule video:
     message:
         "Encoding the path {wildcards.path} of {wildcards.dataset}/{wildcards.variant}/{wildcards.scene}"
     shell:
-        "exec python workflow_scripts/video.py --frames {input:q} --fps {params.fps} --output {output:q} --log {log:q}"
+        f"exec python {SCRIPTS}/video.py "
+        "--frames {input:q} --fps {params.fps} --output {output:q} --log {log:q}"
 
 
 rule compare_videos:
     input:
-        left=frames_of,
-        right=lambda wildcards: frames_of(wildcards, wildcards.other),
+        left=REQUEST.frames_of,
+        right=lambda wildcards: REQUEST.frames_of(wildcards, wildcards.other),
     output:
         "results/{dataset}/{variant}/{scene}/video_{path}_vs_{other}.mp4",
     log:
@@ -67,6 +70,7 @@ rule compare_videos:
     wildcard_constraints:
         path="spherical|spiral|zoom",
         other="[a-z0-9_]+",
+    localrule: True
     conda:
         "../config/envs/mipnerf.yaml"
     params:
@@ -74,5 +78,6 @@ rule compare_videos:
     message:
         "Encoding {wildcards.variant} beside {wildcards.other} on {wildcards.dataset}/{wildcards.scene}"
     shell:
-        "exec python workflow_scripts/video.py --frames {input.left:q} --beside {input.right:q} --fps {params.fps} "
+        f"exec python {SCRIPTS}/video.py "
+        "--frames {input.left:q} --beside {input.right:q} --fps {params.fps} "
         "--output {output:q} --log {log:q}"

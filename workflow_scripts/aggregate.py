@@ -1,4 +1,4 @@
-"""Write all tables of several runs, in all formats, and what is to be said of them beside the published numbers."""
+"""Write the short table of several runs, in all formats, and what of them is the published number."""
 
 import argparse
 import logging
@@ -7,7 +7,7 @@ from pathlib import Path
 
 from mipnerf.console import run, setup_logging
 from mipnerf.report.frame import lpips_reason, read_runs
-from mipnerf.report.output import write_tables
+from mipnerf.report.output import write_overview
 from mipnerf.report.reference import load_reference
 
 
@@ -23,17 +23,15 @@ def main() -> None:
     parser.add_argument(
         "--lpips", type=Path, metavar="FILE", help="JSON of weights.py, which says why LPIPS is missing"
     )
-    parser.add_argument(
-        "--output", type=Path, required=True, metavar="FOLDER", help="for table.*, tables/* and verdict.*"
-    )
+    parser.add_argument("--output", type=Path, required=True, metavar="FOLDER", help="for table.* and verdict.*")
     parser.add_argument("--log", type=Path, metavar="FILE", help="also log to this file")
     args = parser.parse_args()
     setup_logging(args.log)
     links = [Path(os.path.relpath(figure, args.output)).as_posix() for figure in args.figures]
     reason = lpips_reason(args.lpips) if args.lpips else None
     runs, reference = read_runs(args.runs), load_reference(args.reference)
-    verdict = write_tables(args.output, runs, reference, figures=links, lpips_reason=reason)
-    logging.info("wrote %s and more from %d runs", args.output / "table.md", len(runs))
+    verdict = write_overview(args.output, runs, reference, figures=links, lpips_reason=reason)
+    logging.info("wrote %s from %d runs", args.output / "table.md", len(runs))
     logging.info("%s", verdict.replace("**", ""))
 
 

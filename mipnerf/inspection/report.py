@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from tabulate import tabulate
 
 from mipnerf.config import RunConfig
-from mipnerf.configfiles import missing_files, read_suite
+from mipnerf.configfiles import read_suite
 from mipnerf.datasets.load import load_scene
 from mipnerf.errors import ConfigError, DataError
 from mipnerf.inspection.cameras import camera_facts
@@ -29,8 +29,6 @@ def inspect_configured(scene: str, project: Path, configfiles: Sequence[Path], o
 
     Raises `ConfigError` for what is not configured, `DataError` for data that are not there yet.
     """
-    if missing := missing_files(project):
-        raise ConfigError(f"{missing[0]} does not exist; go to the folder of the project, or name it by --project")
     dataset, slash, name = scene.partition("/")
     if not (dataset and slash and name):
         raise ConfigError(f"{scene!r} must be DATASET/SCENE, such as bricks/bricks")
@@ -39,7 +37,8 @@ def inspect_configured(scene: str, project: Path, configfiles: Sequence[Path], o
     folder = project / scene_folder(suite, dataset, name)
     if not folder.is_dir():
         raise DataError(
-            f"{folder} does not exist; `snakemake --cores 8 data` fetches and converts the configured scenes"
+            f"{folder} does not exist; `snakemake --cores 8 data` fetches and converts the configured scenes, in the "
+            "project's folder or the one that --project names"
         )
     return inspect_scene(folder, run, output)
 

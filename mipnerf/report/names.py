@@ -16,11 +16,14 @@ def scene_table(dataset: str) -> str:
     return f"{dataset}_scenes"
 
 
+def table_names(dataset: str) -> tuple[str, ...]:
+    """Every table of a dataset: results/tables/NAME."""
+    return (*method_tables(dataset), scene_table(dataset))
+
+
 def table_files(datasets: Iterable[str]) -> list[str]:
     """Every file of the tables of some datasets, below the folder of results."""
-    datasets = list(datasets)
-    names = [name for dataset in datasets for name in (*method_tables(dataset), scene_table(dataset))]
-    files = [f"tables/{name}.{ending}" for name in names for ending in FORMATS]
+    files = [f"tables/{name}.{ending}" for dataset in datasets for name in table_names(dataset) for ending in FORMATS]
     return [*[f"table.{ending}" for ending in FORMATS], *files, "verdict.md", "verdict.csv"]
 
 

@@ -23,13 +23,30 @@ def write_tables(
     figures: Sequence[str] = (),
     lpips_reason: str | None = None,
 ) -> str:
-    """Write the files of `mipnerf.report.names.table_files` and return the overall verdict.
+    """Write the files of `mipnerf.report.names.table_files` and return the overall verdict; see `write_overview`."""
+    for table in paper_report(runs, reference, progress)[0]:
+        write_table(folder / "tables", table)
+    return write_overview(folder, runs, reference, progress, figures, lpips_reason)
+
+
+def write_table(folder: Path, table: Table) -> None:
+    """Write one table in all formats."""
+    write_formats(folder / table.name, [table], to_csv(table))
+
+
+def write_overview(
+    folder: Path,
+    runs: list[Run],
+    reference: Reference,
+    progress: Sequence[Progress] = (),
+    figures: Sequence[str] = (),
+    lpips_reason: str | None = None,
+) -> str:
+    """Write the short table and the verdict, with links to the tables, and return the overall verdict.
 
     `figures` are links, relative to `folder`. `progress` is of runs that have no metrics yet: the tables say so.
     """
     tables, comparisons = paper_report(runs, reference, progress)
-    for table in tables:
-        write_formats(folder / "tables" / table.name, [table], to_csv(table))
     write_text(folder / "verdict.csv", verdict_frame(comparisons).to_csv(index=False, lineterminator="\n"))
     write_text(folder / "verdict.md", verdict_page(comparisons, _waiting(progress)))
     tidy = summarise(runs, reference, asked=["lpips"] if lpips_reason else [])

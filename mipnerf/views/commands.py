@@ -78,9 +78,9 @@ def add_common(command: argparse.ArgumentParser, output: str) -> None:
 
 def data_folder(run: RunConfig, given: Path | None, configfiles: Sequence[Path]) -> Path | None:
     """Where the scene of a run is: as `given`, or as the project in this folder has it, if it does."""
-    from mipnerf.configfiles import missing_files, read_suite
+    from mipnerf.configfiles import read_suite
 
-    if given is not None or (missing_files(Path()) and not configfiles):
+    if given is not None:
         return given
     suite = read_suite(Path(), configfiles)
     if run.dataset not in suite.datasets:

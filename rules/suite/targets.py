@@ -21,8 +21,9 @@ RESULT_FILES = ("table.md", "report.html", "verdict.md", "scaling.csv", "plots/s
 def asked_runs(request: Request, command: Command) -> list[RunConfig]:
     """The runs that the command names, or all where it asks for something else as well, or for nothing."""
     asked = {}
+    results = request.place("results")
     for target in command.targets:
-        name = "/".join(target.removeprefix(request.place("results/")).split("/")[:3])
+        name = "/".join(target.removeprefix(f"{results}/").split("/")[:3])
         if name in request.runs:
             asked[target] = request.runs[name]
     is_all = not command.targets or len(asked) < len(set(command.targets))

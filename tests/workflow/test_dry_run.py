@@ -13,10 +13,10 @@ DEFAULT = {
     "render_bricks": 1,
     "convert_scene": 1,
     "train": 2,
-    "evaluate": 8,
-    "collect_metrics": 2,
+    "evaluate": 2,
     "plot": 2,
     "strip": 1,
+    "table": 2,
     "aggregate": 1,
 }
 
@@ -52,16 +52,16 @@ def test_threads_follow_what_was_granted(plan, project):
 
 def test_one_scene_is_one_training_and_its_evaluations(project):
     counts = jobs(project.snakemake("-n", "results/bricks/mipnerf/bricks/metrics.csv").stdout)
-    assert counts == {"render_bricks": 1, "convert_scene": 1, "train": 1, "evaluate": 4, "collect_metrics": 1}
+    assert counts == {"render_bricks": 1, "convert_scene": 1, "train": 1, "evaluate": 1}
 
 
 def test_every_seed_is_trained_and_adopted_by_itself(project):
     runs = "runs=[{dataset: bricks, variants: [mipnerf, ss_mipnerf], seeds: [0, 1]}]"
     output = project.snakemake("-n", "-p", "--config", runs, "--", "results/table.md").stdout
-    assert {rule: jobs(output)[rule] for rule in ("train", "adopt", "collect_metrics")} == {
+    assert {rule: jobs(output)[rule] for rule in ("train", "adopt", "evaluate")} == {
         "train": 2,
         "adopt": 2,
-        "collect_metrics": 4,
+        "evaluate": 4,
     }
     assert (
         "adopt.py --run results/bricks/mipnerf_seed1/bricks --output results/bricks/ss_mipnerf_seed1/bricks" in output

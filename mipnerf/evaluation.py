@@ -1,14 +1,15 @@
-"""Scoring a trained model: every view of one resolution level."""
+"""Scoring a trained model: every view of its resolution levels, resumable between views."""
 
 import csv
+import hashlib
+import json
 import logging
 import time
-from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, Self
 
-import imageio.v3 as iio
 import numpy as np
 import torch
 from torch import Tensor
@@ -20,26 +21,21 @@ from mipnerf.checkpoint import load_model
 from mipnerf.config import OperationConfig, RunConfig
 from mipnerf.datasets.scene import Scene
 from mipnerf.devices import resolve_device, resolve_precision, synchronize
-from mipnerf.errors import CheckpointError, DataError
-from mipnerf.files import atomic_folder, atomic_path
+from mipnerf.errors import CheckpointError, DataError, Interrupted
+from mipnerf.files import atomic_path
 from mipnerf.metrics import compute_ssim, mse_to_psnr
 from mipnerf.model import MipNerf
+from mipnerf.perceptual import Lpips
+from mipnerf.records import LevelRecords, RecordWriter, ViewRecord, only_job
 from mipnerf.rendering import render_image
 from mipnerf.shards import WHOLE, Shard
+from mipnerf.signals import StopSignals
 from mipnerf.threads import available_cpus
 from mipnerf.workers import Workers
 
 log = logging.getLogger(__name__)
 SSIM_WINDOW = 11
-Lpips = Callable[[Tensor, Tensor], float | None]
-
-
-class Score(NamedTuple):
-    """One metric of one view, counted as in the whole split."""
-
-    view: int
-    metric: str
-    value: float
+FORMAT = 1  # of pictures and scores; another one is another key
 
 
 class Trained(NamedTuple):
@@ -61,70 +57,157 @@ def load_trained(path: Path, device: torch.device) -> Trained:
     return Trained(model, run)
 
 
-def evaluate_level(
-    trained: Trained,
-    scene: Scene,
-    level: int,
-    operation: OperationConfig,
-    folder: Path,
-    threads: int = 0,
-    supersample: bool = False,
-    lpips: Lpips | None = None,
-    shard: Shard = WHOLE,
-) -> None:
-    """Render all views of `level` of `scene`; write `metrics.csv` and `renderings/<view>.png` to `folder`.
+@dataclass(frozen=True, eq=False)
+class Evaluator:
+    """A trained network, how it is computed here, and what is measured of its pictures.
 
-    The metrics are those of the float images; the PNG files are rounded to 8 bits. Beside each are `<view>_depth.png`,
-    the distance in 16 bits (0 is near, 65535 far), and `<view>_acc.png`, the accumulated opacity in 8. `supersample`
-    renders full resolution and averages down ("SS" in Table 3). Of a `shard` only its views are taken, which may be
-    none.
+    `supersample` renders full resolution and averages down ("SS" in Table 3).
     """
-    model, run = trained
-    device = resolve_device(operation.device)
-    workers = Workers(threads or available_cpus(), device)
-    precision = resolve_precision(run.train.precision, device)
-    scene = scene.at_level(level)
-    if scene.num_views == 0:
-        raise DataError(f"the dataset has no view of level {level}; its levels are 0 to {run.levels - 1}")
-    scene = scene.select(np.array(shard.of(scene.num_views), dtype=np.int64))
-    log.info("%s level %d: rendering %d views", run.name, level, scene.num_views)
-    # Rays along each side of a pixel.
-    grid = 2**level if supersample else 1
-    cameras = Cameras.from_scene(scene, device, run.data).supersampled(grid)
-    scores: list[Score] = []
-    writes: list[Future] = []
-    with atomic_folder(folder / "renderings") as images, ThreadPoolExecutor(1) as writer:
-        for i in tqdm(range(scene.num_views), desc=f"{run.name} level {level}", unit="view", mininterval=5):
-            view = int(scene.views[i])
-            truth = to_rgb(integer_tensor(scene.images[i]).to(device), run.data.white_bkgd, scene.max_value)
-            height, width = truth.shape[:2]
-            started = time.perf_counter()
-            rendering = render_image(
-                model,
-                cameras,
-                i,
-                height * grid,
-                width * grid,
-                run.data.white_bkgd,
-                precision,
-                operation.render_rays,
-                workers,
+
+    trained: Trained
+    device: torch.device
+    precision: torch.dtype
+    chunk_rays: int
+    workers: Workers
+    supersample: bool = False
+    lpips: Lpips | None = None
+
+    @classmethod
+    def create(
+        cls,
+        trained: Trained,
+        operation: OperationConfig,
+        threads: int = 0,
+        supersample: bool = False,
+        lpips: Lpips | None = None,
+    ) -> Self:
+        """As `operation` says; `threads` 0 takes all CPUs."""
+        device = resolve_device(operation.device)
+        precision = resolve_precision(trained.run.train.precision, device)
+        workers = Workers(threads or available_cpus(), device)
+        return cls(trained, device, precision, operation.render_rays, workers, supersample, lpips)
+
+    def evaluate(
+        self, scene: Scene, levels: Sequence[int], folder: Path, shard: Shard = WHOLE, fresh: str = ""
+    ) -> None:
+        """Render and score the views of these levels of `scene`; of a `shard` only its views, which may be none.
+
+        The pictures of a view go to `level_K/renderings` in `folder`: `VVV.png`, the colours in 8 bits (scores are
+        those of the float image), `VVV_depth.png`, the distance in 16 (0 is near, 65535 far), and `VVV_acc.png`, the
+        accumulated opacity in 8. Once all views of a level are there, `level_K/metrics.csv` has their scores and the
+        pictures of other views are removed. A shard writes its scores to `level_K/shards/I_of_N.csv` instead.
+
+        A view that is there is not rendered again, unless its `view_keys` have changed or `fresh` asks for it: then it
+        has to be of that word.
+
+        Raises:
+            Interrupted: a signal came; the views that are rendered stay.
+            DataError: the scene has no view of a level.
+        """
+        for level in levels:
+            if not (scene.levels == level).any():
+                known = f"its levels are 0 to {self.trained.run.levels - 1}"
+                raise DataError(f"the dataset has no view of level {level}; {known}")
+        with StopSignals() as signals:
+            for level in levels:
+                views = scene.at_level(level)
+                views = views.select(np.array(shard.of(views.num_views), dtype=np.int64))
+                level_folder = folder / f"level_{level}"
+                with only_job(level_folder, shard, signals):
+                    self._evaluate_level(views, level, level_folder, shard, fresh, signals)
+
+    def view_keys(self, scene: Scene, level: int) -> dict[int, str]:
+        """A digest by view of all that decides its pictures and scores.
+
+        That are network, camera, pixels and what is measured; where and how fast it is computed is not.
+        """
+        model, run = self.trained
+        shared = hashlib.sha256()
+        for name, values in sorted(model.state_dict().items()):
+            shared.update(name.encode())
+            shared.update(np.ascontiguousarray(values.cpu().numpy()))
+        rays = (run.data.white_bkgd, run.data.use_pixel_centers, run.data.ndc_unit_viewdirs, scene.ndc, scene.max_value)
+        lpips = self.lpips.fingerprint if self.lpips else None
+        facts = [FORMAT, run.model.model_dump(), run.train.precision, rays, level, self._grid(level), lpips]
+        shared.update(json.dumps(facts).encode())
+        keys = {}
+        for i, image in enumerate(scene.images):
+            digest = shared.copy()
+            for values in (scene.camtoworlds[i], scene.pix2cams[i], scene.nears[i], scene.fars[i]):
+                # Shards may be on machines whose cosines differ in the last bits; and -0 is 0.
+                digest.update(np.ascontiguousarray(np.round(values, 10) + 0.0, dtype="<f8"))
+            digest.update(f"{image.dtype.str} {image.shape}".encode())
+            digest.update(np.ascontiguousarray(image))
+            keys[int(scene.views[i])] = digest.hexdigest()
+        return keys
+
+    def _grid(self, level: int) -> int:
+        """Rays along each side of a pixel."""
+        return 2**level if self.supersample else 1
+
+    def _evaluate_level(
+        self, scene: Scene, level: int, folder: Path, shard: Shard, fresh: str, signals: StopSignals
+    ) -> None:
+        """Have all views of `scene`, which are those of the level or of a shard of it, and write their scores."""
+        run = self.trained.run
+        name = f"{run.name} level {level}"
+        records = LevelRecords(folder, shard)
+        keys = self.view_keys(scene, level)
+        found = records.find(keys, fresh)
+        missing = [i for i, view in enumerate(keys) if view not in found]
+        if found:
+            log.info("%s: %d of %d views are there", name, len(found), len(keys))
+        if missing:
+            log.info("%s: rendering %d views", name, len(missing))
+            cameras = Cameras.from_scene(scene, self.device, run.data).supersampled(self._grid(level))
+            with RecordWriter(records) as writer:
+                for i in tqdm(missing, desc=name, unit="view", mininterval=5):
+                    if signals.received:
+                        break
+                    scores, pictures = self._score(scene, cameras, i, self._grid(level))
+                    view = int(scene.views[i])
+                    writer.add(ViewRecord(view, keys[view], fresh, scores), pictures)
+            found |= writer.written
+        if len(found) < len(keys):
+            raise Interrupted(
+                f"{name} was stopped by signal {signals.received}; {len(found)} of its {len(keys)} views are there, "
+                "the same command goes on with the others",
+                signals.received,
             )
-            rgb = box_mean(rendering.rgb, grid)
-            synchronize(device)
-            seconds = time.perf_counter() - started
-            scores += score_view(view, rgb, truth, lpips)
-            scores.append(Score(view, "seconds_per_megapixel", seconds * 1e6 / (height * width)))
-            depth = to_uint16(box_mean(rendering.distance[..., None], grid), scene.nears[i], scene.fars[i])
-            acc = to_uint8(box_mean(rendering.acc[..., None], grid))
-            for suffix, pixels in (("", to_uint8(rgb)), ("_depth", depth[..., 0]), ("_acc", acc[..., 0])):
-                writes.append(writer.submit(iio.imwrite, images / f"{view:03d}{suffix}.png", pixels))
-        for write in writes:
-            write.result()
-    write_scores(folder / "metrics.csv", run, level, scores)
-    psnrs = [score.value for score in scores if score.metric == "psnr"]
-    mean = f", mean PSNR {np.mean(psnrs):.2f} dB" if psnrs else ""
-    log.info("%s level %d: %d views%s", run.name, level, scene.num_views, mean)
+        whole = [found[view] for view in keys]
+        if shard == WHOLE:
+            write_scores(folder / "metrics.csv", run, level, whole)
+            records.keep_only(whole)
+        else:
+            write_scores(folder / "shards" / f"{shard.name}.csv", run, level, whole)
+        mean = f", mean PSNR {np.mean([record.scores['psnr'] for record in whole]):.2f} dB" if whole else ""
+        log.info("%s: %d views%s", name, len(whole), mean)
+
+    def _score(self, scene: Scene, cameras: Cameras, i: int, grid: int) -> tuple[dict[str, float], list[np.ndarray]]:
+        """Render view `i` of `cameras`, which are `scene`'s with `grid` x `grid` rays a pixel: scores and pictures."""
+        white_bkgd = self.trained.run.data.white_bkgd
+        truth = to_rgb(integer_tensor(scene.images[i]).to(self.device), white_bkgd, scene.max_value)
+        height, width = truth.shape[:2]
+        started = time.perf_counter()
+        rendering = render_image(
+            self.trained.model,
+            cameras,
+            i,
+            height * grid,
+            width * grid,
+            white_bkgd,
+            self.precision,
+            self.chunk_rays,
+            self.workers,
+        )
+        rgb = box_mean(rendering.rgb, grid)
+        synchronize(self.device)
+        seconds = time.perf_counter() - started
+        scores = score_view(rgb, truth, self.lpips)
+        scores["seconds_per_megapixel"] = seconds * 1e6 / (height * width)
+        depth = to_uint16(box_mean(rendering.distance[..., None], grid), scene.nears[i], scene.fars[i])
+        acc = to_uint8(box_mean(rendering.acc[..., None], grid))
+        return scores, [to_uint8(rgb), depth[..., 0], acc[..., 0]]
 
 
 def box_mean(image: Tensor, grid: int) -> Tensor:
@@ -133,13 +216,15 @@ def box_mean(image: Tensor, grid: int) -> Tensor:
     return image.view(height // grid, grid, width // grid, grid, channels).mean((1, 3))
 
 
-def score_view(view: int, rgb: Tensor, truth: Tensor, lpips: Lpips | None = None) -> list[Score]:
+def score_view(
+    rgb: Tensor, truth: Tensor, lpips: Callable[[Tensor, Tensor], float | None] | None = None
+) -> dict[str, float]:
     """PSNR, SSIM and LPIPS of an image [H, W, 3]; a metric is left out where it cannot be measured."""
-    scores = [Score(view, "psnr", mse_to_psnr(((rgb - truth) ** 2).mean()).item())]
+    scores = {"psnr": mse_to_psnr(((rgb - truth) ** 2).mean()).item()}
     if min(rgb.shape[:2]) >= SSIM_WINDOW:
-        scores.append(Score(view, "ssim", compute_ssim(rgb, truth, max_val=1.0).item()))
+        scores["ssim"] = compute_ssim(rgb, truth, max_val=1.0).item()
     if lpips and (distance := lpips(rgb, truth)) is not None:
-        scores.append(Score(view, "lpips", distance))
+        scores["lpips"] = distance
     return scores
 
 
@@ -154,10 +239,11 @@ def to_uint16(distance: Tensor, near: float, far: float) -> np.ndarray:
     return (share.clamp(0, 1) * 65535).round().numpy().astype(np.uint16)
 
 
-def write_scores(path: Path, run: RunConfig, level: int, scores: list[Score]) -> None:
-    """Atomically write scores in long form."""
+def write_scores(path: Path, run: RunConfig, level: int, records: Iterable[ViewRecord]) -> None:
+    """Atomically write the scores of views in long form."""
     with atomic_path(path) as temporary, open(temporary, "w", newline="", encoding="utf-8") as stream:
         writer = csv.writer(stream, lineterminator="\n")
         writer.writerow(["dataset", "variant", "scene", "level", "view", "metric", "value"])
-        for score in scores:
-            writer.writerow([run.dataset, run.variant, run.scene, level, score.view, score.metric, score.value])
+        for record in records:
+            for metric, value in record.scores.items():
+                writer.writerow([run.dataset, run.variant, run.scene, level, record.view, metric, value])

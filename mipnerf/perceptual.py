@@ -10,9 +10,11 @@ import importlib.util
 import json
 import logging
 import socket
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
+from functools import cached_property
 from pathlib import Path
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional
@@ -54,6 +56,14 @@ class Lpips:
         scales = zip(self._features(rgb), self._features(truth), self._calibration, strict=True)
         return sum(functional.conv2d((a - b) ** 2, weights).mean() for a, b, weights in scales).item()
 
+    @cached_property
+    def fingerprint(self) -> str:
+        """A digest (hex) of the weights, on which every distance depends."""
+        digest = hashlib.sha256()
+        for values in (*self._weights.values(), *self._biases.values(), *self._calibration):
+            digest.update(np.ascontiguousarray(values.cpu().numpy()))
+        return digest.hexdigest()
+
     def _features(self, image: Tensor) -> Iterator[Tensor]:
         """Features [1, C, h, w] of unit length at each scale."""
         x = ((2 * image.permute(2, 0, 1).float() - 1 - self._shift) / self._scale)[None]
@@ -79,7 +89,7 @@ def load_lpips(path: Path, device: torch.device) -> Lpips:
         raise DataError(f"{path}: does not hold the weights of VGG16 ({error}); remove it and fetch it anew") from error
 
 
-def lpips_from(weights_json: Path, device: torch.device) -> Callable[[Tensor, Tensor], float | None] | None:
+def lpips_from(weights_json: Path, device: torch.device) -> Lpips | None:
     """LPIPS with the weights that `find_weights` recorded; None, with the reason in the log, where it found none."""
     try:
         record = json.loads(weights_json.read_text(encoding="utf-8"))

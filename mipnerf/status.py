@@ -24,7 +24,7 @@ LOG_BYTES, LOG_LINES, SHOWN_FAILURES = 16 << 10, 5, 10
 _ERROR = re.compile(
     r"(?:[a-z_]\w*\.)*(?P<kind>[A-Z]\w*(?:Error|Exception)|TrainingDiverged|PeerLost|Interrupted)(?:: |$)"
 )
-_PROGRESS = re.compile(r"step +[\d,]+(/| of )|: rendering [\d,]+ views$")
+_PROGRESS = re.compile(r"step +[\d,]+(/| of )|: (rendering [\d,]+ views|[\d,]+ of [\d,]+ views are there)$")
 
 
 class Failure(NamedTuple):
@@ -125,8 +125,8 @@ def is_imported(folder: Path) -> bool:
 
 def find_failure(folder: Path) -> Failure | None:
     """The first job of a run, if any, whose log ends in an error and whose product is not there."""
-    for log, product in _jobs(folder):
-        if log.exists() and not product.exists() and (lines := error_at_end(log)):
+    for log, *products in _jobs(folder):
+        if log.exists() and not any(map(Path.exists, products)) and (lines := error_at_end(log)):
             return Failure(log, lines)
     return None
 
@@ -148,14 +148,16 @@ def error_at_end(log: Path) -> list[str]:
     return ending[:LOG_LINES]
 
 
-def _jobs(folder: Path) -> Iterator[tuple[Path, Path]]:
-    """The logs of a run's jobs and what each job makes last."""
+def _jobs(folder: Path) -> Iterator[tuple[Path, ...]]:
+    """The logs of a run's jobs and what each job makes last, or what is made of that."""
     logs = folder / "logs"
     yield logs / "train.log", folder / "model.pt"
     yield logs / "adopt.log", folder / "model.pt"
     for log in sorted(logs.glob("evaluate_*.log")):
-        yield log, folder / f"level_{log.stem.split('_')[1]}" / "metrics.csv"  # of a level, or of a shard of it
-    yield logs / "collect_metrics.log", folder / "metrics.csv"
+        _, level, *shard = log.stem.split("_", 2)
+        parts = [folder / f"level_{level}" / "shards" / f"{name}.csv" for name in shard]
+        yield log, *parts, folder / f"level_{level}" / "metrics.csv"
+    yield logs / "evaluate.log", folder / "metrics.csv"
 
 
 def _state(folder: Path) -> str:

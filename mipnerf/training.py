@@ -372,15 +372,6 @@ def _only_one(folder: Path) -> Iterator[None]:
         lock.release()
 
 
-def fresh_word(folder: Path) -> str:
-    """The word under which a whole workflow wants this run trained anew, or nothing.
-
-    MIPNERF_FRESH holds the word and the ends of the folders that it is for.
-    """
-    word, *folders = os.environ.get("MIPNERF_FRESH", "").split() or [""]
-    return word if any(folder.resolve().as_posix().endswith(f"/{end}") for end in folders) else ""
-
-
 def _put_aside(checkpoints: Path, fresh: str) -> None:
     """Keep a training as `<folder>.previous`, and mark the new one as begun under the word `fresh`."""
     mark = checkpoints / "fresh.txt"

@@ -5,6 +5,7 @@ import time
 from pathlib import Path
 
 from mipnerf.console import run, setup_logging
+from mipnerf.fresh import fresh_word
 from mipnerf.runs import run_from_settings, split_operation
 from mipnerf.threads import parse_threads
 
@@ -32,7 +33,7 @@ def main() -> None:
 
     from mipnerf.datasets.load import load_scene
     from mipnerf.datasets.sources import is_verified
-    from mipnerf.training import fresh_word, train
+    from mipnerf.training import train
 
     fresh = str(time.time_ns()) if args.fresh else fresh_word(args.output)
     # No name is given to the scene, so that its images are gone once training has copied their pixels.

@@ -56,7 +56,7 @@ def count_jobs(suite: SuiteConfig, runs: dict[str, RunConfig]) -> Counter[str]:
     """How many jobs of each rule make the tables, where nothing is there yet."""
     scenes = {(run.dataset, run.scene) for run in runs.values()}
     sources = {(suite.datasets[dataset].source, scene) for dataset, scene in scenes}
-    jobs = Counter(all=1, aggregate=1, lpips_weights=int(suite.lpips), strip=len(scenes), collect_metrics=len(runs))
+    jobs = Counter(all=1, aggregate=1, lpips_weights=int(suite.lpips), strip=len(scenes), evaluate=len(runs))
     jobs["plot"] = 2 * len({dataset for dataset, _ in scenes})
     jobs["convert_scene"] = sum(suite.datasets[dataset].layout == "multiscale" for dataset, _ in scenes)
     for source, _ in sources:
@@ -64,11 +64,8 @@ def count_jobs(suite: SuiteConfig, runs: dict[str, RunConfig]) -> Counter[str]:
         jobs["render_bricks" if source == "bricks" else "fetch_scene" if is_local else "download_scene"] += 1
     for run in runs.values():
         jobs["adopt" if network_of(suite, run.variant) else "train"] += 1
-        if suite.eval_shards == 1:
-            jobs["evaluate"] += run.levels
-        else:
+        if suite.eval_shards > 1:
             jobs["evaluate_shard"] += run.levels * suite.eval_shards
-            jobs["merge_shards"] += run.levels
     return +jobs
 
 
@@ -111,7 +108,9 @@ def tasks_of(suite: SuiteConfig, costs: list[RunCost]) -> list[Task]:
         run = cost.run
         network = network_of(suite, run.variant) or run.variant
         before = position[f"{run.dataset}/{network}/{run.scene}"]
-        for seconds in cost.evaluations:
+        # One job renders all levels, or one each shard of each level; what then puts these together takes no time.
+        jobs = cost.evaluations if suite.eval_shards > 1 else [sum(cost.evaluations)]
+        for seconds in jobs:
             tasks += [Task(seconds / suite.eval_shards, (before,))] * suite.eval_shards
     return tasks
 

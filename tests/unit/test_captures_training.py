@@ -9,7 +9,7 @@ from capture_files import toy_of_llff, transforms_of, write_colmap, write_images
 
 from mipnerf.config import OperationConfig
 from mipnerf.datasets.load import load_scene
-from mipnerf.evaluation import evaluate_level, load_trained
+from mipnerf.evaluation import Evaluator, load_trained
 from mipnerf.training import train
 
 OPERATION = OperationConfig(device="cpu")
@@ -46,8 +46,8 @@ def test_a_real_capture_is_trained_and_scored(golden_dir, tmp_path, run_with, ca
     last = num_levels - 1
     # As the evaluation of a run does: with what the model remembers alone.
     views = load_scene(folder, "test", trained.run.levels, trained.run.data, 1, level=last)
-    evaluate_level(trained, views, last, OPERATION, tmp_path / "level", threads=1)
-    with open(tmp_path / "level" / "metrics.csv", newline="") as stream:
+    Evaluator.create(trained, OPERATION, threads=1).evaluate(views, [last], tmp_path)
+    with open(tmp_path / f"level_{last}" / "metrics.csv", newline="") as stream:
         scores = {row["metric"]: float(row["value"]) for row in csv.DictReader(stream)}
     assert 3 < scores["psnr"] < 40
     assert all(math.isfinite(value) for value in scores.values())

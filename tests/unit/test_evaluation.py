@@ -11,7 +11,7 @@ from mipnerf.batching import image_rays, to_rgb
 from mipnerf.cameras import Cameras
 from mipnerf.config import ModelConfig, OperationConfig
 from mipnerf.errors import ConfigError, DataError
-from mipnerf.evaluation import evaluate_level, load_trained, score_view, to_uint8, to_uint16
+from mipnerf.evaluation import Evaluator, load_trained, score_view, to_uint8, to_uint16
 from mipnerf.model import MipNerf
 from mipnerf.rendering import render_image, render_rays, suitable_chunk
 from mipnerf.training import train
@@ -30,6 +30,12 @@ def psnrs(path):
 def trained(tmp_path, run_with, small_scene):
     train(run_with(train={"precision": "float32"}), OPERATION, small_scene, tmp_path / "run", threads=1)
     return load_trained(tmp_path / "run" / "model.pt", torch.device("cpu"))
+
+
+def evaluate(trained, scene, level, folder, **options):
+    """Evaluate one level; its files are in `folder/level_K`, which comes back."""
+    Evaluator.create(trained, OPERATION, threads=1, **options).evaluate(scene, [level], folder)
+    return folder / f"level_{level}"
 
 
 def test_chunks_do_not_change_the_picture(trained, small_scene):
@@ -88,7 +94,7 @@ def test_rendering_is_the_finest_level_without_jitter(trained, small_scene):
 
 def test_a_level_is_scored_view_by_view(tmp_path, trained, small_scene):
     scene = small_scene.select([0, 1, 2, 3])
-    evaluate_level(trained, scene, 0, OPERATION, tmp_path / "level_0", threads=1)
+    evaluate(trained, scene, 0, tmp_path)
     with open(tmp_path / "level_0" / "metrics.csv", newline="") as stream:
         rows = list(csv.DictReader(stream))
     assert [(r["dataset"], r["variant"], r["scene"], r["level"], r["view"], r["metric"]) for r in rows] == [
@@ -108,7 +114,7 @@ def test_a_level_is_scored_view_by_view(tmp_path, trained, small_scene):
 
 
 def test_a_view_keeps_its_number_when_only_some_are_evaluated(tmp_path, trained, small_scene):
-    evaluate_level(trained, small_scene.select([0, 1, 4, 5]), 1, OPERATION, tmp_path / "level_1", threads=1)
+    evaluate(trained, small_scene.select([0, 1, 4, 5]), 1, tmp_path)
     with open(tmp_path / "level_1" / "metrics.csv", newline="") as stream:
         assert [row["view"] for row in csv.DictReader(stream) if row["metric"] == "psnr"] == ["0", "2"]
     names = {path.name for path in (tmp_path / "level_1" / "renderings").iterdir()}
@@ -116,10 +122,10 @@ def test_a_view_keeps_its_number_when_only_some_are_evaluated(tmp_path, trained,
 
 
 def test_depth_and_opacity_are_written_beside_the_colours(tmp_path, trained, small_scene):
-    evaluate_level(trained, small_scene, 0, OPERATION, tmp_path, threads=1)
+    folder = evaluate(trained, small_scene, 0, tmp_path)
     scene = small_scene.at_level(0)
     rendering = render_image(trained.model, Cameras.from_scene(scene), 1, 8, 8, True)
-    depth, acc = (iio.imread(tmp_path / "renderings" / f"001_{name}.png") for name in ("depth", "acc"))
+    depth, acc = (iio.imread(folder / "renderings" / f"001_{name}.png") for name in ("depth", "acc"))
     assert (depth.dtype, depth.shape, acc.dtype, acc.shape) == (np.uint16, (8, 8), np.uint8, (8, 8))
     near, far = scene.nears[1], scene.fars[1]
     assert np.abs(near + depth / 65535 * (far - near) - rendering.distance.numpy()).max() < 1e-3 * (far - near)
@@ -129,7 +135,7 @@ def test_depth_and_opacity_are_written_beside_the_colours(tmp_path, trained, sma
 
 
 def test_supersampling_averages_renderings_of_full_resolution(tmp_path, trained, small_scene):
-    evaluate_level(trained, small_scene, 1, OPERATION, tmp_path / "level_1", threads=1, supersample=True)
+    evaluate(trained, small_scene, 1, tmp_path, supersample=True)
     fine = render_image(trained.model, Cameras.from_scene(small_scene.at_level(0)), 2, 8, 8, True).rgb
     expected = torch.stack([fine[y::2, x::2] for y in (0, 1) for x in (0, 1)]).mean(0)
     picture = iio.imread(tmp_path / "level_1" / "renderings" / "002.png") / 255
@@ -138,30 +144,30 @@ def test_supersampling_averages_renderings_of_full_resolution(tmp_path, trained,
 
 def test_supersampling_changes_nothing_at_full_resolution(tmp_path, trained, small_scene):
     for name, supersample in (("plain", False), ("fine", True)):
-        evaluate_level(trained, small_scene, 0, OPERATION, tmp_path / name, threads=1, supersample=supersample)
-    plain, fine = (iio.imread(tmp_path / name / "renderings" / "001.png") for name in ("plain", "fine"))
+        evaluate(trained, small_scene, 0, tmp_path / name, supersample=supersample)
+    plain, fine = (iio.imread(tmp_path / name / "level_0" / "renderings" / "001.png") for name in ("plain", "fine"))
     assert np.array_equal(plain, fine)
 
 
 def test_pixels_of_sixteen_bits_are_scored_as_they_are(tmp_path, trained, small_scene):
     wide = replace(small_scene, images=[image.astype(np.uint16) * 4 for image in small_scene.images], max_value=1020)
     for name, scene in (("narrow", small_scene), ("wide", wide)):
-        evaluate_level(trained, scene, 0, OPERATION, tmp_path / name, threads=1)
-    narrow, wide = (psnrs(tmp_path / name / "metrics.csv") for name in ("narrow", "wide"))
+        evaluate(trained, scene, 0, tmp_path / name)
+    narrow, wide = (psnrs(tmp_path / name / "level_0" / "metrics.csv") for name in ("narrow", "wide"))
     assert narrow == pytest.approx(wide, abs=1e-5)
 
 
 def test_ssim_is_scored_where_its_window_fits():
     image = torch.rand(12, 13, 3)
-    assert [score.metric for score in score_view(0, image, image + 0.01)] == ["psnr", "ssim"]
-    assert [score.metric for score in score_view(0, image[:10], image[:10] + 0.01)] == ["psnr"]
+    assert list(score_view(image, image + 0.01)) == ["psnr", "ssim"]
+    assert list(score_view(image[:10], image[:10] + 0.01)) == ["psnr"]
 
 
 def test_lpips_is_scored_where_it_is_measured():
     image = torch.rand(12, 13, 3)
-    scores = score_view(0, image, image, lambda rgb, truth: float((rgb - truth).abs().sum()))
-    assert [(score.metric, score.value) for score in scores][2:] == [("lpips", 0.0)]
-    assert [score.metric for score in score_view(0, image, image, lambda rgb, truth: None)] == ["psnr", "ssim"]
+    scores = score_view(image, image, lambda rgb, truth: float((rgb - truth).abs().sum()))
+    assert list(scores.items())[2:] == [("lpips", 0.0)]
+    assert list(score_view(image, image, lambda rgb, truth: None)) == ["psnr", "ssim"]
 
 
 def test_pictures_are_rounded_not_truncated():
@@ -169,6 +175,7 @@ def test_pictures_are_rounded_not_truncated():
     assert to_uint8(values).tolist() == [0, 0, 0, 1, 255, 255]
 
 
-def test_a_level_that_is_not_there_is_named(tmp_path, trained, small_scene):
+def test_a_level_that_is_not_there_is_named_before_anything_is_rendered(tmp_path, trained, small_scene):
     with pytest.raises(DataError, match="no view of level 3; its levels are 0 to 1"):
-        evaluate_level(trained, small_scene, 3, OPERATION, tmp_path, threads=1)
+        Evaluator.create(trained, OPERATION, threads=1).evaluate(small_scene, [0, 3], tmp_path / "out")
+    assert not (tmp_path / "out").exists()

@@ -109,12 +109,14 @@ def test_costs_follow_the_configuration(suite):
     assert adopted.training == 0
     assert adopted.evaluations == pytest.approx([96 * 96 * rendering_flops(model) / 2e12] * 4)
     tasks = tasks_of(suite, [adopted, trained])
-    assert [task.after for task in tasks] == [()] + 8 * [(0,)]
+    assert [task.after for task in tasks] == [()] + 2 * [(0,)]
+    assert tasks[1].seconds == pytest.approx(sum(adopted.evaluations))
     sharded = suite.model_copy(update={"eval_shards": 5})
     parts = tasks_of(sharded, [adopted, trained])
     assert [task.after for task in parts] == [()] + 5 * 8 * [(0,)]
     assert sum(task.seconds for task in parts) == pytest.approx(sum(task.seconds for task in tasks))
-    assert count_jobs(sharded, runs) - count_jobs(suite, runs) == {"evaluate_shard": 40, "merge_shards": 8}
+    assert count_jobs(sharded, runs) - count_jobs(suite, runs) == {"evaluate_shard": 40}
+    assert count_jobs(suite, runs)["evaluate"] == 2
     weights = 4 * sum(p.numel() for p in MipNerf(model).parameters())
     disk = disk_bytes(suite, runs)
     assert (disk["models"], disk["checkpoints"]) == (2 * weights, 3 * 3 * weights)
@@ -166,6 +168,6 @@ def test_the_command_plans_and_refuses():
         return subprocess.run([*command, *arguments], cwd=ROOT, capture_output=True, text=True, check=False)
 
     plan = json.loads(call("--gpus", "2", "--json").stdout)
-    assert (plan["devices"], plan["jobs"]["train"], plan["jobs"]["evaluate"]) == (2, 2, 8)
+    assert (plan["devices"], plan["jobs"]["train"], plan["jobs"]["evaluate"]) == (2, 2, 2)
     assert "not allowed with" in call("--bench", "file").stderr
     assert "0 is not a whole number of at least 1" in call("--gpus", "0").stderr

@@ -12,7 +12,7 @@ from mipnerf.config import OperationConfig
 from mipnerf.errors import Interrupted
 from mipnerf.history import HistoryRow, last_row, read_rows, write_rows
 from mipnerf.results import adopt_run
-from mipnerf.status import error_at_end, format_statuses, is_finished, read_statuses
+from mipnerf.status import error_at_end, find_failure, format_statuses, is_finished, read_statuses
 from mipnerf.training import train
 
 OPERATION = OperationConfig(print_every=3, device="cpu")
@@ -85,6 +85,7 @@ ERROR = "DataError: no images in data/toy\n  add some\n"
         (ERROR + STEP, []),
         (ERROR + "toy/a/box goes on after step 1,000 of 2,000\n", []),
         (ERROR + "toy/a/box level 1: rendering 200 views\n", []),
+        (ERROR + "toy/a/box level 1: 200 of 1,200 views are there\n", []),
         ("toy/a/box level 1: rendering 200 views\n" + ERROR, ["DataError: no images in data/toy", "  add some"]),
         ("Traceback\n  x\ntorch.OutOfMemoryError: CUDA\n", ["torch.OutOfMemoryError: CUDA"]),
         ("Traceback\n  x\nAssertionError\n", ["AssertionError"]),
@@ -117,6 +118,27 @@ def test_failed_and_unbegun_runs_are_listed_too(tmp_path, small_run, small_scene
     assert is_finished(read_statuses(tmp_path, names[3:], others=False))
     with training._only_one(tmp_path / "toy" / "a" / "unscored"):
         assert read_statuses(tmp_path, names)[2].state == "running"
+
+
+@pytest.mark.parametrize(
+    ("log", "products"),
+    [
+        ("train", ["model.pt"]),
+        ("adopt", ["model.pt"]),
+        ("evaluate", ["metrics.csv"]),
+        ("evaluate_1", ["level_1/metrics.csv"]),
+        ("evaluate_1_2_of_3", ["level_1/shards/2_of_3.csv", "level_1/metrics.csv"]),
+    ],
+)
+def test_an_error_counts_until_what_the_job_makes_is_there(tmp_path, log, products):
+    assert find_failure(tmp_path) is None
+    path = write_log(tmp_path, log, ERROR)
+    for product in map(tmp_path.joinpath, products):
+        assert find_failure(tmp_path).log == path
+        product.parent.mkdir(parents=True, exist_ok=True)
+        product.touch()
+        assert find_failure(tmp_path) is None
+        product.unlink()
 
 
 def test_of_many_failures_the_first_are_shown(tmp_path):

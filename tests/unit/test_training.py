@@ -153,14 +153,6 @@ def test_fresh_starts_an_unfinished_run_again_but_lets_its_own_retry_go_on(
     assert counter.count == 12 - 5
 
 
-def test_only_the_runs_that_were_named_are_begun_anew(tmp_path, monkeypatch):
-    monkeypatch.setenv("MIPNERF_FRESH", "123 results/toy/mipnerf/a results/toy/mipnerf/b")
-    assert training.fresh_word(tmp_path / "results" / "toy" / "mipnerf" / "b") == "123"
-    assert training.fresh_word(tmp_path / "results" / "toy" / "mipnerf" / "c") == ""
-    monkeypatch.delenv("MIPNERF_FRESH")
-    assert training.fresh_word(tmp_path / "results" / "toy" / "mipnerf" / "b") == ""
-
-
 def test_another_configuration_or_other_data_start_from_scratch(
     tmp_path, monkeypatch, run_with, small_run, small_scene
 ):

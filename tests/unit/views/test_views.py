@@ -15,7 +15,7 @@ from mipnerf.config import OperationConfig
 from mipnerf.datasets.convert import convert_to_multiscale
 from mipnerf.datasets.load import load_scene
 from mipnerf.errors import ConfigError, DataError
-from mipnerf.evaluation import evaluate_level, load_trained
+from mipnerf.evaluation import Evaluator, load_trained
 from mipnerf.training import train
 from mipnerf.views.renderer import read_pose, scaled
 
@@ -50,7 +50,7 @@ def test_a_test_view_is_what_the_evaluation_rendered_to_the_last_bit(run, comman
     trained = load_trained(run / "model.pt", torch.device("cpu"))
     for level in (0, 1):
         scene = load_scene(run / "data", "test", 2, trained.run.data, level=level)
-        evaluate_level(trained, scene, level, OPERATION, tmp_path / f"level_{level}", threads=1)
+        Evaluator.create(trained, OPERATION, threads=1).evaluate(scene, [level], tmp_path)
         expected = [iio.imread(tmp_path / f"level_{level}" / "renderings" / f"00{view}.png") for view in (0, 1)]
         assert not np.array_equal(*expected)
         model = (run / "model.pt", "--data", run / "data")
@@ -105,9 +105,9 @@ def test_an_llff_view_is_the_evaluated_one_at_every_level(tmp_path, command, run
     trained = load_trained(model, torch.device("cpu"))
     for level in (0, 1):
         scene = load_scene(folder, "test", 2, config.data, level=level)
-        evaluate_level(trained, scene, level, OPERATION, tmp_path / "out", threads=1)
+        Evaluator.create(trained, OPERATION, threads=1).evaluate(scene, [level], tmp_path)
         picture = command(model, "--data", folder, "--scale", 0.5**level, "--depth", "depth.npy")
-        expected = iio.imread(tmp_path / "out" / "renderings" / "000.png")
+        expected = iio.imread(tmp_path / f"level_{level}" / "renderings" / "000.png")
         assert np.abs(picture.astype(int) - expected).max() <= 1
     assert ((np.load("depth.npy") >= 0) & (np.load("depth.npy") <= 1)).all()
     # Another field of view shows the same world: in NDC, the plane stays that of the data.

@@ -11,6 +11,7 @@ from mipnerf.config import ModelConfig, RunConfig, SuiteConfig
 from mipnerf.datasets.sources import local_source
 from mipnerf.model import MipNerf
 from mipnerf.planning.scheduling import Task
+from mipnerf.report.names import table_names
 from mipnerf.runs import network_of
 
 BYTES_PER_PIXEL = 1.0  # of a PNG: 0.4 where much is background, 1.6 of a photograph
@@ -57,7 +58,8 @@ def count_jobs(suite: SuiteConfig, runs: dict[str, RunConfig]) -> Counter[str]:
     scenes = {(run.dataset, run.scene) for run in runs.values()}
     sources = {(suite.datasets[dataset].source, scene) for dataset, scene in scenes}
     jobs = Counter(all=1, aggregate=1, lpips_weights=int(suite.lpips), strip=len(scenes), evaluate=len(runs))
-    jobs["plot"] = 2 * len({dataset for dataset, _ in scenes})
+    for dataset in {dataset for dataset, _ in scenes}:
+        jobs += Counter(plot=2, table=len(table_names(dataset)))
     jobs["convert_scene"] = sum(suite.datasets[dataset].layout == "multiscale" for dataset, _ in scenes)
     for source, _ in sources:
         is_local = source != "bricks" and local_source(source, suite.sources.get(source))

@@ -13,7 +13,7 @@ LIBRARY = ROOT / "mipnerf"
 # A module may import from lines above its own, and from its own line what is not circular.
 LAYERS = [
     ["errors", "files", "threads", "signals", "schedule", "metrics", "mip", "encoding", "nerf", "fused", "validation"],
-    ["planning.scheduling", "sections", "thirdparty"],
+    ["planning.scheduling", "sections", "thirdparty", "report.names"],
     ["config", "console", "checkpoint", "history", "perceptual"],
     [
         "runs",
@@ -52,7 +52,7 @@ LAYERS = [
     ["bench.products", "bench.parts", "bench.plan", "bench.scaling"],
     ["bench.report", "planning.costs"],
     ["planning.speed", "planning.report"],
-    ["report.names", "report.table", "report.frame", "report.reference", "status"],
+    ["report.table", "report.frame", "report.reference", "status"],
     ["report.summary", "report.conditions", "report.formats", "report.progress"],
     ["report.verdict"],
     ["report.scenes"],

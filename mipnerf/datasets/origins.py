@@ -74,13 +74,17 @@ def compare_with_source(source: Path, scenes: Mapping[str, Path]) -> dict[str, C
     return results | compare_contents(source, unsure)
 
 
+def wanted_file(fetched: Path) -> Path:
+    """Where `want` says what has changed of the scene in the folder `fetched`: beside it."""
+    return fetched.with_name(f".{fetched.name}.wanted.json")
+
+
 def want(comparison: Comparison) -> Path | None:
-    """The file that says what has changed, beside the folder of the scene and newer than its manifest.
+    """`wanted_file`, saying what has changed, and newer than the manifest of what was fetched.
 
     Written only where it is older or says something else. None, with a warning, where it cannot be written.
     """
-    fetched = comparison.fetched
-    path = fetched.with_name(f".{fetched.name}.wanted.json")
+    fetched, path = comparison.fetched, wanted_file(comparison.fetched)
     names = {kind: getattr(comparison, kind) for kind in ("added", "changed", "removed")}
     text = json.dumps({"source": str(comparison.source), **names}, indent=2) + "\n"
     try:

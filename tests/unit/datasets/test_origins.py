@@ -133,6 +133,22 @@ def test_another_age_is_no_change(desk):
     assert desk.state() == "same"
 
 
+def test_only_files_that_were_touched_are_read(linked):
+    zero(linked.captures / "desk" / "images" / "000.png")
+    touch(linked.captures / "desk" / "images" / "001.png")
+    assert linked.state() == "same"
+
+
+def test_a_zip_archive_is_compared_by_its_directory(tmp_path):
+    desk = Desk(tmp_path, "zip").fetch()
+    with zipfile.ZipFile(desk.source) as archive:
+        directory = archive.start_dir
+    with desk.source.open("r+b") as stream:
+        stream.write(b"PK" + bytes(directory - 2))
+    touch(desk.source)
+    assert desk.state() == "same"
+
+
 @pytest.mark.parametrize("how", [os.rename, lambda old, new: subprocess.run(["cp", "-r", old, new], check=True)])
 def test_another_place_is_no_change(desk, tmp_path, how):
     how(desk.source, tmp_path / "elsewhere")
@@ -272,6 +288,14 @@ def test_what_is_fetched_into_its_own_source_is_no_change_of_it(tmp_path):
     for expected in ("same", "same"):
         assert {c.state for c in compare_with_source(captures, folders).values()} == {expected}
         touch(captures / "desk" / "transforms.json")
+
+
+def test_the_data_may_lie_in_the_scene_itself(tmp_path):
+    fetched = write_files(tmp_path / "desk", DESK) / "data" / "desk"
+    for _ in range(2):
+        fetch_scene(tmp_path / "desk", "desk", fetched)
+        zero(tmp_path / "desk" / "images" / "000.png")
+        assert compare_with_source(tmp_path / "desk", {"desk": fetched})["desk"].state == "same"
 
 
 def test_a_source_that_vanished_leaves_what_was_fetched(desk, tmp_path):

@@ -151,7 +151,7 @@ def folder_members(folder: Path, skipped: Collection[Path] = ()) -> Iterator[Mem
         folders[:] = [name for name in folders if Path(parent, name) not in skipped]
         linked = [name for name in folders if Path(parent, name).is_symlink()]
         for path in (Path(parent, name) for name in files + linked):
-            real = path.resolve()
+            real = path.resolve() if path.is_symlink() else path
             if not real.is_relative_to(root):
                 defect = f"is a link out of {folder}"
             else:

@@ -15,6 +15,7 @@ BLENDER_MARKER = "transforms_train.json"
 # Of the layouts of Blender, LLFF, transforms and COLMAP.
 SCENE_MARKERS = (BLENDER_MARKER, "poses_bounds.npy", "transforms.json")
 SCENE_MARKERS += tuple(f"{folder}/cameras{suffix}" for folder in MODEL_FOLDERS for suffix in (".bin", ".txt"))
+LONGEST_FIRST = sorted(SCENE_MARKERS, key=len, reverse=True)  # colmap/sparse/0 before sparse/0
 MARKER_NAMES = ", ".join(SCENE_MARKERS[:4]) + " ..."
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg")
 CAMERA_FILES = {"poses_bounds.npy"}
@@ -30,7 +31,7 @@ def is_scene(folder: Path) -> bool:
 
 def scene_of_file(name: str) -> PurePosixPath | None:
     """The folder of the scene that the file `name` (POSIX, relative) marks, if it marks one."""
-    for marker in sorted(SCENE_MARKERS, key=len, reverse=True):  # colmap/sparse/0 before sparse/0
+    for marker in LONGEST_FIRST:
         if f"/{name}".endswith(f"/{marker}"):
             return PurePosixPath(name).parents[marker.count("/")]
     return None

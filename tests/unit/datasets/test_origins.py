@@ -294,8 +294,9 @@ def test_the_data_may_lie_in_the_scene_itself(tmp_path):
     fetched = write_files(tmp_path / "desk", DESK) / "data" / "desk"
     for _ in range(2):
         fetch_scene(tmp_path / "desk", "desk", fetched)
-        zero(tmp_path / "desk" / "images" / "000.png")
+        record = (fetched / ".origin.json").stat()
         assert compare_with_source(tmp_path / "desk", {"desk": fetched})["desk"].state == "same"
+        assert (fetched / ".origin.json").stat() == record
 
 
 def test_a_source_that_vanished_leaves_what_was_fetched(desk, tmp_path):

@@ -10,7 +10,7 @@ import struct
 import tarfile
 import zipfile
 import zlib
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath, PureWindowsPath
@@ -45,15 +45,17 @@ class Member:
     defect: str | None  # why it must not be taken
     open: Callable[[], BinaryIO]
     path: Path | None = None  # where it lies, if the source is a folder
+    stat: os.stat_result | None = None  # of the file, or of the archive when it was opened
+    crc32: int | None = None  # as stated, if the source is a zip archive
 
     def __str__(self) -> str:
         return f"{self.source}: member {self.name!r}"
 
 
-def list_members(source: Path, stack: ExitStack, skipped: Path | None = None) -> list[Member]:
+def list_members(source: Path, stack: ExitStack, skipped: Collection[Path] = ()) -> list[Member]:
     """All members of `source` except system litter; an archive stays open as long as `stack`.
 
-    `skipped` is a folder that is left out of a source folder. Raises `DataError` for a damaged, truncated or hostile
+    `skipped` are folders that are left out of a source folder. Raises `DataError` for a damaged, truncated or hostile
     archive; members that are no plain files are listed with their `defect`.
     """
     if source.is_dir():
@@ -75,15 +77,16 @@ def list_members(source: Path, stack: ExitStack, skipped: Path | None = None) ->
 def open_archive(source: Path, stack: ExitStack) -> Iterator[Member]:
     """The members of an archive, whose first bytes say what it is, whatever it is called."""
     stream = stack.enter_context(source.open("rb"))
+    status = os.fstat(stream.fileno())
     start = stream.read(5)
     stream.seek(0)
     if start.startswith(b"PK"):
-        return zip_members(stack.enter_context(zipfile.ZipFile(stream)), source)
+        return zip_members(stack.enter_context(zipfile.ZipFile(stream)), source, status)
     for magic, decompressor in DECOMPRESSORS.items():
         if start.startswith(magic):
             stream = stack.enter_context(decompressor(stream))
     cautious = CautiousStream(stream, size_limit(source))
-    return tar_members(stack.enter_context(tarfile.open(fileobj=cautious, mode="r:")), source)
+    return tar_members(stack.enter_context(tarfile.open(fileobj=cautious, mode="r:")), source, status)
 
 
 class CautiousStream:
@@ -108,7 +111,7 @@ class CautiousStream:
             raise tarfile.ReadError(f"it unpacks to over {self.limit:,} bytes")
 
 
-def zip_members(archive: zipfile.ZipFile, source: Path) -> Iterator[Member]:
+def zip_members(archive: zipfile.ZipFile, source: Path, status: os.stat_result) -> Iterator[Member]:
     for info in archive.infolist():
         if info.filename.endswith(("/", "\\")):
             continue
@@ -117,17 +120,17 @@ def zip_members(archive: zipfile.ZipFile, source: Path) -> Iterator[Member]:
         if info.flag_bits & 1:
             defect = "is encrypted"
         name = clean_name(info.filename, source)
-        yield Member(source, name, info.file_size, defect, lambda info=info: archive.open(info))
+        yield Member(source, name, info.file_size, defect, lambda info=info: archive.open(info), None, status, info.CRC)
 
 
-def tar_members(archive: tarfile.TarFile, source: Path) -> Iterator[Member]:
+def tar_members(archive: tarfile.TarFile, source: Path, status: os.stat_result) -> Iterator[Member]:
     for info in archive:
         if info.size < 0:  # would lead back to a header that was read already
             raise tarfile.ReadError(f"a size of {info.size} bytes")
         if not info.isdir():
             defect = None if info.isfile() else "is a link or a special file"
             name = clean_name(info.name, source)
-            yield Member(source, name, info.size, defect, lambda info=info: archive.extractfile(info))
+            yield Member(source, name, info.size, defect, lambda info=info: archive.extractfile(info), None, status)
     # tarfile takes a damaged header for the end; the true end is a block of zeros.
     archive.fileobj.seek(archive.offset)
     block = archive.fileobj.read(tarfile.BLOCKSIZE)
@@ -137,25 +140,26 @@ def tar_members(archive: tarfile.TarFile, source: Path) -> Iterator[Member]:
         pass
 
 
-def folder_members(folder: Path, skipped: Path | None = None) -> Iterator[Member]:
+def folder_members(folder: Path, skipped: Collection[Path] = ()) -> Iterator[Member]:
     """Files and links below `folder`, without those in `skipped`, which may lie inside."""
-    root, skipped = folder.resolve(), skipped and skipped.resolve()
+    root, skipped = folder.resolve(), {path.resolve() for path in skipped}
 
     def fail(error: OSError) -> None:
         raise DataError(f"{error.filename}: cannot be listed ({error.strerror})")
 
     for parent, folders, files in os.walk(root, onerror=fail):
-        folders[:] = [name for name in folders if Path(parent, name) != skipped]
+        folders[:] = [name for name in folders if Path(parent, name) not in skipped]
         linked = [name for name in folders if Path(parent, name).is_symlink()]
         for path in (Path(parent, name) for name in files + linked):
-            real = path.resolve()
+            real = path.resolve() if path.is_symlink() else path
             if not real.is_relative_to(root):
                 defect = f"is a link out of {folder}"
             else:
                 defect = None if real.is_file() else "is a broken link, a link to a folder or a special file"
-            size = 0 if defect else real.stat().st_size
+            status = None if defect else real.stat()
             name = path.relative_to(root).as_posix()
-            yield Member(folder, name, size, defect, lambda real=real: real.open("rb"), real)
+            size = status.st_size if status else 0
+            yield Member(folder, name, size, defect, lambda real=real: real.open("rb"), real, status)
 
 
 def clean_name(name: str, source: Path) -> str:

@@ -7,6 +7,7 @@ from pathlib import Path, PurePosixPath
 
 import numpy as np
 
+from mipnerf.datasets.layouts import is_scene
 from mipnerf.datasets.scene import (
     Scene,
     check_count,
@@ -15,7 +16,6 @@ from mipnerf.datasets.scene import (
     decode_png,
     evenly_spread,
     finite_array,
-    is_scene,
     parallel,
     pinhole_pix2cam,
     read_bytes,

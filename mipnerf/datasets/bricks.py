@@ -22,8 +22,8 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
+from mipnerf.datasets.layouts import refuse_to_replace
 from mipnerf.datasets.raytrace import BOX, CYLINDER, PRIMITIVE, SPHERE, Sunlight, render
-from mipnerf.datasets.scene import refuse_to_replace
 from mipnerf.errors import ConfigError
 from mipnerf.files import atomic_folder
 from mipnerf.threads import available_cpus

@@ -13,7 +13,8 @@ import numpy as np
 from mipnerf.config import DataConfig
 from mipnerf.datasets.captures import HOW_TO_UNDISTORT, Photographs, check_intrinsics, check_splits, holdout
 from mipnerf.datasets.colmapfiles import BINARY, TEXT, Form, ImageRow
-from mipnerf.datasets.scene import MODEL_FOLDERS, check_poses, safe_path
+from mipnerf.datasets.layouts import MODEL_FOLDERS
+from mipnerf.datasets.scene import check_poses, safe_path
 from mipnerf.errors import DataError
 
 # Of each model, where fx, fy, cx and cy stand among its parameters.

@@ -5,22 +5,22 @@ import json
 import logging
 import os
 import shutil
+import zlib
 from collections.abc import Mapping
 from contextlib import ExitStack
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 from tqdm import tqdm
 
 from mipnerf.config import Verify
 from mipnerf.datasets.archives import ACCEPTED, Member, list_members, read_chunks
 from mipnerf.datasets.checksums import departure, read_checksums
-from mipnerf.datasets.scene import MARKER_NAMES, refuse_to_replace, scene_of_file
+from mipnerf.datasets.layouts import MANIFEST, check_members, find_scene, refuse_to_replace, scene_members
+from mipnerf.datasets.origins import describe_origin, stats_of_members, write_origin
 from mipnerf.errors import DataError, WriteError
 from mipnerf.files import atomic_folder, write_text
 
 log = logging.getLogger(__name__)
-MANIFEST = "manifest.json"
-BLENDER_MARKER = "transforms_train.json"
 MAX_TOTAL_BYTES = 64 << 30
 
 
@@ -35,12 +35,13 @@ def fetch_scene(
     """Take the scene `scene` out of `source`, an archive or folder, and put it in the folder `target`.
 
     The scene is the folder of that name with one of `SCENE_MARKERS`, at any depth; or the top of `source`, if that is
-    the only scene there. `target` is replaced as a whole, manifest.json (files with size and
-    SHA-256) last. Files of a source folder are hard links where the file system allows.
+    the only scene there. `target` is replaced as a whole, manifest.json (files with size, SHA-256 and CRC-32) last.
+    Files of a source folder are hard links where the file system allows. Beside them, .origin.json records where they
+    come from, and is no part of what they are: `manifest.json` is the same for the same files.
 
     `checksums` is a file of the official sums. Files that depart from them are refused if `verify` is strict, and else
     taken, with a warning unless it is off; the manifest says in either case whether they are `verified` (null without
-    `checksums`). `origin` stands for the source in the manifest and in what is said of its sums.
+    `checksums`). `origin` stands for the source, which will not stay, in the record and in what is said of its sums.
 
     Raises `DataError`, with `target` as it was before, if the source is missing or damaged, has no such scene or
     several, holds links or names that lead elsewhere, or grows suspiciously when unpacked; `WriteError` if the scene
@@ -49,19 +50,21 @@ def fetch_scene(
     check_places(source, target)
     official = read_checksums(checksums) if checksums else None
     with ExitStack() as stack:
-        members = list_members(source, stack, skipped=target)
+        members = list_members(source, stack, skipped=[target])
         folder = find_scene(members, scene, source)
-        chosen = {name: member for name, member in relative_members(members, folder).items() if name != MANIFEST}
+        chosen = scene_members(members, folder)
         check_members(chosen)
         check_space(sum(member.size for member in chosen.values()), target)
         try:
             with atomic_folder(target) as temporary:
+                record = describe_origin(source, folder, stats_of_members(source, folder, chosen), temporary)
                 progress = tqdm(chosen.items(), desc=f"fetch {scene}", disable=None)
                 files = [store(member, name, temporary) for name, member in progress]
                 files.sort(key=lambda file: file["path"])
                 sums = {file["path"]: file["sha256"] for file in files}
                 verified = check_sums(sums, official, verify, origin or str(source))
-                manifest = {"scene": scene, "source": origin or source.name, "verified": verified, "files": files}
+                write_origin(temporary, record if origin is None else record | {"source": origin, "files": {}})
+                manifest = {"scene": scene, "verified": verified, "files": files}
                 write_text(temporary / MANIFEST, json.dumps(manifest, indent=2) + "\n")
         except OSError as error:
             raise WriteError(f"{target}: cannot be written ({error.strerror or error})") from None
@@ -91,52 +94,6 @@ def check_sums(sums: Mapping[str, str], official: Mapping[str, str] | None, veri
     return problem is None
 
 
-def find_scene(members: list[Member], scene: str, source: Path) -> PurePosixPath:
-    """The folder of `scene` inside `source`; `DataError` listing what is there if it is not exactly one."""
-    folders = sorted({folder for m in members if (folder := scene_of_file(m.name)) is not None})
-    top = source.resolve().name if source.is_dir() else ""
-    matches = [folder for folder in folders if (folder.name or top) == scene]
-    matches = matches or [folder for folder in folders if (folder.name or top).casefold() == scene.casefold()]
-    if not matches and folders == [PurePosixPath()]:
-        matches = folders
-    if len(matches) == 1:
-        return matches[0]
-    found = ", ".join(str(folder) if folder.name else f"{top or '.'} (the top)" for folder in matches or folders)
-    count = f"{len(matches)} scenes" if matches else "no scene"
-    hint = "; ".join(f"{m.name} {m.defect}" for m in members if m.defect and PurePosixPath(m.name).name == scene)
-    raise DataError(
-        f"{source}: {count} named {scene!r} (a folder of that name with one of {MARKER_NAMES}); "
-        f"found: {found or 'none at all'}{'; ' + hint if hint else ''}"
-    )
-
-
-def relative_members(members: list[Member], folder: PurePosixPath) -> dict[str, Member]:
-    """The members below `folder` by their name relative to it; `DataError` if a name occurs twice.
-
-    The cameras of Blender scenes name images without their ending, which is .png then, whoever wrote .PNG.
-    """
-    is_blender = any(PurePosixPath(member.name) == folder / BLENDER_MARKER for member in members)
-    chosen: dict[str, Member] = {}
-    for member in members:
-        if PurePosixPath(member.name).is_relative_to(folder):
-            path = PurePosixPath(member.name).relative_to(folder)
-            name = str(path.with_suffix(".png") if is_blender and path.suffix == ".PNG" else path)
-            if name in chosen:
-                raise DataError(f"{member} occurs twice; pack the archive anew")
-            chosen[name] = member
-    return chosen
-
-
-def check_members(members: dict[str, Member]) -> None:
-    """`DataError` for the first member that is no plain file, or stands where another needs a folder."""
-    for name, member in members.items():
-        if member.defect:
-            raise DataError(f"{member} {member.defect}; only plain files can be taken")
-        for parent in PurePosixPath(name).parents:
-            if str(parent) in members:
-                raise DataError(f"{members[str(parent)]} is both a file and a folder; pack the archive anew")
-
-
 def check_space(size: int, target: Path) -> None:
     """`DataError` if `size` bytes are more than is allowed, `WriteError` if more than is free for `target`."""
     if size > MAX_TOTAL_BYTES:
@@ -151,17 +108,18 @@ def store(member: Member, name: str, folder: Path) -> dict:
     """Put `member` at `folder / name` and return its entry of the manifest."""
     path = folder / name
     path.parent.mkdir(parents=True, exist_ok=True)
-    digest, size = hashlib.sha256(), 0
+    digest, crc, size = hashlib.sha256(), 0, 0
     with ExitStack() as stack:
         # A file of a folder is read for its sum only.
         linked = member.path is not None and link(member.path, path)
         stream = None if linked else stack.enter_context(path.open("xb"))
         for chunk in read_chunks(member):
             digest.update(chunk)
+            crc = zlib.crc32(chunk, crc)
             size += len(chunk)
             if stream:
                 stream.write(chunk)
-    return {"path": name, "size": size, "sha256": digest.hexdigest()}
+    return {"path": name, "size": size, "sha256": digest.hexdigest(), "crc32": f"{crc:08x}"}
 
 
 def link(source: Path, path: Path) -> bool:

@@ -6,7 +6,8 @@ from pathlib import Path
 from mipnerf.config import DataConfig
 from mipnerf.datasets import blender, colmap, llff, multiscale, transforms
 from mipnerf.datasets.captures import Photographs, load_photographs
-from mipnerf.datasets.scene import Scene, is_scene
+from mipnerf.datasets.layouts import is_scene
+from mipnerf.datasets.scene import Scene
 from mipnerf.errors import ConfigError, DataError
 
 READERS = {"transforms": transforms.read_photographs, "colmap": colmap.read_photographs}

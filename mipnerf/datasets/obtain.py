@@ -13,8 +13,8 @@ import filelock
 from mipnerf.config import OperationConfig, Verify
 from mipnerf.datasets.archives import DamagedError
 from mipnerf.datasets.download import download
-from mipnerf.datasets.fetch import MANIFEST, fetch_scene
-from mipnerf.datasets.scene import refuse_to_replace
+from mipnerf.datasets.fetch import fetch_scene
+from mipnerf.datasets.layouts import MANIFEST, refuse_to_replace
 from mipnerf.errors import DataError, WriteError
 
 log = logging.getLogger(__name__)

@@ -20,11 +20,6 @@ from mipnerf.threads import available_cpus
 
 # What Pillow raises for a damaged file depends on where the damage is.
 DECODE_ERRORS = (OSError, SyntaxError, ValueError, EOFError, struct.error, zlib.error, Image.DecompressionBombError)
-MODEL_FOLDERS = ("sparse/0", "sparse", "colmap/sparse/0")  # where COLMAP's files are, first choice first
-# Of the layouts of Blender, LLFF, transforms and COLMAP.
-SCENE_MARKERS = ("transforms_train.json", "poses_bounds.npy", "transforms.json")
-SCENE_MARKERS += tuple(f"{folder}/cameras{suffix}" for folder in MODEL_FOLDERS for suffix in (".bin", ".txt"))
-MARKER_NAMES = ", ".join(SCENE_MARKERS[:4]) + " ..."
 PNG_BIT_DEPTH = 24  # offset in the file; Pillow cuts 16 bits to 8 without a word
 PNG_START = b"\x89PNG"
 PNG_END = b"\0\0\0\0IEND\xaeB`\x82"
@@ -203,25 +198,6 @@ def parallel(function: Callable, items: Iterable, workers: int | None = None, pr
     bar = {"desc": progress, "total": len(items), "disable": None if progress else True}
     with ThreadPoolExecutor(workers or available_cpus()) as pool:
         return list(tqdm(pool.map(function, items), **bar))
-
-
-def is_scene(folder: Path) -> bool:
-    """Whether `folder` holds a scene in the layout of Blender, LLFF, transforms or COLMAP."""
-    return any((folder / marker).exists() for marker in SCENE_MARKERS)
-
-
-def scene_of_file(name: str) -> PurePosixPath | None:
-    """The folder of the scene that the file `name` (POSIX, relative) marks, if it marks one."""
-    for marker in sorted(SCENE_MARKERS, key=len, reverse=True):  # colmap/sparse/0 before sparse/0
-        if f"/{name}".endswith(f"/{marker}"):
-            return PurePosixPath(name).parents[marker.count("/")]
-    return None
-
-
-def refuse_to_replace(target: Path) -> None:
-    """`DataError` if making the scene `target` anew would delete files that are no scene's."""
-    if target.is_file() or (target.is_dir() and any(target.iterdir()) and not is_scene(target)):
-        raise DataError(f"{target} would be replaced, but holds no scene; name a folder for this scene alone")
 
 
 def read_bytes(path: Path, limit: int = MAX_IMAGE_BYTES) -> bytes:

@@ -31,6 +31,8 @@ LAYERS = [
         "datasets.checksums",
         "datasets.sources",
         "datasets.download",
+        "datasets.layouts",
+        "datasets.origins",
         "datasets.scene",
         "datasets.blender",
         "datasets.multiscale",

@@ -7,6 +7,7 @@ import stat
 import tarfile
 import tempfile
 import zipfile
+import zlib
 from pathlib import Path
 
 import pytest
@@ -75,8 +76,8 @@ def special(name: str, kind: bytes, linkname: str = "") -> tarfile.TarInfo:
 
 
 def clean(files: dict) -> dict:
-    """A snapshot without litter and manifest."""
-    return {name: content for name, content in files.items() if "._" not in name and name[:2] not in (".D", "ma")}
+    """A snapshot without litter, manifest and record."""
+    return {name: content for name, content in files.items() if "._" not in name and name[:2] not in (".D", ".o", "ma")}
 
 
 @pytest.mark.parametrize("suffix", ARCHIVES)
@@ -109,8 +110,8 @@ def test_the_manifest_lists_every_file_with_size_and_checksum(nested, tmp_path):
     fetch_scene(pack(nested, tmp_path / "synthetic.zip"), "lego", tmp_path / "out")
     manifest = json.loads((tmp_path / "out" / "manifest.json").read_text())
     files = {name: content for name, content in tree(tmp_path / "out").items() if content is not None}
-    del files["manifest.json"]
-    assert (manifest["scene"], manifest["source"]) == ("lego", "synthetic.zip")
+    del files["manifest.json"], files[".origin.json"]
+    assert (manifest["scene"], manifest["verified"]) == ("lego", None)
     assert [file["path"] for file in manifest["files"]] == sorted(files)
     assert len(files) == 9
     for file in manifest["files"]:
@@ -119,14 +120,16 @@ def test_the_manifest_lists_every_file_with_size_and_checksum(nested, tmp_path):
             "path": file["path"],
             "size": len(content),
             "sha256": hashlib.sha256(content).hexdigest(),
+            "crc32": f"{zlib.crc32(content):08x}",
         }
 
 
-def test_archive_and_folder_give_the_same_files(nested, tmp_path):
+def test_archive_and_folder_give_the_same_files_and_manifest(nested, tmp_path):
     fetch_scene(pack(nested, tmp_path / "synthetic.tar"), "lego", tmp_path / "a")
     fetch_scene(nested, "lego", tmp_path / "b")
-    first, second = (json.loads((tmp_path / name / "manifest.json").read_text()) for name in "ab")
-    assert first["files"] == second["files"]
+    first, second = (tree(tmp_path / name) for name in "ab")
+    assert first.pop(".origin.json") != second.pop(".origin.json")
+    assert first == second
 
 
 def test_files_of_a_folder_are_linked_not_copied(nested, tmp_path):
@@ -147,8 +150,9 @@ def test_a_fetched_scene_can_be_fetched_again(nested, tmp_path):
     fetch_scene(nested, "lego", tmp_path / "first" / "lego")
     fetch_scene(tmp_path / "first", "lego", tmp_path / "second")
     manifest = json.loads((tmp_path / "second" / "manifest.json").read_text())
-    assert "manifest.json" not in [file["path"] for file in manifest["files"]]
-    assert manifest["source"] == "first"
+    assert not {"manifest.json", ".origin.json"} & {file["path"] for file in manifest["files"]}
+    origin = json.loads((tmp_path / "second" / ".origin.json").read_text())
+    assert origin["source"] == str(tmp_path / "first")
 
 
 def test_an_old_scene_without_its_manifest_is_replaced_as_a_whole(nested, tmp_path):
@@ -169,7 +173,7 @@ def test_the_target_may_lie_in_the_source(nested):
 def test_windows_backslashes_are_separators(tmp_path):
     source = zip_of(tmp_path / "a.zip", {"lego\\": b"", f"lego\\{MARKER}": b"{}", "lego\\train\\r_0.png": b"x"})
     fetch_scene(source, "lego", tmp_path / "out")
-    assert set(tree(tmp_path / "out")) == {MARKER, "manifest.json", "train", "train/r_0.png"}
+    assert set(tree(tmp_path / "out")) == {MARKER, "manifest.json", ".origin.json", "train", "train/r_0.png"}
 
 
 def refused(source: Path, tmp_path: Path, scene: str = "lego") -> str:

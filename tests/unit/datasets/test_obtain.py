@@ -12,6 +12,7 @@ from scene_files import tree, write_scene
 from mipnerf.config import OperationConfig
 from mipnerf.datasets.blender import load_scene
 from mipnerf.datasets.obtain import obtain_scene
+from mipnerf.datasets.origins import compare_with_source
 from mipnerf.errors import DataError, WriteError
 
 QUICK = OperationConfig(download_attempts=2, download_backoff=0.01, download_timeout=20.0)
@@ -44,13 +45,14 @@ def server(scenes):
 
 @pytest.fixture
 def obtain(tmp_path, server: Server):
-    """A function: paths of the server, scene -> its manifest, from data/SCENE."""
+    """A function: paths of the server, scene -> its manifest and source, from data/SCENE."""
 
     def call(*paths: str, scene: str = "lego", operation: OperationConfig = QUICK, **options) -> dict:
         urls = [path if "://" in path else server.url(path) for path in paths]
         target = tmp_path / "data" / scene
         obtain_scene(urls, scene, target, tmp_path / "downloads", operation, **options)
-        return json.loads((target / "manifest.json").read_text())
+        origin = json.loads((target / ".origin.json").read_text())
+        return json.loads((target / "manifest.json").read_text()) | {"source": origin["source"]}
 
     return call
 
@@ -163,6 +165,16 @@ def test_two_versions_of_one_size_are_never_mixed(obtain, server, scenes, tmp_pa
         obtain("/lego.zip")
     assert downloads(tmp_path) == []
     obtain("/lego.zip")
+
+
+def test_a_local_archive_of_what_was_downloaded_is_the_same(obtain, scenes, tmp_path):
+    obtain("/{scene}.zip")
+    fetched = tmp_path / "data" / "lego"
+    for content, state in ((packed(scenes, "lego", "ship"), "same"), (packed(scenes, "ship"), "unreadable")):
+        (tmp_path / "local.zip").write_bytes(content)
+        assert compare_with_source(tmp_path / "local.zip", {"lego": fetched})["lego"].state == state
+    (scenes / "lego" / "train" / "r_1.png").write_bytes(b"another")
+    assert compare_with_source(scenes, {"lego": fetched})["lego"].changed == ("train/r_1.png",)
 
 
 def test_no_room_ends_the_search_and_keeps_the_archive(obtain, server, tmp_path):

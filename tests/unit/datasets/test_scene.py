@@ -5,7 +5,7 @@ import threading
 import zlib
 from dataclasses import replace
 from io import BytesIO
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -24,7 +24,6 @@ from mipnerf.datasets.scene import (
     pix2cam_matrix,
     read_json,
     safe_path,
-    scene_of_file,
 )
 from mipnerf.errors import ConfigError, DataError
 
@@ -340,21 +339,6 @@ def test_a_general_pinhole_is_inverse_to_its_projection():
     for focal, width, height in ((1 / 3, 7, 5), (np.float64(555.1), 800, 801)):
         central = np.array([[1 / focal, 0, -0.5 * width / focal], [0, -1 / focal, 0.5 * height / focal], [0, 0, -1]])
         np.testing.assert_array_equal(pinhole_pix2cam(focal, width, height), central)
-
-
-def test_the_scene_of_a_marker_is_its_folder():
-    expected = {
-        "transforms.json": ".",
-        "a/desk/transforms.json": "a/desk",
-        "desk/sparse/0/cameras.bin": "desk",
-        "desk/sparse/cameras.txt": "desk",
-        "desk/colmap/sparse/0/cameras.bin": "desk",
-        "sparse/0/cameras.txt": ".",
-        "desk/sparse/1/cameras.bin": None,
-        "desk/my_transforms.json": None,
-    }
-    for name, folder in expected.items():
-        assert scene_of_file(name) == (None if folder is None else PurePosixPath(folder)), name
 
 
 def test_the_largest_sum_fits(scene):

@@ -1,0 +1,98 @@
+"""Where a scene is in a folder or archive, whatever its layout, and which of its files can be read.
+
+Free of numpy: parsing the workflow asks here.
+"""
+
+from pathlib import Path, PurePosixPath
+
+from mipnerf.datasets.archives import Member, is_litter
+from mipnerf.errors import DataError
+
+MANIFEST = "manifest.json"  # what was fetched, beside it
+ORIGIN = ".origin.json"  # and where it came from
+MODEL_FOLDERS = ("sparse/0", "sparse", "colmap/sparse/0")  # where COLMAP's files are, first choice first
+BLENDER_MARKER = "transforms_train.json"
+# Of the layouts of Blender, LLFF, transforms and COLMAP.
+SCENE_MARKERS = (BLENDER_MARKER, "poses_bounds.npy", "transforms.json")
+SCENE_MARKERS += tuple(f"{folder}/cameras{suffix}" for folder in MODEL_FOLDERS for suffix in (".bin", ".txt"))
+LONGEST_FIRST = sorted(SCENE_MARKERS, key=len, reverse=True)  # colmap/sparse/0 before sparse/0
+MARKER_NAMES = ", ".join(SCENE_MARKERS[:4]) + " ..."
+IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg")
+CAMERA_FILES = {"poses_bounds.npy"}
+CAMERA_FILES |= {
+    f"{name}{suffix}" for name in ("cameras", "images", "points3D", "frames", "rigs") for suffix in (".bin", ".txt")
+}
+
+
+def is_scene(folder: Path) -> bool:
+    """Whether `folder` holds a scene in the layout of Blender, LLFF, transforms or COLMAP."""
+    return any((folder / marker).exists() for marker in SCENE_MARKERS)
+
+
+def scene_of_file(name: str) -> PurePosixPath | None:
+    """The folder of the scene that the file `name` (POSIX, relative) marks, if it marks one."""
+    for marker in LONGEST_FIRST:
+        if f"/{name}".endswith(f"/{marker}"):
+            return PurePosixPath(name).parents[marker.count("/")]
+    return None
+
+
+def is_read(name: str) -> bool:
+    """Whether a layout may read the file `name` (relative to the scene): cameras, images, masks; nothing hidden."""
+    path = PurePosixPath(name)
+    if is_litter(name) or name == MANIFEST or any(part.startswith(".") for part in path.parts):
+        return False
+    return path.suffix.lower() in (".json", *IMAGE_SUFFIXES) or path.name in CAMERA_FILES
+
+
+def find_scene(members: list[Member], scene: str, source: Path) -> PurePosixPath:
+    """The folder of `scene` inside `source`; `DataError` listing what is there if it is not exactly one."""
+    folders = sorted({folder for m in members if (folder := scene_of_file(m.name)) is not None})
+    top = source.resolve().name if source.is_dir() else ""
+    matches = [folder for folder in folders if (folder.name or top) == scene]
+    matches = matches or [folder for folder in folders if (folder.name or top).casefold() == scene.casefold()]
+    if not matches and folders == [PurePosixPath()]:
+        matches = folders
+    if len(matches) == 1:
+        return matches[0]
+    found = ", ".join(str(folder) if folder.name else f"{top or '.'} (the top)" for folder in matches or folders)
+    count = f"{len(matches)} scenes" if matches else "no scene"
+    hint = "; ".join(f"{m.name} {m.defect}" for m in members if m.defect and PurePosixPath(m.name).name == scene)
+    raise DataError(
+        f"{source}: {count} named {scene!r} (a folder of that name with one of {MARKER_NAMES}); "
+        f"found: {found or 'none at all'}{'; ' + hint if hint else ''}"
+    )
+
+
+def scene_members(members: list[Member], folder: PurePosixPath) -> dict[str, Member]:
+    """The members below `folder` by their name relative to it, but what was written by fetching.
+
+    The cameras of Blender scenes name images without their ending, which is .png then, whoever wrote .PNG. Raises
+    `DataError` if a name occurs twice.
+    """
+    is_blender = any(PurePosixPath(member.name) == folder / BLENDER_MARKER for member in members)
+    chosen: dict[str, Member] = {}
+    for member in members:
+        if PurePosixPath(member.name).is_relative_to(folder):
+            path = PurePosixPath(member.name).relative_to(folder)
+            name = str(path.with_suffix(".png") if is_blender and path.suffix == ".PNG" else path)
+            if name in chosen:
+                raise DataError(f"{member} occurs twice; pack the archive anew")
+            chosen[name] = member
+    return {name: member for name, member in chosen.items() if name not in (MANIFEST, ORIGIN)}
+
+
+def check_members(members: dict[str, Member]) -> None:
+    """`DataError` for the first member that is no plain file, or stands where another needs a folder."""
+    for name, member in members.items():
+        if member.defect:
+            raise DataError(f"{member} {member.defect}; only plain files can be taken")
+        for parent in PurePosixPath(name).parents:
+            if str(parent) in members:
+                raise DataError(f"{members[str(parent)]} is both a file and a folder; pack the archive anew")
+
+
+def refuse_to_replace(target: Path) -> None:
+    """`DataError` if making the scene `target` anew would delete files that are no scene's."""
+    if target.is_file() or (target.is_dir() and any(target.iterdir()) and not is_scene(target)):
+        raise DataError(f"{target} would be replaced, but holds no scene; name a folder for this scene alone")

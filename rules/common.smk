@@ -100,7 +100,9 @@ def keep_configuration():
 # A job on another machine needs no more than its own inputs, and finds the words that this process leaves.
 COMMAND = read_command(sys.argv if IS_MAIN else [])
 if IS_MAIN:
-    SOURCES.check(asked_runs(REQUEST, COMMAND))
+    ASKED = asked_runs(REQUEST, COMMAND)
+    SOURCES.look(ASKED)
+    SOURCES.check(ASKED)
     os.environ.update(
         MIPNERF_FRESH=forced_folders(REQUEST, COMMAND, ["train"], ["model.pt", "history.csv"]),
         MIPNERF_FRESH_EVALUATION=forced_folders(REQUEST, COMMAND, ["evaluate"], ["metrics.csv"]),

@@ -35,8 +35,11 @@ rule render_bricks:
 
 
 rule fetch_scene:
+    input:
+        SOURCES.wanted,
     output:
-        f"{DATA}/sources/{{source}}/{{scene}}/manifest.json",
+        # What is there stays until the new is complete.
+        update(f"{DATA}/sources/{{source}}/{{scene}}/manifest.json"),
     log:
         f"{DATA}/logs/fetch_scene/{{source}}_{{scene}}.log",
     wildcard_constraints:

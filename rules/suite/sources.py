@@ -5,8 +5,10 @@ from pathlib import Path
 from typing import Any
 
 from snakemake.exceptions import WorkflowError
+from snakemake.logging import logger
 
 from mipnerf.config import RunConfig, SuiteConfig
+from mipnerf.datasets.origins import compare_with_source, want, wanted_file
 from mipnerf.datasets.sources import is_verified, local_source, source_urls
 
 Wildcards = Any
@@ -22,8 +24,10 @@ class Sources:
         self.suite, self.home, self.place = suite, home, place
         self.scenes = suite.scenes_of_sources()
         self.local = {name: local_source(name, suite.sources.get(name)) for name in self.scenes}
-        # Those that nothing need be done for: no rule makes what is there.
+        # SOURCE/SCENE that nothing need be done for: no rule makes what is there.
         self.fetched: list[str] = []
+        # Those that are there, but of which the source holds something else by now.
+        self.changed: list[str] = []
 
     def fetched_from_here(self) -> list[str]:
         """The sources that are on this machine."""
@@ -32,6 +36,32 @@ class Sources:
     def downloaded(self) -> list[str]:
         """The sources that come from the network."""
         return [source for source, path in self.local.items() if not path]
+
+    def look(self, runs: Sequence[RunConfig]) -> None:
+        """Find out which scenes of `runs` are fetched, and which of them are to be taken anew; tell the user.
+
+        Snakemake would go by the age of an archive, and make all anew that was ever made of it.
+        """
+        scenes: dict[str, dict[str, Path]] = {}
+        for source, scene in self._scenes_of(runs):
+            if (manifest := self.manifest(source, scene)).exists():
+                self.fetched.append(f"{source}/{scene}")
+                scenes.setdefault(source, {})[scene] = manifest.parent
+        for source, folders in scenes.items():
+            if (path := self.local[source]) is None:
+                continue
+            for scene, comparison in compare_with_source(Path(path), folders).items():
+                if text := comparison.describe():
+                    logger.warning(text)
+                if comparison.state == "changed" and want(comparison):
+                    self.fetched.remove(f"{source}/{scene}")
+                    self.changed.append(f"{source}/{scene}")
+
+    def wanted(self, wildcards: Wildcards) -> list[str]:
+        """The file that says what has changed of a scene, which is newer than what was fetched; else nothing."""
+        if f"{wildcards.source}/{wildcards.scene}" not in self.changed:
+            return []
+        return [str(wanted_file(Path(self.suite.data_root, "sources", wildcards.source, wildcards.scene)))]
 
     def manifest(self, source: str, scene: str) -> Path:
         """The file that is there once a scene is fetched, last of its folder."""
@@ -63,17 +93,22 @@ class Sources:
 
     def check(self, runs: Sequence[RunConfig]) -> None:
         """Refuse runs whose data is neither there nor to be had, or not the official one, before any job starts."""
-        for source, scene in dict.fromkeys((self.suite.datasets[run.dataset].source, run.scene) for run in runs):
-            if source == "bricks":
-                continue
+        for source, scene in self._scenes_of(runs):
             manifest = self.manifest(source, scene)
             if not manifest.exists():
                 self._check_places(source, scene)
+            elif f"{source}/{scene}" in self.changed:
+                pass  # what is taken anew is checked anew
             elif self.suite.verify == "strict" and is_verified(manifest) is False:
                 raise WorkflowError(
-                    f"{manifest.parent} holds other files than the official ones: remove that folder to have it "
-                    "fetched anew, or accept it with `verify: warn`"
+                    f"{manifest.parent} holds other files than the official ones: name an archive that has these by "
+                    f"--config 'sources={{{source}: /path/to/{source}.zip}}', or accept it with `verify: warn`"
                 )
+
+    def _scenes_of(self, runs: Sequence[RunConfig]) -> list[tuple[str, str]]:
+        """Source and scene of all that `runs` read, but the bricks, which are made here."""
+        pairs = dict.fromkeys((self.suite.datasets[run.dataset].source, run.scene) for run in runs)
+        return [(source, scene) for source, scene in pairs if source != "bricks"]
 
     def _check_places(self, source: str, scene: str) -> None:
         """Refuse a source that is neither on this machine nor in the network."""

@@ -145,7 +145,7 @@ def test_weeks_in_one_folder(tmp_path):
     seeds = MINE | {"seeds": [0, 1]}
     second = trained("mine/mipnerf_seed1/desk")
     expect(weeks.command("all", runs=[three, both, seeds]), second, shown("mine", "desk"), TABLE)
-    assert ("mine", "desk", "mipnerf_seed1") in weeks.rows()
+    assert "±" in (results / "table.md").read_text()
 
     # 8. One of each is taken away.
     less = [*shown("bricks", "bricks"), *shown("multiscale_blender"), *shown("mine", "desk")]
@@ -198,7 +198,11 @@ def test_weeks_in_one_folder(tmp_path):
     moved = weeks.archive.with_name("moved.zip")
     weeks.archive.rename(moved)
     sources = weeks.values["sources"]
-    expect(weeks.command(sources=sources | {"nerf_synthetic": str(moved)}, runs=[BRICKS, both, MINE]), shown("multiscale_blender", "ship"), TABLE)
+    expect(
+        weeks.command(sources=sources | {"nerf_synthetic": str(moved)}, runs=[BRICKS, both, MINE]),
+        shown("multiscale_blender", "ship"),
+        TABLE,
+    )
     write_scene(weeks.archive.with_suffix("") / "ship", {"train": 3, "val": 1, "test": 2}, 32, 32)
     Image.new("RGBA", (32, 32), (9, 8, 7, 255)).save(weeks.archive.with_suffix("") / "ship" / "train" / "r_0.png")
     weeks.pack()

@@ -13,7 +13,7 @@ from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -84,7 +84,7 @@ class LevelRecords:
         for path, content in zip(self.pictures(record.view), contents, strict=True):
             with atomic_path(path) as temporary:
                 temporary.write_bytes(content)
-        record = ViewRecord(**(asdict(record) | {"pictures": _digest(contents)}))
+        record = replace(record, pictures=_digest(contents))
         self.own.parent.mkdir(parents=True, exist_ok=True)
         with open(self.own, "a", encoding="utf-8") as stream:
             # What a kill has cut short ends where this begins.

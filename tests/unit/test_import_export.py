@@ -172,7 +172,7 @@ def test_an_imported_run_is_evaluated_as_a_trained_one(tmp_path, folder, model):
     arguments = ["-m", "mipnerf", "import", checkpoint, folder, "--levels", "2", "--set", "model.num_samples=8"]
     result = subprocess.run([sys.executable, *arguments], capture_output=True, text=True, check=True, cwd=ROOT)
     assert "toy/mipnerf/box is the network of" in result.stderr
-    arguments = ["--model", folder / "model.pt", "--data", data, "--level", "1", "--output", folder / "level_1"]
+    arguments = ["--model", folder / "model.pt", "--data", data, "--levels", "1", "--output", folder]
     script = ROOT / "workflow_scripts" / "evaluate.py"
     subprocess.run([sys.executable, script, *arguments, "--threads", "1"], capture_output=True, check=True, cwd=ROOT)
     with open(folder / "level_1" / "metrics.csv", newline="") as stream:

@@ -201,6 +201,14 @@ def test_record_is_followed(vgg_file, tmp_path, images, lpips, caplog):
         lpips_from(record, CPU)
 
 
+def test_other_weights_have_another_fingerprint(vgg_file, tmp_path, lpips):
+    assert load_lpips(vgg_file, CPU).fingerprint == lpips.fingerprint
+    weights = torch.load(vgg_file, weights_only=True)
+    weights["features.28.bias"][-1] += 1e-3
+    torch.save(weights, tmp_path / "other.pth")
+    assert load_lpips(tmp_path / "other.pth", CPU).fingerprint != lpips.fingerprint
+
+
 def test_damaged_or_missing_weights_are_named(vgg_file, tmp_path):
     path = tmp_path / "vgg.pth"
     with pytest.raises(DataError, match=r"vgg\.pth: the weights of VGG16 are gone"):

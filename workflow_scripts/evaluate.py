@@ -1,8 +1,6 @@
 """Render the test views of a run at several resolution levels and score them; goes on from the views that are there."""
 
 import argparse
-import logging
-import os
 import time
 from pathlib import Path
 
@@ -38,6 +36,7 @@ def main() -> None:
     from mipnerf.devices import resolve_device
     from mipnerf.evaluation import Evaluator, load_trained
     from mipnerf.perceptual import lpips_from
+    from mipnerf.report.frame import collect_metrics
 
     device = resolve_device(operation.device)
     trained = load_trained(args.model, device)
@@ -49,21 +48,9 @@ def main() -> None:
     fresh = str(time.time_ns()) if args.fresh else fresh_word(args.output, EVALUATION)
     evaluator.evaluate(scene, args.levels, args.output, shard, fresh)
     if args.collect:
-        collect(args.collect, [args.output / f"level_{level}" / "metrics.csv" for level in args.levels], args.model)
-
-
-def collect(output: Path, files: list[Path], model: Path) -> None:
-    """Write the metrics of all levels to one file; theirs become older than `model`."""
-    from mipnerf.report.frame import read_metrics, write_metrics
-
-    metrics = read_metrics(files)
-    write_metrics(output, metrics)
-    logging.info("wrote %s: %d values of %d levels", output, len(metrics), len(files))
-    # Snakemake has no record of them; a level that is asked for by name shall be looked at again, which costs no
-    # rendering.
-    older = model.stat().st_mtime - 1
-    for file in files:
-        os.utime(file, (older, older))
+        # Snakemake has no record of the files of levels; one that is asked for by name shall be looked at again.
+        levels = [args.output / f"level_{level}" / "metrics.csv" for level in args.levels]
+        collect_metrics(levels, args.collect, older_than=args.model)
 
 
 if __name__ == "__main__":

@@ -7,7 +7,9 @@ of the last), view (index in the test split), metric, value. All tables and figu
 import csv
 import io
 import json
+import logging
 import math
+import os
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -21,6 +23,7 @@ from mipnerf.files import write_text
 from mipnerf.history import COLUMNS as HISTORY_COLUMNS
 from mipnerf.report.table import rounded
 
+log = logging.getLogger(__name__)
 COLUMNS = ["dataset", "variant", "scene", "level", "view", "metric", "value"]
 MAX_LEVELS = 8
 
@@ -69,6 +72,16 @@ def write_metrics(path: Path, frame: pd.DataFrame) -> None:
     text = frame.assign(value=frame["value"].astype("float64")).to_csv(index=False, lineterminator="\n")
     _parse_metrics([(path, text)])
     write_text(path, text)
+
+
+def collect_metrics(files: Sequence[Path], output: Path, older_than: Path) -> None:
+    """Write all rows of `files` to `output`; for whoever goes by their age, `files` become older than another file."""
+    metrics = read_metrics(files)
+    write_metrics(output, metrics)
+    log.info("wrote %s: %d values of %d files", output, len(metrics), len(files))
+    seconds = older_than.stat().st_mtime - 1
+    for file in files:
+        os.utime(file, (seconds, seconds))
 
 
 def read_history(path: Path) -> pd.DataFrame:

@@ -12,7 +12,20 @@ LIBRARY = ROOT / "mipnerf"
 
 # A module may import from lines above its own, and from its own line what is not circular.
 LAYERS = [
-    ["errors", "files", "threads", "signals", "schedule", "metrics", "mip", "encoding", "nerf", "fused", "validation"],
+    [
+        "errors",
+        "files",
+        "threads",
+        "signals",
+        "fresh",
+        "schedule",
+        "metrics",
+        "mip",
+        "encoding",
+        "nerf",
+        "fused",
+        "validation",
+    ],
     ["planning.scheduling", "sections", "thirdparty", "report.names"],
     ["config", "console", "checkpoint", "history", "perceptual"],
     [
@@ -44,7 +57,7 @@ LAYERS = [
         "datasets.colmapfiles",
         "datasets.colmap",
     ],
-    ["datasets.fetch", "datasets.obtain", "datasets.bricks", "datasets.load", "cameras", "views.movies"],
+    ["records", "datasets.fetch", "datasets.obtain", "datasets.bricks", "datasets.load", "cameras", "views.movies"],
     ["model", "batching", "views.paths"],
     ["interop.parameters", "interop.flax", "interop.pytorch", "optimization", "rendering"],
     ["training", "evaluation", "interop.importing"],

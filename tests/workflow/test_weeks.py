@@ -200,7 +200,7 @@ def test_weeks_in_one_folder(tmp_path):
     sources = weeks.values["sources"]
     expect(
         weeks.command(sources=sources | {"nerf_synthetic": str(moved)}, runs=[BRICKS, both, MINE]),
-        shown("multiscale_blender", "ship"),
+        shown("multiscale_blender"),
         TABLE,
     )
     write_scene(weeks.archive.with_suffix("") / "ship", {"train": 3, "val": 1, "test": 2}, 32, 32)

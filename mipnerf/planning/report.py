@@ -88,7 +88,7 @@ def _wall(plan: dict[str, Any]) -> str:
         ("at most, in any order", _duration(plan["most_wall_hours"])),
         ("longest training", _duration(plan["longest_training_hours"])),
     ]
-    return _table(rows, ["schedule", "h:mm:ss"])
+    return _table(rows, ["schedule", "time"])
 
 
 def _notes(plan: dict[str, Any]) -> str:
@@ -102,7 +102,11 @@ def _notes(plan: dict[str, Any]) -> str:
 
 
 def _duration(hours: float) -> str:
-    return format_duration(3600 * hours) if hours else "—"
+    """`1:02:03` or `2:03`; two digits of what is less than a minute: `41 s`, `0.052 s`."""
+    if not hours:
+        return "—"
+    seconds = 3600 * hours
+    return f"{seconds:.2g} s" if seconds < 59.5 else format_duration(seconds)
 
 
 def _size(size: float) -> str:

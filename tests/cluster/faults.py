@@ -122,7 +122,51 @@ def node_lost(victim: Victim, cluster: Path) -> None:
     slurm.start_node(cluster, node)
 
 
-FAULTS = {fault.__name__: fault for fault in (cancelled, requeued, killed, preempted, timed_out, node_lost)}
+def drained(victim: Victim, _cluster: Path) -> None:
+    """The node shall take no new jobs; what runs there may end."""
+    process, job = victim.freeze()
+    node = slurm.jobs()[job]["NodeList"]
+    slurm.run("scontrol", "update", f"NodeName={node}", "State=DRAIN", "Reason=test")
+    assert "DRAIN" in slurm.run("scontrol", "show", "node", node)
+    os.kill(process, signal.SIGCONT)
+    wait_for(lambda: has_ended(process), "the end of the training on the drained node")
+    slurm.run("scontrol", "update", f"NodeName={node}", "State=RESUME")
+
+
+def slurmd_killed(victim: Victim, cluster: Path) -> None:
+    """The daemon of the node dies and comes back before Slurm gives the node up."""
+    process, job = victim.freeze()
+    node = slurm.jobs()[job]["NodeList"]
+    slurm.kill_node(cluster, node)
+    slurm.start_node(cluster, node)
+    os.kill(process, signal.SIGCONT)
+
+
+def slurmstepd_killed(victim: Victim, _cluster: Path) -> None:
+    """The training dies with the process that looks after it, which Slurm does not notice: the job stands still."""
+    process, job = victim.freeze()
+    status = Path(f"/proc/{process}/status").read_text()
+    os.kill(int(re.search(r"PPid:\s+(\d+)", status)[1]), signal.SIGKILL)
+    wait_for(lambda: has_ended(process), "the end of the training without its slurmstepd")
+    assert slurm.jobs()[job]["JobState"] == "RUNNING"
+    slurm.run("scancel", str(job))
+
+
+FAULTS = {
+    fault.__name__: fault
+    for fault in (
+        *(cancelled, requeued, killed, preempted, timed_out, node_lost),
+        *(drained, slurmd_killed, slurmstepd_killed),
+    )
+}
+
+
+def has_ended(process: int) -> bool:
+    """Whether a process is gone, or only waits for its parent to notice."""
+    try:
+        return re.search(r"State:\s+Z", Path(f"/proc/{process}/status").read_text()) is not None
+    except OSError:
+        return True
 
 
 def was_signalled(process: int, number: int) -> bool:
@@ -134,18 +178,18 @@ def was_signalled(process: int, number: int) -> bool:
     return any(int(mask, 16) >> (number - 1) & 1 for mask in re.findall(r"(?:Sig|Shd)Pnd:\s+(\w+)", status))
 
 
-def prepare(project: Project) -> None:
-    """Give the project its scene, and the same training once for every fault."""
+def prepare(project: Project, variants: dict[str, dict[str, Any]]) -> None:
+    """Give the project its scene, and runs.yaml with the same short training for every variant."""
     render_bricks(project.folder / "data/sources/bricks/bricks", 96, 4, 1, 1, samples=1, workers=1)
     convert_to_multiscale(
         project.folder / "data/sources/bricks/bricks", project.folder / "data/bricks/bricks", workers=1
     )
     config = yaml.safe_load((project.folder / "config/test/toy.yaml").read_text())
-    config["runs"][0]["variants"] = [*FAULTS, "orphaned"]
+    config["runs"][0]["variants"] = list(variants)
     config["runs"][0]["train"]["max_steps"] = STEPS
-    config["variants"] = {name: {} for name in config["runs"][0]["variants"]}
+    config["variants"] = variants
     config["operation"] = {"print_every": 10, "save_every": SAVE_EVERY, "device": "cpu"}
-    (project.folder / "faults.yaml").write_text(yaml.safe_dump(config))
+    (project.folder / "runs.yaml").write_text(yaml.safe_dump(config))
 
 
 def start(project: Project, log: str, *arguments: str) -> subprocess.Popen:
@@ -162,14 +206,16 @@ def start(project: Project, log: str, *arguments: str) -> subprocess.Popen:
 
 def campaign(project: Project, cluster: Path) -> dict[str, Victim]:
     """Lose a whole Snakemake, then have the next one bring all trainings to their ends, against one fault each."""
-    victims = {name: Victim(project.folder / "results" / "bricks" / name / "bricks") for name in [*FAULTS, "orphaned"]}
-    snakemake = start(project, "first.log", "--configfile=faults.yaml", "--", "results/bricks/orphaned/bricks/model.pt")
+    names = [*FAULTS, "orphaned"]
+    prepare(project, {name: {} for name in names})
+    victims = {name: Victim(project.folder / "results" / "bricks" / name / "bricks") for name in names}
+    snakemake = start(project, "first.log", "--configfile=runs.yaml", "--", "results/bricks/orphaned/bricks/model.pt")
     try:
         orphan = victims["orphaned"].freeze()[0]
         snakemake.kill()
         snakemake.wait()
-        project.snakemake("--configfile=faults.yaml", "--unlock")
-        snakemake = start(project, "second.log", "--configfile=faults.yaml", "--", "models")
+        project.snakemake("--configfile=runs.yaml", "--unlock")
+        snakemake = start(project, "second.log", "--configfile=runs.yaml", "--", "models")
         with ThreadPoolExecutor() as pool:
             faults = [pool.submit(fault, victims[name], cluster) for name, fault in FAULTS.items()]
             wait_for(

@@ -1,4 +1,4 @@
-"""A real Slurm cluster on this machine alone, for tests: nine nodes, three partitions, fake GPUs.
+"""A real Slurm cluster on this machine alone, for tests: fourteen nodes, four partitions, fake GPUs.
 
 By hand, as root on Debian: `PYTHONPATH=tests python -m cluster.slurm start FOLDER`, later `stop FOLDER`.
 """
@@ -18,8 +18,8 @@ import debian
 
 PACKAGES = {"munged": "munge", "slurmctld": "slurmctld", "slurmd": "slurmd", "srun": "slurm-client"}
 FREEZER = Path("/sys/fs/cgroup/freezer")
-GPU_NODES = [f"gpu{i}" for i in range(1, 9)]
-NODES = ["cpu1", *GPU_NODES]
+# Fake GPUs of each node.
+NODES = {"cpu1": 0} | {f"gpu{i}": 1 for i in range(1, 11)} | {"single1": 1, "single2": 1, "twin": 2}
 FILES = ("slurm.conf", "gres.conf", "cgroup.conf")
 OWNER = "owner.pid"  # in the folder of a cluster: the process that started it
 
@@ -58,8 +58,9 @@ PreemptMode=REQUEUE
 AccountingStorageType=accounting_storage/none
 {nodes}
 PartitionName=cpu Nodes=cpu1 Default=YES MaxTime=1-0
-PartitionName=gpu Nodes=gpu[1-8] MaxTime=1-0 PriorityTier=1 PreemptMode=REQUEUE GraceTime=10
-PartitionName=gpu-high Nodes=gpu[1-8] MaxTime=1-0 PriorityTier=10 PreemptMode=OFF
+PartitionName=gpu Nodes=gpu[1-10] MaxTime=1-0 PriorityTier=1 PreemptMode=REQUEUE GraceTime=10
+PartitionName=gpu-high Nodes=gpu[1-10] MaxTime=1-0 PriorityTier=10 PreemptMode=OFF
+PartitionName=mixed Nodes=single1,single2,twin MaxTime=1-0
 """
 
 
@@ -121,16 +122,20 @@ def configure(folder: Path) -> None:
     ports = free_ports(1 + len(NODES))
     nodes = [
         f"NodeName={node} NodeAddr=127.0.0.1 NodeHostname={host} Port={port} CPUs=8 RealMemory=64000 State=UNKNOWN"
-        + (" Gres=gpu:fake:1" if node in GPU_NODES else "")
-        for node, port in zip(NODES, ports[1:], strict=True)
+        + (f" Gres=gpu:fake:{gpus}" if gpus else "")
+        for (node, gpus), port in zip(NODES.items(), ports[1:], strict=True)
     ]
     # Only cgroups tell a step from the processes around it, as on a real cluster.
     tracking = "cgroup" if f" {FREEZER} cgroup " in Path("/proc/mounts").read_text() else "linuxproc"
     text = CONFIGURATION.format(folder=folder, host=host, port=ports[0], tracking=tracking, nodes="\n".join(nodes))
-    # A GPU has to be a device: a twin of /dev/null.
-    os.mknod(folder / "gpu", 0o020666, os.makedev(1, 3))
+    # A GPU has to be a device: a copy of /dev/null.
+    for i in range(max(NODES.values())):
+        os.mknod(folder / f"gpu{i}", 0o020666, os.makedev(1, 3))
     (folder / "slurm.conf").write_text(text)
-    (folder / "gres.conf").write_text(f"AutoDetect=off\nNodeName=gpu[1-8] Name=gpu Type=fake File={folder}/gpu\n")
+    devices = [
+        f"NodeName={node} Name=gpu Type=fake File={folder}/gpu[0-{gpus - 1}]" for node, gpus in NODES.items() if gpus
+    ]
+    (folder / "gres.conf").write_text("\n".join(["AutoDetect=off", *devices, ""]))
     cgroups = "CgroupPlugin=cgroup/v1\nCgroupAutomount=no\n" if tracking == "cgroup" else ""
     (folder / "cgroup.conf").write_text(cgroups)
     # SLURM_CONF would do for the programs started here, but is lost on the way into a job.

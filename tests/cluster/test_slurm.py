@@ -1,6 +1,7 @@
 """The whole workflow on a real Slurm, and what becomes of trainings that meet its faults."""
 
 import re
+import subprocess
 from types import SimpleNamespace
 
 import pytest
@@ -13,7 +14,7 @@ from mipnerf.datasets.load import load_scene
 from mipnerf.training import train
 
 from . import slurm
-from .faults import FAULTS, PATIENCE, SAVE_EVERY, STEPS, campaign, prepare, start
+from .faults import FAULTS, PATIENCE, SAVE_EVERY, STEPS, campaign, prepare, start, wait_for
 
 # Two levels of resolution tell as much as four.
 LEVELS = ("--config", "datasets={bricks: {levels: 2}}")
@@ -22,19 +23,58 @@ GPU_RULES = {"train": 2, "evaluate": 4}
 
 @pytest.fixture(scope="session")
 def outcome(cluster, tmp_path_factory) -> SimpleNamespace:
-    """The default workflow and, beside it, the trainings with faults: both at once, since Slurm mostly waits."""
-    whole = Project(tmp_path_factory.mktemp("whole") / "project")
-    faulty = Project(tmp_path_factory.mktemp("faulty") / "project")
-    prepare(faulty)
-    process = start(whole, "log", "--configfile=config/test/toy.yaml", *LEVELS)
-    try:
-        victims = campaign(faulty, cluster)
-        returncode = process.wait(PATIENCE)
-    finally:
-        process.kill()
-    return SimpleNamespace(
-        whole=whole.folder, returncode=returncode, faulty=faulty.folder, victims=victims, jobs=slurm.jobs()
+    """The default workflow and, beside it, other runs and those with faults: all at once, since Slurm mostly waits."""
+    whole, broken, array, faulty = (
+        Project(tmp_path_factory.mktemp(name) / "project") for name in ("whole", "broken", "array", "faulty")
     )
+    processes = {whole.folder: start(whole, "log", "--configfile=config/test/toy.yaml", *LEVELS)}
+    try:
+        processes[broken.folder] = start_on_two_gpus(broken)
+        processes[array.folder] = start_array(array)
+        victims = campaign(faulty, cluster)
+        returncodes = {folder: process.wait(PATIENCE) for folder, process in processes.items()}
+    finally:
+        for process in processes.values():
+            process.kill()
+    return SimpleNamespace(
+        whole=whole.folder,
+        broken=broken.folder,
+        array=array.folder,
+        faulty=faulty.folder,
+        returncodes=returncodes,
+        victims=victims,
+        jobs=slurm.jobs(),
+    )
+
+
+def start_on_two_gpus(project: Project) -> subprocess.Popen:
+    """Start two trainings, one of which is bound to fail, where two GPUs are free, but not on the same node."""
+    prepare(project, {"healthy": {}, "failing": {"train": {"lr_init": 1e20, "lr_final": 1e20}}})
+    path = project.folder / "config/profiles/slurm/profile.v9+.yaml"
+    profile = yaml.safe_load(path.read_text())
+    profile["retries"] = 1
+    training = profile["set-resources"]["train"]
+    training |= {"slurm_partition": "mixed", "gpu": 2}
+    training["launcher"] += " torchrun --standalone --nproc-per-node=2 --no-python --"
+    path.write_text(yaml.safe_dump(profile))
+    options = "--parsable --partition=mixed --nodelist=twin --gpus=2 --time=10 --output=/dev/null"
+    other = int(slurm.run("sbatch", *options.split(), "--wrap=sleep 600"))
+    process = start(project, "log", "--configfile=runs.yaml", "--", "metrics")
+    wait_for(lambda: is_placed(other), "two GPUs on a node, or on two")
+    slurm.run("scancel", str(other))
+    return process
+
+
+def is_placed(other: int) -> bool:
+    """Whether Slurm has decided on a job of the partition of nodes with one and two GPUs, besides `other`."""
+    jobs = [job for number, job in slurm.jobs().items() if job["Partition"] == "mixed" and number != other]
+    return any(job["JobState"] != "PENDING" or job["Reason"] == "Resources" for job in jobs)
+
+
+def start_array(project: Project) -> subprocess.Popen:
+    """Start two trainings as one job array."""
+    prepare(project, {"first": {}, "second": {}})
+    return start(project, "log", "--configfile=runs.yaml", "--slurm-array-jobs=train", "--", "models")
 
 
 @pytest.fixture(scope="session")
@@ -57,7 +97,7 @@ def submitted(log: str) -> dict[int, str]:
 
 def test_the_default_workflow_runs_on_its_partitions(outcome):
     log = (outcome.whole / "log").read_text()
-    assert outcome.returncode == 0, log
+    assert outcome.returncodes[outcome.whole] == 0, log
     rules = submitted(log)
     remote = {"render_bricks": 1, "convert_scene": 1} | GPU_RULES
     assert {rule: list(rules.values()).count(rule) for rule in remote} == remote
@@ -69,10 +109,41 @@ def test_the_default_workflow_runs_on_its_partitions(outcome):
         assert job["Partition"] == ("gpu" if rule in GPU_RULES else "cpu")
         assert job.get("TresPerJob") == ("gres:gpu:1" if rule in GPU_RULES else None)
         assert job["Requeue"] == "1"
+        assert job["JobName"].startswith("mipnerf_")
+        assert job["Comment"].startswith(f"rule_{rule}")
         assert (outcome.whole / job["StdOut"]).exists()
     assert "bricks" in (outcome.whole / "results/table.md").read_text()
     for path in ("logs/train.log", "logs/evaluate_1.log", "benchmarks/train.tsv", "metrics.csv"):
         assert (outcome.whole / "results/bricks/mipnerf/bricks" / path).stat().st_size > 0
+
+
+def test_a_job_with_two_gpus_waits_for_a_node_that_has_both(outcome):
+    rules = submitted((outcome.broken / "log").read_text())
+    trainings = [outcome.jobs[number] for number, rule in rules.items() if rule == "train"]
+    assert len(trainings) == 3
+    for job in trainings:
+        assert (job["TresPerJob"], job["NumNodes"], job["NodeList"]) == ("gres:gpu:2", "1", "twin")
+    config = yaml.safe_load((outcome.broken / "results/bricks/healthy/bricks/config.yaml").read_text())
+    assert config["record"]["processes"] == 2
+
+
+def test_a_run_that_fails_leaves_the_others_their_metrics_and_the_exit_status_says_so(outcome):
+    log = (outcome.broken / "log").read_text()
+    assert outcome.returncodes[outcome.broken] == 1
+    assert (outcome.broken / "results/bricks/healthy/bricks/metrics.csv").exists()
+    assert not (outcome.broken / "results/bricks/failing/bricks/metrics.csv").exists()
+    assert "the loss is not finite" in log
+    assert log.count("Trying to restart job") == 1
+
+
+def test_trainings_of_a_job_array_have_all_cpus_of_their_jobs(outcome):
+    log = (outcome.array / "log").read_text()
+    assert outcome.returncodes[outcome.array] == 0, log
+    number = re.search(r"Submitted array job .* SLURM job ID (\d+)", log)[1]
+    tasks = [job for job in outcome.jobs.values() if job.get("ArrayJobId") == number]
+    assert [job["JobState"] for job in tasks] == ["COMPLETED"] * 2
+    for name in ("first", "second"):
+        assert (outcome.array / "results/bricks" / name / "bricks/model.pt").exists()
 
 
 @pytest.mark.parametrize("fault", [*FAULTS, "orphaned"])
@@ -90,9 +161,10 @@ def test_a_signal_of_slurm_reaches_the_training_which_saves_where_it_is(outcome,
     assert victim.resumed == victim.saved
 
 
-def test_a_killed_training_goes_on_from_its_last_checkpoint(outcome):
-    victim = outcome.victims["killed"]
-    print("killed, jobs", victim.jobs, "resumed after", victim.resumed)
+@pytest.mark.parametrize("fault", ["killed", "slurmstepd_killed"])
+def test_a_killed_training_goes_on_from_its_last_checkpoint(outcome, fault):
+    victim = outcome.victims[fault]
+    print(fault, "jobs", victim.jobs, "resumed after", victim.resumed)
     (step,) = victim.resumed
     assert step % SAVE_EVERY == 0
     assert step < STEPS
@@ -103,11 +175,19 @@ def test_who_is_queued_again_keeps_the_job_and_who_failed_gets_another(outcome):
         (number,) = outcome.victims[fault].jobs
         assert (outcome.jobs[number]["JobState"], outcome.jobs[number]["Restarts"]) == ("COMPLETED", "1")
     # A preempted job is one or the other: whichever of Slurm and Snakemake is faster.
-    for fault in ("cancelled", "killed", "timed_out"):
+    for fault in ("cancelled", "killed", "timed_out", "slurmstepd_killed"):
         for number in outcome.victims[fault].jobs:
             assert outcome.jobs[number]["JobState"] in ("CANCELLED", "FAILED", "TIMEOUT")
     assert len(set(outcome.victims["timed_out"].jobs)) == 2
     assert "Trying to restart job" in (outcome.faulty / "second.log").read_text()
+
+
+@pytest.mark.parametrize("fault", ["drained", "slurmd_killed"])
+def test_a_training_outlives_the_node_being_drained_and_its_daemon(outcome, fault):
+    victim = outcome.victims[fault]
+    (number,) = victim.jobs
+    assert (outcome.jobs[number]["JobState"], outcome.jobs[number]["Restarts"]) == ("COMPLETED", "0")
+    assert victim.resumed == []
 
 
 @pytest.mark.parametrize("fault", ["orphaned", "node_lost"])

@@ -86,6 +86,16 @@ def test_the_rows_of_the_paper_are_counted():
     assert "multiscale_llff/nerf_area_center" in text
 
 
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [(0.0123, "0.012 s"), (9.94, "9.9 s"), (59.4, "59 s"), (59.6, "1:00"), (3723, "1:02:03"), (0, "—")],
+)
+def test_less_than_a_minute_is_shown_in_seconds(suite, seconds, text):
+    plan = make_plan(suite, SPEED, 1) | {"longest_training_hours": seconds / 3600}
+    (row,) = [line for line in format_plan(plan).splitlines() if line.startswith("longest training")]
+    assert row.removeprefix("longest training").strip() == text
+
+
 @pytest.fixture
 def suite():
     """The toy configuration, and its first run as supersampled by another variant."""

@@ -125,12 +125,37 @@ def test_profiles_do_not_retrain_for_an_edited_rule(profile):
     assert values["rerun-incomplete"] is True
 
 
-def test_the_conda_environment_asks_for_the_dependencies_of_the_package():
-    names = {"pytorch": "torch", "snakemake-minimal": "snakemake"}
+def gpu_rules() -> set[str]:
+    """The rules whose jobs ask for a GPU."""
+    text = "\n".join(path.read_text() for path in (ROOT / "rules").glob("*.smk"))
+    blocks = re.split(r"^(?=rule |use rule )", text, flags=re.MULTILINE)
+    rules = {re.match(r"rule (\w+)", block)[1] for block in blocks if block.startswith("rule ") and "gpu=" in block}
+    return rules | {name for base, name in re.findall(r"^use rule (\w+) as (\w+)", text, re.MULTILINE) if base in rules}
+
+
+@pytest.mark.parametrize("profile", PROFILES)
+def test_profiles_know_every_rule_that_needs_a_gpu(profile):
+    values = yaml.safe_load((ROOT / "config" / "profiles" / profile / "profile.v9+.yaml").read_text())
+    jobs = values["set-resources"]
+    assert {"train", "evaluate"} <= gpu_rules() <= jobs.keys()
+    # The GPUs of a job have to be on one node; the other schedulers are asked for that in their scripts.
+    assert all(job["nodes"] == 1 for job in jobs.values()) or profile != "slurm"
+
+
+# The extras that the commands of rules use; the others are for commands by hand, for Snakemake itself, and for tests.
+EXTRAS_OF_RULES = {"drive", "energy", "lpips", "tensorboard", "video"}
+OTHER_EXTRAS = {"dev", "generic", "interop", "mesh", "slurm"}
+
+
+def test_the_conda_environment_asks_for_the_dependencies_of_the_package_and_of_the_extras_that_rules_use():
+    names = {"pytorch": "torch", "snakemake-minimal": "snakemake", "tensorboardx": "tensorboardX"}
     wanted = yaml.safe_load((ROOT / "config" / "envs" / "mipnerf.yaml").read_text())["dependencies"]
     pairs = [requirement.split(" ") for requirement in wanted]
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-    package = [re.fullmatch(r"([a-z0-9]+)(.*)", requirement).groups() for requirement in project["dependencies"]]
+    extras = project["optional-dependencies"]
+    assert extras.keys() == EXTRAS_OF_RULES | OTHER_EXTRAS, "a new extra is for rules, or it is not"
+    requirements = [*project["dependencies"], *(package for extra in EXTRAS_OF_RULES for package in extras[extra])]
+    package = [re.fullmatch(r"([A-Za-z0-9-]+)(.*)", requirement).groups() for requirement in requirements]
     package.append(("python", project["requires-python"]))
     assert sorted((names.get(name, name), version) for name, version in pairs) == sorted(package)
 

@@ -1,5 +1,7 @@
 #!/bin/sh
 # PBS: submit QUEUE CPUS MEGABYTES MINUTES GPUS SCRIPT prints the job's number; status JOB its state.
+. "$(dirname "$0")/answer.sh"
+
 case $1 in
 submit)
     [ "$6" = 0 ] || gpus=":ngpus=$6"
@@ -7,9 +9,11 @@ submit)
     ;;
 status)
     case $(qstat -x -f "$2") in
-    *"job_state = F"*"Exit_status = 0"*) echo success ;;
-    *"job_state = F"*) echo failed ;;
-    *) echo running ;;
+    *"job_state = F"*"Exit_status = 0"*) state=success ;;
+    *"job_state = F"*) state=failed ;;
+    *"job_state = "*) state=running ;;
+    *) state= ;;
     esac
+    answer "$2" "$state"
     ;;
 esac

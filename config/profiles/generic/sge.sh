@@ -1,5 +1,7 @@
 #!/bin/sh
 # SGE: submit QUEUE CPUS MEGABYTES MINUTES GPUS SCRIPT prints the job's number; status JOB its state.
+. "$(dirname "$0")/answer.sh"
+
 case $1 in
 submit)
     # The names smp (parallel environment) and gpu are the cluster's: adapt them. Memory is that of a CPU.
@@ -9,12 +11,15 @@ submit)
     ;;
 status)
     # What has ended is known to qacct, but not at once.
-    if qstat -j "$2" >/dev/null 2>&1 || ! record=$(qacct -j "$2" 2>/dev/null); then
-        echo running
+    if qstat -j "$2" >/dev/null 2>&1; then
+        state=running
+    elif ! record=$(qacct -j "$2" 2>/dev/null); then
+        state=
     elif echo "$record" | grep -Eq '^exit_status +0 *$'; then
-        echo success
+        state=success
     else
-        echo failed
+        state=failed
     fi
+    answer "$2" "$state"
     ;;
 esac

@@ -7,6 +7,8 @@ image=python:3.11
 claim=mipnerf
 folder=/mipnerf
 
+. "$(dirname "$0")/../generic/answer.sh"
+
 case $1 in
 submit)
     kubectl create -o name -f - <<JOB
@@ -36,11 +38,14 @@ spec:
 JOB
     ;;
 status)
-    case $(kubectl get "$2" -o 'jsonpath={.status.conditions[?(@.status=="True")].type}') in
-    *Complete*) echo success ;;
-    *Failed*) echo failed ;;
-    *) echo running ;;
+    # Nothing is true yet of a job that waits or runs.
+    state=
+    conditions=$(kubectl get "$2" -o 'jsonpath={.status.conditions[?(@.status=="True")].type}') && state=running
+    case $conditions in
+    *Complete*) state=success ;;
+    *Failed*) state=failed ;;
     esac
+    answer "$2" "$state"
     ;;
 *)
     kubectl delete "$@"

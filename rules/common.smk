@@ -24,6 +24,7 @@ from rules.suite.targets import asked_runs, check_targets, forced_folders
 # Rules say `python`; it is the one that runs Snakemake, also where its environment is not activated. The library is the
 # one beside the Snakefile, also where another environment runs the rules.
 os.environ.update(
+    MIPNERF_HOME=str(HOME),
     PATH=os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)]),
     PYTHONPATH=os.pathsep.join([str(HOME), *filter(None, [os.environ.get("PYTHONPATH")])]),
 )

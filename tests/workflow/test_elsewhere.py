@@ -40,12 +40,13 @@ def test_a_file_of_the_working_folder_wins_over_the_workflows(project, folder):
 def test_all_is_made_in_the_working_folder_and_nothing_in_the_workflows(project, folder):
     before = sorted(path for path in project.folder.rglob("*") if "__pycache__" not in path.parts)
     toy = ["--cores", "2", *SINGLE, "--configfile", str(project.folder / "config/test/toy.yaml")]
+    toy += ["--workflow-profile", str(project.folder / "config/profiles/local")]
     folder.snakemake("-s", str(project.folder / "Snakefile"), *toy)
     assert "bricks" in (folder.folder / "results" / "table.md").read_text()
     assert sorted(path for path in project.folder.rglob("*") if "__pycache__" not in path.parts) == before
     assert (
         "Nothing to be done"
-        in folder.snakemake("-n", "-s", str(project.folder / "Snakefile"), *toy[:-2], *toy[-2:]).stdout
+        in folder.snakemake("-n", "-s", str(project.folder / "Snakefile"), *toy).stdout
     )
     text = folder.run("python -m mipnerf status").stdout
     assert "bricks/mipnerf/bricks" in text

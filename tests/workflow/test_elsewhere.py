@@ -44,10 +44,7 @@ def test_all_is_made_in_the_working_folder_and_nothing_in_the_workflows(project,
     folder.snakemake("-s", str(project.folder / "Snakefile"), *toy)
     assert "bricks" in (folder.folder / "results" / "table.md").read_text()
     assert sorted(path for path in project.folder.rglob("*") if "__pycache__" not in path.parts) == before
-    assert (
-        "Nothing to be done"
-        in folder.snakemake("-n", "-s", str(project.folder / "Snakefile"), *toy).stdout
-    )
+    assert "Nothing to be done" in folder.snakemake("-n", "-s", str(project.folder / "Snakefile"), *toy).stdout
     text = folder.run("python -m mipnerf status").stdout
     assert "bricks/mipnerf/bricks" in text
 

@@ -30,7 +30,7 @@ include: "rules/bench.smk"
 
 # A job on another machine needs no more than its own inputs.
 if workflow.is_main_process:
-    check_targets(REQUEST, COMMAND, workflow.rules)
+    check_targets(REQUEST, COMMAND, workflow.rules, IS_WHOLE)
 
 
 onstart:

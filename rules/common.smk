@@ -14,9 +14,8 @@ sys.path.insert(0, str(HOME))
 from mipnerf.config import parse_config
 from mipnerf.errors import ConfigError
 from mipnerf.events import check_events
-from mipnerf.runs import retyped
 from rules.suite.command import read_command
-from rules.suite.configuration import complete, write_complete
+from rules.suite.configuration import complete, typed, write_complete
 from rules.suite.request import Request, named_folders, one_of, parents
 from rules.suite.sources import Sources
 from rules.suite.targets import asked_runs, check_targets, forced_folders
@@ -31,6 +30,7 @@ os.environ.update(
 
 IS_MAIN = workflow.is_main_process
 MODIFIER = workflow.modifier
+IS_WHOLE = MODIFIER.is_main_snakefile()  # and no module of another workflow
 # Relative where Snakemake runs in the workflow's own folder, so that a project can be moved.
 BESIDE = Path() if HOME == Path.cwd() else HOME
 SCRIPTS = BESIDE / "workflow_scripts"
@@ -42,9 +42,9 @@ def place(path):
 
 
 try:
-    # A module's files are beside it; else those in the working directory come first, as Snakemake has it. It leaves
-    # numbers within `--config key={...}` as words.
-    config = complete(retyped(config), Path("config") if MODIFIER.is_main_snakefile() else None)
+    # A module's files are beside it; else those in the working directory come first, as Snakemake has it.
+    given = typed(config, workflow.config_settings.config)
+    config = complete(given, Path("config") if IS_WHOLE else None)
     SUITE = parse_config(config)
     check_events(SUITE.operation)
     REQUEST = Request(SUITE, place, IS_MAIN)
@@ -93,8 +93,7 @@ def total_cores():
 
 def keep_configuration():
     """Have all jobs read what this process has read, whatever becomes of the files while they wait."""
-    path = Path(".snakemake", "mipnerf", "configuration.json").absolute()
-    write_complete(config, path)
+    path = write_complete(config, Path(".snakemake", "configurations").absolute())
     workflow.config_settings.configfiles = [path]
 
 
@@ -106,5 +105,10 @@ if IS_MAIN:
     SOURCES.check(ASKED)
     os.environ.update(
         MIPNERF_FRESH=forced_folders(REQUEST, COMMAND, ["train"], ["model.pt", "history.csv"]),
-        MIPNERF_FRESH_EVALUATION=forced_folders(REQUEST, COMMAND, ["evaluate"], ["metrics.csv"]),
+        MIPNERF_FRESH_EVALUATION=forced_folders(
+            REQUEST,
+            COMMAND,
+            ["evaluate", "evaluate_level", "evaluate_shard"],
+            ["metrics.csv", *(f"level_{level}/metrics.csv" for level in REQUEST.levels)],
+        ),
     )

@@ -1,5 +1,6 @@
 """The configuration that Snakemake was given, on top of the workflow's own."""
 
+import hashlib
 import json
 from collections.abc import Mapping
 from pathlib import Path
@@ -7,6 +8,7 @@ from typing import Any
 
 from mipnerf.configfiles import default_files, merged, read_mapping
 from mipnerf.files import write_text
+from mipnerf.runs import retyped
 
 # In a file that holds all values, so that nothing is put under them.
 COMPLETE = "is_complete"
@@ -22,6 +24,22 @@ def complete(given: Mapping[str, Any], folder: Path | None) -> dict[str, Any]:
     return merged(values, given)
 
 
-def write_complete(values: Mapping[str, Any], path: Path) -> None:
-    """Write a configuration file that means `values`, whatever becomes of the files that they came from."""
-    write_text(path, json.dumps({COMPLETE: True, **values}, indent=2) + "\n")
+def typed(given: Mapping[str, Any], words: Mapping[str, Any]) -> dict[str, Any]:
+    """`given`, where what `--config` said is numbers; Snakemake leaves them as `words` within `key={...}`."""
+    result = dict(given)
+    for key, word in words.items():
+        if key not in given:
+            continue
+        if given[key] == word:
+            result[key] = retyped(word)
+        elif isinstance(given[key], Mapping) and isinstance(word, Mapping):
+            result[key] = typed(given[key], word)
+    return result
+
+
+def write_complete(values: Mapping[str, Any], folder: Path) -> Path:
+    """Write a file that means `values`, whatever becomes of those that they came from; other values have another."""
+    text = json.dumps({COMPLETE: True, **values}, indent=2) + "\n"
+    path = folder / f"{hashlib.sha256(text.encode()).hexdigest()[:16]}.json"
+    write_text(path, text)
+    return path

@@ -30,11 +30,17 @@ def asked_runs(request: Request, command: Command) -> list[RunConfig]:
     return list(request.runs.values()) if is_all else list(asked.values())
 
 
-def check_targets(request: Request, command: Command, rules: Iterable[Rule]) -> None:
-    """Refuse a target that no rule makes and that is not there, with the nearest ones that can be made."""
+def check_targets(request: Request, command: Command, rules: Iterable[Rule], is_whole: bool) -> None:
+    """Refuse a target that no rule makes and that is not there, with the nearest ones that can be made.
+
+    Unless `is_whole`, another workflow will add `rules` of its own: only targets in the folders of runs are looked at.
+    """
     rules = list(rules)
+    folders = tuple(f"{request.place('results')}/{dataset}/" for dataset in request.suite.datasets)
     names = [rule.name for rule in rules if not rule.has_wildcards()]
     for target in command.targets:
+        if not (is_whole or target.startswith(folders)):
+            continue
         if target in names or any(rule.is_producer(target) for rule in rules) or Path(target).exists():
             continue
         nearest = difflib.get_close_matches(target, [*names, *known_targets(request)], n=3, cutoff=0.6)

@@ -54,3 +54,13 @@ def test_a_picture_of_something_that_is_not_run_is_refused(project):
     result = project.snakemake("-n", "results/plots/multiscale_blender_levels.png", check=False)
     assert result.returncode != 0
     assert "no run of this configuration is of multiscale_blender" in result.stdout
+
+
+def test_a_mistyped_target_is_answered_by_the_nearest_ones_and_the_runs(project):
+    result = project.snakemake("-n", "results/bricks/mipnerfx/bricks/metrics.csv", check=False)
+    assert result.returncode != 0
+    assert "did you mean\n  results/bricks/mipnerf/bricks/metrics.csv" in result.stdout
+    assert (
+        "The runs of this configuration are\n  bricks/mipnerf/bricks\n  bricks/mipnerf_wo_ipe/bricks" in result.stdout
+    )
+    assert "MissingRuleException" not in result.stdout

@@ -10,7 +10,7 @@ from snakemake.exceptions import WorkflowError
 from mipnerf.config import SuiteConfig, parse_config
 from mipnerf.configfiles import merged, read_mapping, read_suite
 from rules.suite.command import read_command
-from rules.suite.configuration import complete, write_complete
+from rules.suite.configuration import complete, typed, write_complete
 from rules.suite.request import Request, named_folders, one_of, parents
 from rules.suite.shards import finished_shards
 from rules.suite.sources import Sources
@@ -101,9 +101,23 @@ def test_what_is_given_wins_and_mappings_are_merged():
 
 def test_a_written_configuration_is_what_it_was_whatever_the_defaults_become(tmp_path):
     values = complete({"scale": 0.5}, None)
-    write_complete(values, tmp_path / "all.json")
+    path = write_complete(values, tmp_path)
     (tmp_path / "config.yaml").write_text("scale: 0.25\n")
-    assert complete(read_mapping(tmp_path / "all.json"), tmp_path) == values
+    assert complete(read_mapping(path), tmp_path) == values
+    assert write_complete(values, tmp_path) == path
+    assert write_complete(values | {"scale": 1.0}, tmp_path) != path
+
+
+def test_words_of_the_command_line_are_numbers_and_those_of_files_are_not():
+    words = {"train": {"max_steps": "5"}, "lpips": "true"}
+    given = {"train": {"max_steps": "5", "lr_init": "5e-4"}, "lpips": "false", "scale": "1"}
+    assert typed(given, words) == {"train": {"max_steps": 5, "lr_init": "5e-4"}, "lpips": "false", "scale": "1"}
+
+
+def test_a_module_leaves_the_targets_of_others_alone():
+    check_targets(request_of(), read_command(["snakemake", "mine", "results/mine.txt"]), RULES, False)
+    with pytest.raises(WorkflowError, match="did you mean"):
+        check_targets(request_of(), read_command(["snakemake", METRICS.replace("mip", "mop")]), RULES, False)
 
 
 # --- runs ---
@@ -187,23 +201,23 @@ def test_an_evaluated_run_keeps_its_shards_whatever_the_configuration_says(tmp_p
 def test_a_mistyped_target_is_answered_by_the_nearest_and_the_runs():
     command = read_command(["snakemake", METRICS.replace("mipnerf", "mipnerfx")])
     with pytest.raises(WorkflowError, match=rf"did you mean\n  {METRICS}\n(.|\n)*bricks/mipnerf_wo_ipe/bricks"):
-        check_targets(request_of(), command, RULES)
+        check_targets(request_of(), command, RULES, True)
     with pytest.raises(WorkflowError, match="did you mean\n  metrics"):
-        check_targets(request_of(), read_command(["snakemake", "metrix"]), RULES)
+        check_targets(request_of(), read_command(["snakemake", "metrix"]), RULES, True)
     with pytest.raises(WorkflowError, match="no rule makes qqqq\nThe runs"):
-        check_targets(request_of(), read_command(["snakemake", "qqqq"]), RULES)
+        check_targets(request_of(), read_command(["snakemake", "qqqq"]), RULES, True)
 
 
 def test_a_target_that_a_rule_makes_or_that_is_there_is_fine(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "mine.txt").touch()
-    check_targets(request_of(), read_command(["snakemake", METRICS, "figures", "mine.txt"]), RULES)
+    check_targets(request_of(), read_command(["snakemake", METRICS, "figures", "mine.txt"]), RULES, True)
 
 
 def test_many_runs_are_counted_rather_than_listed():
     request = request_of(runs=[{"dataset": "bricks", "variants": ["mipnerf"], "seeds": list(range(100))}])
     with pytest.raises(WorkflowError, match="and 70 more"):
-        check_targets(request, read_command(["snakemake", "qqqq"]), RULES)
+        check_targets(request, read_command(["snakemake", "qqqq"]), RULES, True)
 
 
 @pytest.mark.parametrize(

@@ -70,7 +70,7 @@ REFERENCE = [
 
 wildcard_constraints:
     dataset=one_of(SUITE.datasets),
-    variant="|".join(REQUEST.variants),
+    variant=REQUEST.variants(),
     scene="|".join(
         sorted({scene for dataset in SUITE.datasets.values() for scene in dataset.scenes})
     ),

@@ -23,7 +23,7 @@ rule train:
         "results/{dataset}/{variant}/{scene}/benchmarks/train.tsv"
     wildcard_constraints:
         dataset=one_of(SUITE.datasets, unless=REQUEST.imported),
-        variant=one_of(REQUEST.trained),
+        variant=REQUEST.variants(are_trained=True),
     conda:
         "../config/envs/mipnerf.yaml"
     threads: 4
@@ -61,7 +61,7 @@ rule adopt:
     log:
         "results/{dataset}/{variant}/{scene}/logs/adopt.log",
     wildcard_constraints:
-        variant=one_of(REQUEST.adopted),
+        variant=REQUEST.variants(are_trained=False),
     conda:
         "../config/envs/mipnerf.yaml"
     params:

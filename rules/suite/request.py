@@ -44,10 +44,6 @@ class Request:
         # Whether the weights for LPIPS were to be had, and where they are.
         self.lpips = [f"{self.data}/weights/lpips.json"] if suite.lpips else []
         self.tables = {name: dataset for dataset in self.datasets for name in table_names(dataset)}
-        # With a name for every further seed.
-        self.variants = list(dict.fromkeys([*suite.variants, *(run.variant for run in self.runs.values())]))
-        self.adopted = [name for name in self.variants if network_of(suite, name)]
-        self.trained = [name for name in self.variants if name not in self.adopted]
         # Made by none of the rules: nothing could bring these runs back. A job on another machine makes what it was
         # told to, and need not read a file of every run for that.
         self.imported = [name for name in self.runs if is_main and is_imported(Path(place(f"results/{name}")))]
@@ -71,6 +67,18 @@ class Request:
             for section in ("model", "train")
             for key, value in getattr(self.suite, section).model_dump(exclude_unset=True).items()
         ]
+
+    def variants(self, are_trained: bool | None = None) -> str:
+        """A pattern for all variants, or those that are trained or take a network, each with any seed.
+
+        The hundreds of names that seeds add would be looked through for every file.
+        """
+        names = [
+            name
+            for name, variant in self.suite.variants.items()
+            if are_trained is None or are_trained == (variant.model_of is None)
+        ]
+        return one_of(names) + r"(?:_seed\d+)?"
 
     def run_of(self, wildcards: Wildcards) -> RunConfig:
         """The configuration of the run that the wildcards name."""

@@ -162,6 +162,13 @@ class OperationConfig(Section):
     compile: Literal["auto", "on", "off"] = Field(
         "auto", description="compile the network before training; auto does for a GPU, and a failure is only a warning"
     )
+    validate_every: Annotated[int, Field(ge=0)] | None = Field(
+        None, description="steps between looks at validation views; null: twenty over the training, 0: never"
+    )
+    validate_views: Positive = Field(1, description="validation views, evenly spread")
+    validate_level: Annotated[int, Field(ge=0)] | None = Field(
+        None, description="resolution level at which they are rendered; null: the coarsest, which costs least"
+    )
     tensorboard: bool = Field(False, description="write the history for TensorBoard, too; needs the extra tensorboard")
     device: Literal["auto", "cpu", "cuda"] = Field("auto", description="auto takes the first GPU, if any")
     download_attempts: Positive = Field(5, description="a URL is given up after so many that bring nothing new")

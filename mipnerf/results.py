@@ -13,7 +13,7 @@ from mipnerf.checkpoint import load_model, save_model
 from mipnerf.config import EVALUATION_KEYS, RunConfig
 from mipnerf.errors import CheckpointError
 from mipnerf.files import write_text
-from mipnerf.history import HistoryRow, read_rows, write_rows
+from mipnerf.history import HistoryRow, ValidationRow, read_rows, read_validation, write_rows, write_validation
 from mipnerf.validation import validated
 
 
@@ -23,13 +23,15 @@ def write_run(
     parameters: Mapping[str, Tensor],
     record: Mapping[str, Any],
     history: Sequence[HistoryRow] = (),
+    validation: Sequence[ValidationRow] = (),
 ) -> None:
-    """Write `history.csv`, `config.yaml` and, last, since it tells that all is there, `model.pt`.
+    """Write `history.csv`, `validation.csv`, `config.yaml` and, last, since it tells that all is there, `model.pt`.
 
     `record` is what is known of the training beside its configuration.
     """
     resolved = {"package_version": __version__, **run.model_dump(exclude={"data": set(EVALUATION_KEYS)})}
-    write_rows(folder / "history.csv", history)
+    write_rows(folder / "history.csv", history, run.model.num_levels)
+    write_validation(folder / "validation.csv", validation)
     write_text(folder / "config.yaml", yaml.safe_dump(resolved | {"record": dict(record)}, sort_keys=False))
     content = {name: value.cpu() for name, value in parameters.items()}
     save_model(folder / "model.pt", {"run": run.model_dump(), "parameters": content})
@@ -49,4 +51,5 @@ def adopt_run(source: Path, folder: Path) -> None:
     except (OSError, KeyError, TypeError, yaml.YAMLError) as error:
         raise CheckpointError(f"{source / 'config.yaml'} cannot be read ({error}); train that run again") from None
     record |= {"model_of": source.resolve().parts[-2]}
-    write_run(folder, run, content["parameters"], record, read_rows(source / "history.csv"))
+    history, validation = read_rows(source / "history.csv"), read_validation(source / "validation.csv")
+    write_run(folder, run, content["parameters"], record, history, validation)

@@ -12,12 +12,12 @@ import filelock
 import yaml
 from tabulate import tabulate
 
-from mipnerf.history import HistoryRow, eta_seconds, format_duration, last_row
+from mipnerf.history import HistoryRow, eta_seconds, format_duration, last_row, read_validation
 
 # Thousands of runs are read again and again; where PyYAML was built without libyaml, it takes ten times as long.
 _Loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
-HEADERS = ["run", "state", "step", "PSNR", "rays/s", "ETA", "last line ago", "host"]
+HEADERS = ["run", "state", "step", "PSNR", "validation", "rays/s", "ETA", "last line ago", "host"]
 FINISHED = ("done", "imported", "adopted")
 LOG_BYTES, LOG_LINES, SHOWN_FAILURES = 16 << 10, 5, 10
 # What `mipnerf.console` writes last, and what a training or evaluation writes once it goes on after that.
@@ -48,13 +48,14 @@ class RunStatus:
     row: HistoryRow | None = None
     seconds_since: float | None = None
     host: str | None = None
+    validation: str | None = None
     failure: Failure | None = None
 
     def cells(self) -> list[str]:
         """What a table shows of it."""
         row = self.row
         if row is None:
-            return [self.name, self.state, "—", "—", "—", "—", "—", self.host or "—"]
+            return [self.name, self.state, *["—"] * 6, self.host or "—"]
         total = f"/{self.max_steps:,}" if self.max_steps else ""
         is_running = self.state == "running" and self.max_steps
         return [
@@ -62,6 +63,7 @@ class RunStatus:
             self.state,
             f"{row.step:,}{total}",
             f"{row.psnr:.2f}",
+            self.validation or "—",
             f"{row.rays_per_s:,.0f}",
             format_duration(eta_seconds(row, self.max_steps)) if is_running else "—",
             format_duration(self.seconds_since),
@@ -91,6 +93,7 @@ def read_status(folder: Path, results: Path) -> RunStatus:
         row=last_row(history) if history else None,
         seconds_since=max(0.0, time.time() - _modified(history)) if history else None,
         host=_host(folder) if state == "running" else None,
+        validation=_validation(history.parent) if history else None,
         failure=failure,
     )
 
@@ -185,6 +188,13 @@ def _host(folder: Path) -> str | None:
     if match is None:
         return owner
     return f"{match[1]}, job {match[2]}" if match[2] else match[1]
+
+
+def _validation(checkpoints: Path) -> str | None:
+    """The last mean PSNR of validation views, and after which step."""
+    rows = read_validation(checkpoints / "validation.csv")
+    last = [row.psnr for row in rows if row.step == rows[-1].step]
+    return f"{sum(last) / len(last):.2f} at {rows[-1].step:,}" if last else None
 
 
 def _modified(path: Path) -> float:

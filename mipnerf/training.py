@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 import filelock
-import numpy as np
 import torch
 import yaml
 
@@ -21,12 +20,12 @@ from mipnerf.batching import Batch, RayBatcher
 from mipnerf.checkpoint import StateWriter, list_states, load_newest_state
 from mipnerf.config import OperationConfig, RunConfig
 from mipnerf.datasets.scene import Scene
-from mipnerf.devices import compiled, describe_device, resolve_device, resolve_precision
+from mipnerf.devices import compiled, describe_device, resolve_device, resolve_precision, synchronize
 from mipnerf.distributed import ALONE, World, join_world
 from mipnerf.errors import CheckpointError, ConfigError, Interrupted, TrainingDiverged
 from mipnerf.events import EventLog, check_events
 from mipnerf.files import write_text
-from mipnerf.history import HistoryRow, append_row, format_duration, format_row, read_rows, truncate
+from mipnerf.history import append_row, format_duration, format_row, read_rows, read_validation, truncate
 from mipnerf.model import MipNerf
 from mipnerf.optimization import make_optimizer, train_step
 from mipnerf.provenance import Journal, read_starts
@@ -34,6 +33,8 @@ from mipnerf.results import write_run
 from mipnerf.runs import shrunk_batch
 from mipnerf.schedule import learning_rate_decay
 from mipnerf.signals import StopSignals
+from mipnerf.validating import Validator
+from mipnerf.window import Window
 from mipnerf.workers import Workers
 
 log = logging.getLogger(__name__)
@@ -50,12 +51,16 @@ def train(
     fresh: str = "",
     threads: int = 0,
     data_verified: bool | None = None,
+    validation: Scene | None = None,
 ) -> None:
-    """Train `run` on `scene` and write `model.pt`, `history.csv` and `config.yaml` to `folder`.
+    """Train `run` on `scene` and write `model.pt`, `history.csv`, `validation.csv` and `config.yaml` to `folder`.
 
     An unfinished training of the same configuration and data goes on where its last checkpoint was made; a finished
     one is only written out again. `fresh` asks for a new one: what is there is put aside, unless it was begun under the
     same word, so that a retried job goes on.
+
+    The views of `validation` are rendered and scored now and then, which changes nothing else and is not timed; their
+    pictures are in `validation/`.
 
     Processes that `torchrun` has started together train one network; the first of them reads and writes the files.
 
@@ -87,12 +92,16 @@ def train(
             "data_verified": data_verified,
         }
         del scene  # the batcher has the pixels
+        if validation is not None and world.is_main:
+            trainer.validate_on(validation, checkpoints / "validation.csv", folder / "validation")
         if world.is_main:
             write_text(checkpoints / "run.yaml", yaml.safe_dump(run.model_dump(), sort_keys=False))
         trainer.restore(checkpoints)
         trainer.begin_journal(checkpoints)
         if operation.tensorboard and world.is_main:
-            trainer.events = EventLog(folder / "tensorboard", checkpoints / "history.csv")
+            trainer.events = EventLog(
+                folder / "tensorboard", checkpoints / "history.csv", checkpoints / "validation.csv"
+            )
         trainer.run_to_end(checkpoints, signals)
         if world.is_main:
             trainer.export(folder, checkpoints, facts)
@@ -112,10 +121,12 @@ class Trainer:
     workers: Workers
     microbatch_rays: int  # computed at a time
     share: range  # rays of each batch that are computed by this process
+    window: Window
     world: World = ALONE
     compiled: Callable | None = None  # what renders the levels, if not the model itself
     step: int = 0
-    seconds: float = 0.0
+    seconds: float = 0.0  # of training, until the last row of the history
+    validator: Validator | None = None
     journal: Journal | None = None
     events: EventLog | None = None
 
@@ -144,6 +155,7 @@ class Trainer:
             workers=Workers(1 if is_compiled else world.threads(threads), device),
             microbatch_rays=microbatch_rays,
             share=world.share(run.train.batch_size, microbatch_rays),
+            window=Window(run.model.num_levels, device),
             world=world,
             compiled=compiled(model.render_levels, device) if is_compiled else None,
         )
@@ -153,6 +165,7 @@ class Trainer:
         return {
             "step": self.step,
             "seconds": self.seconds,
+            "window": self.window.state(),
             "parameters": self.model.state_dict(),
             "optimizer": self.optimizer.state_dict(),
             "batch_generator": self.batcher.generator.get_state(),
@@ -165,14 +178,28 @@ class Trainer:
         if state is None:
             if self.world.is_main:
                 (checkpoints / "history.csv").unlink(missing_ok=True)
+                self._begin_validation()
             return
         self.model.load_state_dict(state["parameters"])
         self.optimizer.load_state_dict(state["optimizer"])
         self.batcher.generator.set_state(state["batch_generator"])
         self.step, self.seconds = state["step"], state["seconds"]
+        if window := state.get("window"):  # states of 0.1.0 have none
+            self.window.restore(window)
         if self.world.is_main:
-            truncate(checkpoints / "history.csv", self.step)
+            truncate(checkpoints / "history.csv", self.step, self.run.model.num_levels)
+            self._begin_validation()
         log.info("%s goes on after step %s of %s", self.run.name, f"{self.step:,}", f"{self.run.train.max_steps:,}")
+
+    def validate_on(self, scene: Scene, table: Path, pictures: Path) -> None:
+        """Render and score the views of `scene` now and then."""
+        self.validator = Validator(
+            self.run, self.operation, scene, table, pictures, self.device, self.precision, self.workers
+        )
+
+    def _begin_validation(self) -> None:
+        if self.validator:
+            self.validator.begin(self.step)
 
     def begin_journal(self, checkpoints: Path) -> None:
         """Note this start, unless nothing is left to be done."""
@@ -196,7 +223,8 @@ class Trainer:
 
     def _take_steps(self, checkpoints: Path, signals: StopSignals, writer: StateWriter) -> None:
         train, operation = self.run.train, self.operation
-        window = Window(self)
+        window = self.window
+        window.start_clock()
         last_save = time.monotonic()
         while self.step < train.max_steps:
             self.step += 1
@@ -207,7 +235,9 @@ class Trainer:
             is_last = self.step == train.max_steps
             if self.step % operation.print_every == 0 or is_last:
                 writer.check()
-                row = window.close(learning_rate)
+                self.check_window()
+                row = window.close(self.step, self.seconds, learning_rate, train)
+                self.seconds = row.seconds
                 if self.world.is_main:
                     append_row(checkpoints / "history.csv", row)
                 if self.events:
@@ -215,11 +245,15 @@ class Trainer:
                 if self.journal:
                     self.journal.meter.joules()
                 log.info("%s | %s", self.run.name, format_row(row, train.max_steps))
+            if self.validator and self.validator.is_due(self.step):
+                synchronize(self.device)  # what is still computed is training
+                with window.off_the_clock():
+                    self.validate(self.validator)
             is_due = self.step % operation.save_every == 0 or self.step == 1
             is_late = time.monotonic() - last_save > 60 * operation.save_minutes
             signal_number, is_late = self.world.largest(signals.received or 0, is_late)
             if is_due or is_late or is_last or signal_number:
-                window.check()
+                self.check_window()
                 self.save(writer)
                 last_save = time.monotonic()
             if signal_number and not is_last:
@@ -230,6 +264,17 @@ class Trainer:
                     "the same command goes on from there",
                     signal_number,
                 )
+
+    def check_window(self) -> None:
+        """Raise TrainingDiverged unless all losses since the last row are finite."""
+        if not self.window.is_finite():
+            raise TrainingDiverged(diverged(self.run.name, self.step, "loss is"))
+
+    def validate(self, validator: Validator) -> None:
+        """Look at the validation views."""
+        rows = validator.validate(self.model, self.step, self.seconds + self.window.seconds)
+        if self.events:
+            self.events.add_validation(rows)
 
     def take_step(self, batch: Batch, learning_rate: float) -> torch.Tensor:
         """One step on `batch`, in as many parts as fit into memory; returns the losses [L] of the levels."""
@@ -282,7 +327,8 @@ class Trainer:
             "starts": read_starts(checkpoints / "starts.yaml"),
         }
         history = read_rows(checkpoints / "history.csv")
-        write_run(folder, self.run, self.model.state_dict(), record, history)
+        validation = read_validation(checkpoints / "validation.csv")
+        write_run(folder, self.run, self.model.state_dict(), record, history, validation)
         for old in list_states(checkpoints)[1:]:
             old.unlink()
         log.info("%s is trained: %s steps in %s", self.run.name, f"{self.step:,}", format_duration(self.seconds))
@@ -298,47 +344,6 @@ def suitable_microbatch(run: RunConfig, device: torch.device) -> int:
     while batch_size * samples > num_parts * CPU_MICROBATCH_SAMPLES:
         num_parts *= 2
     return -(-batch_size // num_parts)
-
-
-class Window:
-    """Losses and time since the last row of the history; sums stay on the device until the row is made."""
-
-    def __init__(self, trainer: Trainer):
-        self.trainer = trainer
-        self._restart()
-
-    def _restart(self) -> None:
-        self.total = torch.zeros(self.trainer.run.model.num_levels, device=self.trainer.device)
-        self.steps = 0
-        self.started = time.perf_counter()
-
-    def add(self, losses: torch.Tensor) -> None:
-        """Count a step."""
-        self.total += losses
-        self.steps += 1
-
-    def check(self) -> None:
-        """Raise TrainingDiverged unless all losses of the window are finite."""
-        if not torch.isfinite(self.total).all():
-            raise TrainingDiverged(diverged(self.trainer.run.name, self.trainer.step, "loss is"))
-
-    def close(self, learning_rate: float) -> HistoryRow:
-        """The row of the steps since the last one."""
-        self.check()
-        losses = (self.total / self.steps).tolist()
-        elapsed = time.perf_counter() - self.started
-        self.trainer.seconds += elapsed
-        row = HistoryRow(
-            step=self.trainer.step,
-            loss=self.trainer.run.train.coarse_loss_mult * sum(losses[:-1]) + losses[-1],
-            # The reference's loss sums three channels; its PSNR is only right per channel.
-            psnr=-10 * float(np.log10(losses[-1] / 3)) if losses[-1] > 0 else float("inf"),
-            lr=learning_rate,
-            rays_per_s=self.steps * self.trainer.run.train.batch_size / elapsed,
-            seconds=self.trainer.seconds,
-        )
-        self._restart()
-        return row
 
 
 def diverged(name: str, step: int, what: str) -> str:

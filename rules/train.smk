@@ -17,6 +17,7 @@ rule train:
         model="results/{dataset}/{variant}/{scene}/model.pt",
         config="results/{dataset}/{variant}/{scene}/config.yaml",
         history="results/{dataset}/{variant}/{scene}/history.csv",
+        validation="results/{dataset}/{variant}/{scene}/validation.csv",
     log:
         "results/{dataset}/{variant}/{scene}/logs/train.log",
     benchmark:
@@ -54,10 +55,12 @@ rule adopt:
         model=REQUEST.adopted_file("model.pt"),
         config=REQUEST.adopted_file("config.yaml"),
         history=REQUEST.adopted_file("history.csv"),
+        validation=REQUEST.adopted_validation,
     output:
         model="results/{dataset}/{variant}/{scene}/model.pt",
         config="results/{dataset}/{variant}/{scene}/config.yaml",
         history="results/{dataset}/{variant}/{scene}/history.csv",
+        validation="results/{dataset}/{variant}/{scene}/validation.csv",
     log:
         "results/{dataset}/{variant}/{scene}/logs/adopt.log",
     wildcard_constraints:

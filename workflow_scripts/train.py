@@ -34,6 +34,7 @@ def main() -> None:
     from mipnerf.datasets.load import load_scene
     from mipnerf.datasets.sources import is_verified
     from mipnerf.training import train
+    from mipnerf.validating import validation_views
 
     fresh = str(time.time_ns()) if args.fresh else fresh_word(args.output)
     # No name is given to the scene, so that its images are gone once training has copied their pixels.
@@ -45,6 +46,7 @@ def main() -> None:
         fresh,
         args.threads,
         is_verified(args.manifest) if args.manifest else None,
+        validation_views(args.data, config, operation),
     )
 
 

@@ -34,7 +34,8 @@ DATASET_FIGURES = {
     "history": Kind(
         "Training",
         "PSNR of the training batches against steps and against time, a running mean over 5 % of the log. Faint is "
-        "what was logged, or with several scenes each of them.",
+        "what was logged, or with several scenes each of them. Dots are views that are not trained on, rendered "
+        "meanwhile.",
     ),
 }
 # Of a scene: results/plots/{dataset}_{scene}_{kind}.

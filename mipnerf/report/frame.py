@@ -21,6 +21,7 @@ import yaml
 from mipnerf.errors import DataError
 from mipnerf.files import write_text
 from mipnerf.history import COLUMNS as HISTORY_COLUMNS
+from mipnerf.history import level_columns
 from mipnerf.report.table import rounded
 
 log = logging.getLogger(__name__)
@@ -87,15 +88,24 @@ def collect_metrics(files: Sequence[Path], output: Path, older_than: Path) -> No
 def read_history(path: Path) -> pd.DataFrame:
     """The training log with `HISTORY_COLUMNS`: numbers, `step` increasing, `seconds` since the start of training.
 
-    It is empty for a model that was trained elsewhere. Raises `DataError`, naming file and line.
+    Columns loss_0, loss_1, ... of the sampling levels follow where they were logged. It is empty for a model that was
+    trained elsewhere. Raises `DataError`, naming file and line.
     """
     records: list[list[float]] = []
-    for where, cells in _rows(path, _read_text(path), HISTORY_COLUMNS, may_be_empty=True):
+    text = _read_text(path)
+    losses = level_columns(text.partition("\n")[0].count(",loss_"))
+    columns = [*HISTORY_COLUMNS, *losses]
+    for where, cells in _rows(path, text, columns, may_be_empty=True):
         step = _integer(where, "step", cells[0])
         if records and step <= records[-1][0]:
             raise DataError(f"{where}: step {step} does not come after step {records[-1][0]}; steps must increase")
-        records.append([step, *map(_finite, [where] * 5, HISTORY_COLUMNS[1:], cells[1:])])
-    return pd.DataFrame(records, columns=HISTORY_COLUMNS)
+        numbers = [
+            # Rows from before a training went on with a newer version have none.
+            math.nan if name in losses and not cell else _finite(where, name, cell)
+            for name, cell in zip(columns[1:], cells[1:], strict=True)
+        ]
+        records.append([step, *numbers])
+    return pd.DataFrame(records, columns=columns)
 
 
 @dataclass(frozen=True)

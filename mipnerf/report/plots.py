@@ -11,6 +11,7 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import EngFormatter
 
 from mipnerf.files import atomic_path
+from mipnerf.history import read_validation
 from mipnerf.report.frame import METRICS, Run, level_name, only_name, ordered_names, read_history
 from mipnerf.report.names import title_of
 from mipnerf.report.reference import MEAN, Reference
@@ -39,6 +40,7 @@ LEGEND_ROW = 0.18  # inches
 MARKERS = ["o", "s", "^", "D", "v", "P", "X", "<", ">"]
 DASHES = ["-", (0, (5, 1.5)), (0, (6, 1.5, 1.5, 1.5)), (0, (9, 2)), (0, (6, 1.5, 1.5, 1.5, 1.5, 1.5)), (0, (3, 1))]
 PUBLISHED = {"linestyle": ":", "linewidth": 1.6, "marker": ""}
+VALIDATION = {"linestyle": "", "marker": "o", "markersize": 3.5, "markerfacecolor": "white", "markeredgewidth": 1.2}
 PUBLISHED_BAR = {"linestyle": "", "marker": "_", "markersize": 14, "markeredgewidth": 1.6}
 
 
@@ -75,7 +77,7 @@ def plot_history(runs: list[Run]) -> Figure:
     """Training PSNR of each variant against step and time, smoothed by a centred running mean over 5 % of the log.
 
     One scene: faint what was logged. Several: thin each scene, thick their mean at the steps that all of them logged.
-    A run without a log (its model was trained elsewhere) is left out.
+    Dots are the PSNR of validation views, where there were any, averaged over scenes. A run without a log (its model was trained elsewhere) is left out.
     """
     dataset, styles = only_name(runs, "dataset"), variant_styles(runs, marker="")
     has_scenes = len(_scenes(runs)) > 1
@@ -86,6 +88,7 @@ def plot_history(runs: list[Run]) -> Figure:
             figure.text(0.5, 0.5, f"{dataset}: no training was logged, all models come from elsewhere", ha="center")
             return figure
         by_step, by_time = figure.subplots(1, 2, sharey=True)
+        has_validation = False
         styles = {variant: style for variant, style in styles.items() if variant in dict(all_logs)}
         for variant, style in styles.items():
             logs = [log for name, log in all_logs if name == variant]
@@ -94,10 +97,15 @@ def plot_history(runs: list[Run]) -> Figure:
                     _draw_faint(axes, log[x], log["smoothed" if has_scenes else "psnr"], style)
                 mean = _mean_log(logs)
                 axes.plot(mean[x], mean["smoothed"], **style)
+                seen = _mean_validation([run for run in runs if run.method == variant])
+                axes.plot(seen[x], seen["psnr"], color=style["color"], **VALIDATION)
+                has_validation |= not seen.empty
         by_step.set(xlabel="step", ylabel="training PSNR (dB)")
         by_step.xaxis.set_major_formatter(EngFormatter(sep=""))
         by_time.set(xlabel="training time (minutes)")
         handles = [Line2D([], [], label=title_of(variant), **style) for variant, style in styles.items()]
+        if has_validation:
+            handles.append(Line2D([], [], label="validation", color="0.3", **VALIDATION))
         note = _scenes_note(runs) if has_scenes else "faint: as logged"
         _finish(figure, handles, dataset, f"running mean over {SMOOTHED_SHARE:.0%} of the log; {note}")
     return figure
@@ -154,6 +162,19 @@ def _smoothed_log(run: Run) -> pd.DataFrame:
     window = max(1, round(SMOOTHED_SHARE * len(log)))
     smoothed = log["psnr"].rolling(window, center=True, min_periods=1).mean()
     return log.assign(minutes=log["seconds"] / 60, smoothed=smoothed)
+
+
+def _mean_validation(runs: list[Run]) -> pd.DataFrame:
+    """Step, minutes and PSNR of the validation views, averaged over views and runs at the steps that all runs have."""
+    rows = [
+        {"run": run.folder, "step": row.step, "minutes": row.seconds / 60, "psnr": row.psnr}
+        for run in runs
+        for row in read_validation(run.folder / "validation.csv")
+    ]
+    if not rows:
+        return pd.DataFrame(columns=["step", "minutes", "psnr"])
+    means = pd.DataFrame(rows).groupby(["run", "step"], as_index=False).mean()
+    return _mean_log([log.drop(columns="run") for _, log in means.groupby("run")])
 
 
 def _mean_log(logs: list[pd.DataFrame]) -> pd.DataFrame:

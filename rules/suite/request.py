@@ -105,6 +105,18 @@ class Request:
         """The file called `name` in the folder of every selected run."""
         return [f"{folder}/{name}" for folder in self.folders(dataset, scene)]
 
+    def validations(self, dataset: str | None = None) -> list[str]:
+        """The validation.csv of every selected run that is trained here; others may have none."""
+        folders = self.folders(dataset)
+        return [
+            f"{folder}/validation.csv" for folder in folders if folder.removeprefix("results/") not in self.imported
+        ]
+
+    def adopted_validation(self, wildcards: Wildcards) -> list[str]:
+        """The validation.csv of the run whose network is taken, where that is trained here."""
+        name = self.network_of(wildcards)
+        return [] if name in self.imported else [f"results/{name}/validation.csv"]
+
     def files_of_dataset(self, name: str) -> Callable[[Wildcards], list[str]]:
         """`files` of the dataset that the wildcards name."""
         return lambda wildcards: self.files(name, wildcards.dataset)

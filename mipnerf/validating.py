@@ -1,0 +1,118 @@
+"""Validation while training: now and then, a few views that it does not learn from are rendered and scored."""
+
+import csv
+import logging
+from dataclasses import astuple
+from pathlib import Path
+
+import imageio.v3 as iio
+import numpy as np
+import torch
+
+from mipnerf.batching import integer_tensor, to_rgb
+from mipnerf.cameras import Cameras
+from mipnerf.config import OperationConfig, RunConfig
+from mipnerf.datasets.load import load_scene
+from mipnerf.datasets.scene import Scene
+from mipnerf.errors import ConfigError, DataError
+from mipnerf.evaluation import score_view, to_uint8
+from mipnerf.files import atomic_path
+from mipnerf.history import ValidationRow, read_validation, write_validation
+from mipnerf.model import MipNerf
+from mipnerf.rendering import render_image
+from mipnerf.workers import Workers
+
+log = logging.getLogger(__name__)
+VALIDATIONS = 20  # over a training, where the configuration does not say how often
+
+
+def validation_views(folder: Path, run: RunConfig, operation: OperationConfig) -> Scene | None:
+    """The views that `operation` asks for of the scene in `folder`: of its validation split, else of its test split.
+
+    None, with a message, where it asks for none or there are none. Raises `ConfigError` for a level that the scene does
+    not have.
+    """
+    if operation.validate_every == 0:
+        return None
+    level = run.levels - 1 if operation.validate_level is None else operation.validate_level
+    if level >= run.levels:
+        raise ConfigError(f"operation.validate_level is {level}, but {run.name} has the levels 0 to {run.levels - 1}")
+    problem: DataError | None = None
+    for split in ("val", "test"):
+        try:
+            scene = load_scene(folder, split, run.levels, run.data, operation.validate_views, level=level)
+            return scene.at_level(level)
+        except DataError as error:
+            problem = problem or error
+    log.warning("%s is not validated while it trains: %s", run.name, problem)
+    return None
+
+
+class Validator:
+    """Renders `scene` every so many steps; rows go to validation.csv, pictures (truth, rendering) to a folder.
+
+    Nothing is drawn at random and nothing of the network is changed.
+    """
+
+    def __init__(
+        self,
+        run: RunConfig,
+        operation: OperationConfig,
+        scene: Scene,
+        table: Path,
+        pictures: Path,
+        device: torch.device,
+        precision: torch.dtype,
+        workers: Workers,
+    ) -> None:
+        self.run, self.scene, self.table, self.pictures = run, scene, table, pictures
+        self.device, self.precision, self.workers = device, precision, workers
+        self.chunk_rays = operation.render_rays
+        self.cameras = Cameras.from_scene(scene, device, run.data)
+        self.every = operation.validate_every or max(1, run.train.max_steps // VALIDATIONS)
+
+    def begin(self, step: int) -> None:
+        """Forget what came after `step`, which a resumed training will see again, and pictures of another training."""
+        rows = [row for row in read_validation(self.table) if row.step <= step]
+        write_validation(self.table, rows)
+        kept = {picture_name(row.step, row.view) for row in rows}
+        for path in self.pictures.glob("*.png"):
+            if path.name not in kept:
+                path.unlink(missing_ok=True)
+
+    def is_due(self, step: int) -> bool:
+        """Whether the views are looked at after `step`."""
+        return step % self.every == 0 or step == self.run.train.max_steps
+
+    def validate(self, model: MipNerf, step: int, seconds: float) -> list[ValidationRow]:
+        """Render and score all views; none, with a warning, where the memory does not hold them."""
+        try:
+            rows = [self._validate_view(model, i, step, seconds) for i in range(self.scene.num_views)]
+        except (ConfigError, torch.cuda.OutOfMemoryError) as error:
+            log.warning("step %s is not validated: %s", f"{step:,}", str(error).partition("\n")[0])
+            return []
+        with open(self.table, "a", newline="", encoding="utf-8") as stream:
+            csv.writer(stream, lineterminator="\n").writerows(astuple(row) for row in rows)
+        mean, level = np.mean([row.psnr for row in rows]), rows[0].level
+        views = f"{len(rows)} view{'s' * (len(rows) != 1)}"
+        where = f" at 1/{2**level}" if level else ""
+        log.info("%s | step %s | validation PSNR %.2f (%s%s)", self.run.name, f"{step:,}", mean, views, where)
+        return rows
+
+    def _validate_view(self, model: MipNerf, i: int, step: int, seconds: float) -> ValidationRow:
+        scene, data = self.scene, self.run.data
+        truth = to_rgb(integer_tensor(scene.images[i]).to(self.device), data.white_bkgd, scene.max_value)
+        height, width = truth.shape[:2]
+        rgb = render_image(
+            model, self.cameras, i, height, width, data.white_bkgd, self.precision, self.chunk_rays, self.workers
+        ).rgb
+        scores = score_view(rgb, truth)
+        view = int(scene.views[i])
+        with atomic_path(self.pictures / picture_name(step, view)) as temporary:
+            iio.imwrite(temporary, np.concatenate([to_uint8(truth), to_uint8(rgb)], axis=1))
+        return ValidationRow(step, int(scene.levels[i]), view, scores["psnr"], scores.get("ssim"), seconds)
+
+
+def picture_name(step: int, view: int) -> str:
+    """The file of one view after a step."""
+    return f"{step:08d}_{view:03d}.png"

@@ -52,7 +52,7 @@ def start_on_two_gpus(project: Project) -> subprocess.Popen:
     prepare(project, {"healthy": {}, "failing": {"train": {"lr_init": 1e20, "lr_final": 1e20}}})
     path = project.folder / "config/profiles/slurm/profile.v9+.yaml"
     profile = yaml.safe_load(path.read_text())
-    profile["retries"] = 1
+    profile["retries"] = 0
     training = profile["set-resources"]["train"]
     training |= {"slurm_partition": "mixed", "gpu": 2}
     training["launcher"] += " torchrun --standalone --nproc-per-node=2 --no-python --"
@@ -120,7 +120,7 @@ def test_the_default_workflow_runs_on_its_partitions(outcome):
 def test_a_job_with_two_gpus_waits_for_a_node_that_has_both(outcome):
     rules = submitted((outcome.broken / "log").read_text())
     trainings = [outcome.jobs[number] for number, rule in rules.items() if rule == "train"]
-    assert len(trainings) == 3
+    assert len(trainings) == 2
     for job in trainings:
         assert (job["TresPerJob"], job["NumNodes"], job["NodeList"]) == ("gres:gpu:2", "1", "twin")
     config = yaml.safe_load((outcome.broken / "results/bricks/healthy/bricks/config.yaml").read_text())
@@ -133,7 +133,6 @@ def test_a_run_that_fails_leaves_the_others_their_metrics_and_the_exit_status_sa
     assert (outcome.broken / "results/bricks/healthy/bricks/metrics.csv").exists()
     assert not (outcome.broken / "results/bricks/failing/bricks/metrics.csv").exists()
     assert "the loss is not finite" in log
-    assert log.count("Trying to restart job") == 1
 
 
 def test_trainings_of_a_job_array_have_all_cpus_of_their_jobs(outcome):

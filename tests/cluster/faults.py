@@ -143,9 +143,11 @@ def slurmd_killed(victim: Victim, cluster: Path) -> None:
 
 
 def slurmstepd_killed(victim: Victim, _cluster: Path) -> None:
-    """The training dies with the process that looks after it, which Slurm does not notice: the job stands still."""
+    """Slurm does not notice that the process between it and the training is gone: the job stands still."""
     process, job = victim.freeze()
     status = Path(f"/proc/{process}/status").read_text()
+    # Before it is an orphan: the kernel hangs up on orphans that are stopped.
+    os.kill(process, signal.SIGCONT)
     os.kill(int(re.search(r"PPid:\s+(\d+)", status)[1]), signal.SIGKILL)
     wait_for(lambda: has_ended(process), "the end of the training without its slurmstepd")
     assert slurm.jobs()[job]["JobState"] == "RUNNING"

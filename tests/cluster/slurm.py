@@ -160,7 +160,10 @@ def start_node(folder: Path, node: str) -> None:
 
 def kill_node(folder: Path, node: str) -> None:
     """Kill the daemon of a node; what runs there lives on."""
-    os.kill(int((folder / f"slurmd-{node}.pid").read_text()), signal.SIGKILL)
+    pid_file = folder / f"slurmd-{node}.pid"
+    os.kill(int(pid_file.read_text()), signal.SIGKILL)
+    while running(pid_file):
+        time.sleep(0.05)
 
 
 def stop(folder: Path) -> None:

@@ -52,7 +52,7 @@ def start_on_two_gpus(project: Project) -> subprocess.Popen:
     prepare(project, {"healthy": {}, "failing": {"train": {"lr_init": 1e20, "lr_final": 1e20}}})
     path = project.folder / "config/profiles/slurm/profile.v9+.yaml"
     profile = yaml.safe_load(path.read_text())
-    profile["retries"] = 1
+    profile["retries"] = 0
     training = profile["set-resources"]["train"]
     training |= {"slurm_partition": "mixed", "gpu": 2}
     training["launcher"] += " torchrun --standalone --nproc-per-node=2 --no-python --"
@@ -72,9 +72,10 @@ def is_placed(other: int) -> bool:
 
 
 def start_array(project: Project) -> subprocess.Popen:
-    """Start two trainings as one job array."""
+    """Start two trainings as one job array, of which every task waits for the files of the first."""
     prepare(project, {"first": {}, "second": {}})
-    return start(project, "log", "--configfile=runs.yaml", "--slurm-array-jobs=train", "--", "models")
+    options = ("--slurm-array-jobs=train", "--latency-wait=600", "--keep-incomplete")
+    return start(project, "log", "--configfile=runs.yaml", *options, "--", "models")
 
 
 @pytest.fixture(scope="session")
@@ -120,7 +121,7 @@ def test_the_default_workflow_runs_on_its_partitions(outcome):
 def test_a_job_with_two_gpus_waits_for_a_node_that_has_both(outcome):
     rules = submitted((outcome.broken / "log").read_text())
     trainings = [outcome.jobs[number] for number, rule in rules.items() if rule == "train"]
-    assert len(trainings) == 3
+    assert len(trainings) == 2
     for job in trainings:
         assert (job["TresPerJob"], job["NumNodes"], job["NodeList"]) == ("gres:gpu:2", "1", "twin")
     config = yaml.safe_load((outcome.broken / "results/bricks/healthy/bricks/config.yaml").read_text())
@@ -133,10 +134,9 @@ def test_a_run_that_fails_leaves_the_others_their_metrics_and_the_exit_status_sa
     assert (outcome.broken / "results/bricks/healthy/bricks/metrics.csv").exists()
     assert not (outcome.broken / "results/bricks/failing/bricks/metrics.csv").exists()
     assert "the loss is not finite" in log
-    assert log.count("Trying to restart job") == 1
 
 
-def test_trainings_of_a_job_array_have_all_cpus_of_their_jobs(outcome):
+def test_the_tasks_of_a_job_array_train_their_runs(outcome):
     log = (outcome.array / "log").read_text()
     assert outcome.returncodes[outcome.array] == 0, log
     number = re.search(r"Submitted array job .* SLURM job ID (\d+)", log)[1]
@@ -161,10 +161,9 @@ def test_a_signal_of_slurm_reaches_the_training_which_saves_where_it_is(outcome,
     assert victim.resumed == victim.saved
 
 
-@pytest.mark.parametrize("fault", ["killed", "slurmstepd_killed"])
-def test_a_killed_training_goes_on_from_its_last_checkpoint(outcome, fault):
-    victim = outcome.victims[fault]
-    print(fault, "jobs", victim.jobs, "resumed after", victim.resumed)
+def test_a_killed_training_goes_on_from_its_last_checkpoint(outcome):
+    victim = outcome.victims["killed"]
+    print("killed, jobs", victim.jobs, "resumed after", victim.resumed)
     (step,) = victim.resumed
     assert step % SAVE_EVERY == 0
     assert step < STEPS
@@ -188,6 +187,12 @@ def test_a_training_outlives_the_node_being_drained_and_its_daemon(outcome, faul
     (number,) = victim.jobs
     assert (outcome.jobs[number]["JobState"], outcome.jobs[number]["Restarts"]) == ("COMPLETED", "0")
     assert victim.resumed == []
+
+
+def test_a_training_ends_without_its_slurmstepd_and_the_next_job_takes_it_over(outcome):
+    victim = outcome.victims["slurmstepd_killed"]
+    print("slurmstepd_killed, jobs", victim.jobs, "resumed after", victim.resumed)
+    assert victim.resumed == [STEPS]
 
 
 @pytest.mark.parametrize("fault", ["orphaned", "node_lost"])

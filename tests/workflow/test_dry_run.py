@@ -139,7 +139,7 @@ def test_profiles_know_every_rule_that_needs_a_gpu(profile):
     jobs = values["set-resources"]
     assert {"train", "evaluate"} <= gpu_rules() <= jobs.keys()
     # The GPUs of a job have to be on one node; the other schedulers are asked for that in their scripts.
-    assert all(job["nodes"] == 1 for job in jobs.values()) or profile != "slurm"
+    assert profile != "slurm" or all(job["nodes"] == 1 for job in jobs.values())
 
 
 # The extras that the commands of rules use; the others are for commands by hand, for Snakemake itself, and for tests.

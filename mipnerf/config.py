@@ -21,13 +21,12 @@ from pydantic import (
     model_validator,
 )
 
-from mipnerf.sections import BricksConfig, CropConfig, Positive, Section, VideoConfig
+from mipnerf.sections import BricksConfig, CropConfig, Fraction, OperationConfig, Positive, Section, VideoConfig
 from mipnerf.validation import lookup, validated
 
 SEED_SUFFIX = re.compile(r"_seed\d+$")  # of a variant's name, for all seeds of a run but the first
 Name = Annotated[str, Field(pattern=r"^[a-z0-9_]+$")]
 Activation = Literal["softplus", "relu", "sigmoid"]
-Fraction = Annotated[float, Field(ge=0)]
 Seed = Annotated[int, Field(ge=0, lt=2**63)]
 Verify = Literal["strict", "warn", "off"]
 
@@ -146,35 +145,6 @@ class DataConfig(Section):
 
 # These change what is evaluated, not what is trained.
 EVALUATION_KEYS = ("max_test_views", "supersample")
-
-
-class OperationConfig(Section):
-    """How a job runs. Nothing here changes a result beyond rounding and random draws; changing it reruns nothing."""
-
-    print_every: Positive = Field(100, description="steps between lines of the log and rows of the history")
-    save_every: Positive = Field(5000, description="steps between checkpoints")
-    save_minutes: Annotated[float, Field(gt=0)] = Field(5.0, description="minutes between checkpoints")
-    keep_checkpoints: Positive = Field(3, description="newest checkpoints that are kept")
-    microbatch_rays: Annotated[int, Field(ge=0)] = Field(
-        0, description="rays computed at a time within a batch, whose gradients add up; 0 lets the suite choose"
-    )
-    render_rays: Annotated[int, Field(ge=0)] = Field(0, description="rays rendered at a time; 0 lets the suite choose")
-    compile: Literal["auto", "on", "off"] = Field(
-        "auto", description="compile the network before training; auto does for a GPU, and a failure is only a warning"
-    )
-    validate_every: Annotated[int, Field(ge=0)] | None = Field(
-        None, description="steps between looks at validation views; null: twenty over the training, 0: never"
-    )
-    validate_views: Positive = Field(1, description="validation views, evenly spread")
-    validate_level: Annotated[int, Field(ge=0)] | None = Field(
-        None, description="resolution level at which they are rendered; null: the coarsest, which costs least"
-    )
-    tensorboard: bool = Field(False, description="write the history for TensorBoard, too; needs the extra tensorboard")
-    device: Literal["auto", "cpu", "cuda"] = Field("auto", description="auto takes the first GPU, if any")
-    download_attempts: Positive = Field(5, description="a URL is given up after so many that bring nothing new")
-    download_backoff: Fraction = Field(1.0, description="seconds before the second attempt; twice as many each time")
-    download_timeout: Annotated[float, Field(gt=0)] = Field(60.0, description="seconds to wait for the next byte")
-    keep_downloads: bool = Field(False, description="keep archives of single scenes after they are unpacked")
 
 
 def _partial(section: type[Section], without: Container[str] = ()) -> type[Section]:

@@ -1,9 +1,10 @@
 """Sections of the configuration that stand by themselves, and what all sections share."""
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+Fraction = Annotated[float, Field(ge=0)]
 Positive = Annotated[int, Field(ge=1)]
 
 
@@ -40,3 +41,32 @@ class CropConfig(Section):
     x: Annotated[int, Field(ge=0)] = Field(description="left edge")
     y: Annotated[int, Field(ge=0)] = Field(description="upper edge")
     size: Annotated[int, Field(ge=1)] = Field(description="pixels along a side")
+
+
+class OperationConfig(Section):
+    """How a job runs. Nothing here changes a result beyond rounding and random draws; changing it reruns nothing."""
+
+    print_every: Positive = Field(100, description="steps between lines of the log and rows of the history")
+    save_every: Positive = Field(5000, description="steps between checkpoints")
+    save_minutes: Annotated[float, Field(gt=0)] = Field(5.0, description="minutes between checkpoints")
+    keep_checkpoints: Positive = Field(3, description="newest checkpoints that are kept")
+    microbatch_rays: Annotated[int, Field(ge=0)] = Field(
+        0, description="rays computed at a time within a batch, whose gradients add up; 0 lets the suite choose"
+    )
+    render_rays: Annotated[int, Field(ge=0)] = Field(0, description="rays rendered at a time; 0 lets the suite choose")
+    compile: Literal["auto", "on", "off"] = Field(
+        "auto", description="compile the network before training; auto does for a GPU, and a failure is only a warning"
+    )
+    validate_every: Annotated[int, Field(ge=0)] | None = Field(
+        None, description="steps between looks at validation views; null: twenty over the training, 0: never"
+    )
+    validate_views: Positive = Field(1, description="validation views, evenly spread")
+    validate_level: Annotated[int, Field(ge=0)] | None = Field(
+        None, description="resolution level at which they are rendered; null: the coarsest, which costs least"
+    )
+    tensorboard: bool = Field(False, description="write the history for TensorBoard, too; needs the extra tensorboard")
+    device: Literal["auto", "cpu", "cuda"] = Field("auto", description="auto takes the first GPU, if any")
+    download_attempts: Positive = Field(5, description="a URL is given up after so many that bring nothing new")
+    download_backoff: Fraction = Field(1.0, description="seconds before the second attempt; twice as many each time")
+    download_timeout: Annotated[float, Field(gt=0)] = Field(60.0, description="seconds to wait for the next byte")
+    keep_downloads: bool = Field(False, description="keep archives of single scenes after they are unpacked")

@@ -77,7 +77,8 @@ def plot_history(runs: list[Run]) -> Figure:
     """Training PSNR of each variant against step and time, smoothed by a centred running mean over 5 % of the log.
 
     One scene: faint what was logged. Several: thin each scene, thick their mean at the steps that all of them logged.
-    Dots are the PSNR of validation views, where there were any, averaged over scenes. A run without a log (its model was trained elsewhere) is left out.
+    Dots are the PSNR of validation views, where there were any, averaged over scenes. A run without a log (its model
+    was trained elsewhere) is left out.
     """
     dataset, styles = only_name(runs, "dataset"), variant_styles(runs, marker="")
     has_scenes = len(_scenes(runs)) > 1
@@ -98,8 +99,9 @@ def plot_history(runs: list[Run]) -> Figure:
                 mean = _mean_log(logs)
                 axes.plot(mean[x], mean["smoothed"], **style)
                 seen = _mean_validation([run for run in runs if run.method == variant])
-                axes.plot(seen[x], seen["psnr"], color=style["color"], **VALIDATION)
-                has_validation |= not seen.empty
+                if not seen.empty:
+                    axes.plot(seen[x], seen["psnr"], color=style["color"], **VALIDATION)
+                    has_validation = True
         by_step.set(xlabel="step", ylabel="training PSNR (dB)")
         by_step.xaxis.set_major_formatter(EngFormatter(sep=""))
         by_time.set(xlabel="training time (minutes)")

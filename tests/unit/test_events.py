@@ -46,7 +46,10 @@ def points(folder):
 def assert_shows_history(folder):
     rows = read_rows(folder / "history.csv")
     found = points(folder / "tensorboard")
-    assert found.keys() == set(TAGS.values())
+    assert found.keys() == {*TAGS.values(), "train/loss_0", "train/loss_1"}
+    for level in (0, 1):
+        losses = [value for _, value in found[f"train/loss_{level}"]]
+        assert losses == pytest.approx([row.losses[level] for row in rows])
     for name, tag in TAGS.items():
         assert [step for step, _ in found[tag]] == [row.step for row in rows] == [3, 6, 9, 12]
         assert [value for _, value in found[tag]] == pytest.approx([getattr(row, name) for row in rows])

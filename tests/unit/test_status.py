@@ -38,8 +38,8 @@ def test_finished_stopped_and_running_runs_are_told_apart(tmp_path, monkeypatch,
     with training._only_one(stopped):
         running = {status.name: status for status in read_statuses(tmp_path)}["toy/a/stopped"]
         assert running.state == "running"
-        assert running.cells()[5] != "—"
-        assert running.cells()[7] == socket.gethostname()
+        assert running.cells()[6] != "—"
+        assert running.cells()[8] == socket.gethostname()
         (stopped / "checkpoints" / "owner.txt").write_text("process 7 on node3.site, Slurm job 16")
         assert read_statuses(tmp_path)[1].host == "node3.site, job 16"
     assert read_statuses(tmp_path)[1].host is None

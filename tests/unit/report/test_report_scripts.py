@@ -4,7 +4,10 @@ import subprocess
 import sys
 from pathlib import Path
 
-from mipnerf.report.frame import read_metrics
+import pytest
+
+from mipnerf.errors import DataError
+from mipnerf.report.frame import collect_metrics, read_metrics
 from mipnerf.report.names import table_files
 
 ROOT = Path(__file__).parents[3]
@@ -17,17 +20,18 @@ def call(script, *arguments, code=0):
     return result.stderr
 
 
-def test_collect_joins_levels_and_refuses_a_repeated_one(make_run, tmp_path):
+def test_the_metrics_of_levels_are_joined_and_a_repeated_one_is_refused(make_run, tmp_path):
     run = make_run()
     lines = (run / "metrics.csv").read_text().splitlines(keepends=True)
     parts = [tmp_path / f"level_{level}.csv" for level in range(4)]
     for level, part in enumerate(parts):
         part.write_text(lines[0] + "".join(line for line in lines[1:] if f",wall,{level}," in line))
-    call("collect", "--inputs", *parts, "--output", tmp_path / "metrics.csv", "--log", tmp_path / "log")
+    model = run / "config.yaml"
+    collect_metrics(parts, tmp_path / "metrics.csv", older_than=model)
     assert read_metrics([tmp_path / "metrics.csv"]).equals(read_metrics([run / "metrics.csv"]))
-    assert "16 values of 4 files" in (tmp_path / "log").read_text()
-    message = call("collect", "--inputs", parts[0], parts[0], "--output", tmp_path / "again.csv", code=1)
-    assert message.startswith("DataError: ")
+    assert all(part.stat().st_mtime < model.stat().st_mtime for part in parts)
+    with pytest.raises(DataError):
+        collect_metrics([parts[0], parts[0]], tmp_path / "again.csv", older_than=model)
     assert not (tmp_path / "again.csv").exists()
 
 
@@ -51,6 +55,9 @@ def test_aggregate_plot_and_strip_write_their_files(make_run, make_images, refer
     )
     figures = [out / "plots/bricks_h.png", out / "plots/bricks_strip.png"]
     message = call("aggregate", *common, "--figures", *figures, "--output", out)
+    for table in ("bricks", "bricks_scenes"):
+        call("table", *common, "--table", table, "--output", out / "tables")
+    assert "these runs have bricks, bricks_scenes" in call("table", *common, "--table", "x", "--output", out, code=2)
     assert "Nothing to compare: no number of these runs has a published counterpart." in message
     assert all((out / name).stat().st_size > 0 for name in table_files(["bricks"]))
     assert all(path.stat().st_size > 1000 for path in [*figures, out / "plots/h.svg"])

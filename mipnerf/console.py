@@ -2,6 +2,7 @@
 
 import logging
 import os
+import shutil
 import signal
 import sys
 from collections.abc import Callable
@@ -13,16 +14,21 @@ TRACEBACK_VARIABLE = "MIPNERF_TRACEBACK"
 log = logging.getLogger("mipnerf")
 
 
-def setup_logging(log_file: Path | None = None) -> None:
+def setup_logging(log_file: Path | None = None, kept: Path | None = None) -> None:
     """Log to standard error and, if given, to the end of `log_file`, which another process may be writing.
 
-    Of several processes that train together, the first reports; the others only say what went wrong in them.
+    All is kept in `kept` as well: a `log_file` that was removed since, as workflows do before they try again, begins
+    with what is there. Of several processes that train together, the first reports; the others only say what went wrong
+    in them.
     """
     handlers: list[logging.Handler] = [logging.StreamHandler(sys.stderr)]
-    if log_file is not None:
-        log_file.parent.mkdir(parents=True, exist_ok=True)
-        handlers.append(logging.FileHandler(log_file, mode="a", encoding="utf-8", errors="backslashreplace"))
     rank = int(os.environ.get("RANK", 0))
+    for path in filter(None, (log_file, kept)):
+        path.parent.mkdir(parents=True, exist_ok=True)
+    if log_file and kept and kept.exists() and not log_file.exists() and rank == 0:
+        shutil.copyfile(kept, log_file)
+    for path in filter(None, (log_file, kept)):
+        handlers.append(logging.FileHandler(path, mode="a", encoding="utf-8", errors="backslashreplace"))
     level, prefix = (logging.ERROR, f"process {rank}: ") if rank else (logging.INFO, "")
     logging.basicConfig(level=level, format=f"{prefix}%(message)s", handlers=handlers, force=True)
     logging.captureWarnings(True)

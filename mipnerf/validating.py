@@ -34,14 +34,14 @@ def validation_views(folder: Path, run: RunConfig, operation: OperationConfig) -
     """
     if operation.validate_every == 0:
         return None
-    level = run.levels - 1 if operation.validate_level is None else operation.validate_level
-    if level >= run.levels:
+    level = operation.validate_level
+    if level is not None and level >= run.levels:
         raise ConfigError(f"operation.validate_level is {level}, but {run.name} has the levels 0 to {run.levels - 1}")
     problem: DataError | None = None
     for split in ("val", "test"):
         try:
             scene = load_scene(folder, split, run.levels, run.data, operation.validate_views, level=level)
-            return scene.at_level(level)
+            return scene.at_level(int(scene.levels.max()))
         except DataError as error:
             problem = problem or error
     log.warning("%s is not validated while it trains: %s", run.name, problem)

@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import astuple
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,7 @@ import torch
 
 from mipnerf.datasets.bricks import render_bricks
 from mipnerf.datasets.convert import convert_to_multiscale
+from mipnerf.history import read_rows, read_validation
 
 PATIENCE = 300.0  # seconds for anything to happen, on a machine however busy
 SCRIPT = Path(__file__).parents[2] / "workflow_scripts" / "train.py"
@@ -55,21 +57,37 @@ def run_until(data: Path, output: Path, step: int, number: int) -> subprocess.Po
     return process
 
 
-def finish(data: Path, output: Path) -> tuple[dict, str]:
-    """Train to the end; the weights and what was logged."""
+def finish(data: Path, output: Path) -> str:
+    """Train to the end; what was logged."""
     result = subprocess.run(command(data, output), capture_output=True, text=True, check=False)
     assert result.returncode == 0, result.stderr
-    return torch.load(output / "model.pt", weights_only=True)["parameters"], result.stderr
+    return result.stderr
 
 
 @pytest.fixture(scope="module")
-def undisturbed(data, tmp_path_factory) -> dict:
-    return finish(data, tmp_path_factory.mktemp("undisturbed") / "bricks" / "mipnerf" / "scene")[0]
+def undisturbed(data, tmp_path_factory) -> Path:
+    output = tmp_path_factory.mktemp("undisturbed") / "bricks" / "mipnerf" / "scene"
+    finish(data, output)
+    return output
 
 
-def assert_same(weights: dict, expected: dict) -> None:
-    assert weights.keys() == expected.keys()
-    assert all(torch.equal(weights[name], expected[name]) for name in expected)
+def assert_same(output: Path, expected: Path) -> None:
+    """Weights, history and validation of two trainings, but for their times."""
+    models = (torch.load(folder / "model.pt", weights_only=True) for folder in (output, expected))
+    weights, others = (model["parameters"] for model in models)
+    assert weights.keys() == others.keys()
+    assert all(torch.equal(weights[name], others[name]) for name in others)
+    for read, name in ((read_rows, "history.csv"), (read_validation, "validation.csv")):
+        rows, other_rows = ([astuple(row) for row in read(folder / name)] for folder in (output, expected))
+        times = {list(vars(read(output / name)[0])).index(column) for column in TIMES[name]}
+        assert [without(row, times) for row in rows] == [without(row, times) for row in other_rows]
+
+
+TIMES = {"history.csv": ("rays_per_s", "seconds"), "validation.csv": ("seconds",)}
+
+
+def without(row: tuple, places: set[int]) -> list:
+    return [value for place, value in enumerate(row) if place not in places]
 
 
 def test_killed_at_three_random_moments(data, tmp_path, undisturbed):
@@ -81,9 +99,9 @@ def test_killed_at_three_random_moments(data, tmp_path, undisturbed):
         process = run_until(data, output, max(moment, saved_step(output) + 1), signal.SIGKILL)
         assert process.returncode == -signal.SIGKILL
         assert not (output / "model.pt").exists()
-    weights, log = finish(data, output)
+    log = finish(data, output)
     assert "goes on after step" in log
-    assert_same(weights, undisturbed)
+    assert_same(output, undisturbed)
 
 
 def test_killed_before_the_first_checkpoint_starts_again(data, tmp_path, undisturbed):
@@ -94,7 +112,8 @@ def test_killed_before_the_first_checkpoint_starts_again(data, tmp_path, undistu
     process.kill()
     process.wait(PATIENCE)
     assert saved_step(output) <= 1
-    assert_same(finish(data, output)[0], undisturbed)
+    finish(data, output)
+    assert_same(output, undisturbed)
 
 
 def test_each_signal_saves_says_so_and_loses_nothing(data, tmp_path, undisturbed):
@@ -108,9 +127,9 @@ def test_each_signal_saves_says_so_and_loses_nothing(data, tmp_path, undisturbed
         assert not before or f"goes on after step {before} of" in message
         assert "Traceback" not in message
     step = saved_step(output)
-    weights, log = finish(data, output)
+    log = finish(data, output)
     assert f"goes on after step {step} of" in log
-    assert_same(weights, undisturbed)
+    assert_same(output, undisturbed)
 
 
 def test_a_full_disk_stops_with_a_message_and_keeps_the_last_state(data, tmp_path, undisturbed):
@@ -135,6 +154,7 @@ def test_a_full_disk_stops_with_a_message_and_keeps_the_last_state(data, tmp_pat
         assert saved_step(output) == step
         assert not list(output.rglob("*.part*"))
         filler.unlink()
-        assert_same(finish(data, output)[0], undisturbed)
+        finish(data, output)
+        assert_same(output, undisturbed)
     finally:
         subprocess.run(["umount", str(disk)], check=True)

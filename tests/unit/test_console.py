@@ -94,3 +94,25 @@ def test_what_a_killed_command_left_is_cleared_up_by_the_next(tmp_path):
         process.communicate()
         assert len(list(tmp_path.glob(".data.*.part"))) == 1
         assert not target.exists()
+
+
+RETRIED = """
+import logging, sys
+from pathlib import Path
+from mipnerf.console import setup_logging
+setup_logging(Path("logs/train.log"), kept=Path("checkpoints/train.log"))
+logging.info(sys.argv[1])
+"""
+
+
+def test_a_log_that_was_removed_begins_with_what_earlier_attempts_said(tmp_path):
+    log = tmp_path / "logs" / "train.log"
+    for attempt, is_removed in (("first", False), ("second", True), ("third", False)):
+        if is_removed:
+            log.unlink()
+        command = [sys.executable, "-c", RETRIED, attempt]
+        subprocess.run(
+            command, cwd=tmp_path, env=os.environ | {"PYTHONPATH": str(Path(__file__).parents[2])}, check=True
+        )
+    assert log.read_text().split() == ["first", "second", "third"]
+    assert (tmp_path / "checkpoints" / "train.log").read_text() == log.read_text()

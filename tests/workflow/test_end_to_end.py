@@ -97,7 +97,7 @@ def test_forced_training_retrains_one_scene_from_scratch(copy_of_finished):
     command = FORCED.replace("snakemake", "snakemake --configfile config/test/toy.yaml", 1)
     output = copy_of_finished.run(command).stdout
     assert jobs(output) == {"train": 1, "evaluate": 1}
-    assert "step  5/20" in (model.parent / "logs" / "train.log").read_text()
+    assert (model.parent / "logs" / "train.log").read_text().count("step  5/20") == 2
     new = torch.load(model, weights_only=True)["parameters"]
     assert all(torch.equal(new[name], old[name]) for name in old)
     assert os.stat(other).st_mtime_ns == before
@@ -108,7 +108,7 @@ def test_a_lost_model_of_a_finished_run_is_not_trained_again(copy_of_finished):
     old = torch.load(model, weights_only=True)["parameters"]
     model.unlink()
     copy_of_finished.toy("--", str(model.relative_to(copy_of_finished.folder)))
-    assert "step  5/20" not in (model.parent / "logs" / "train.log").read_text()
+    assert (model.parent / "logs" / "train.log").read_text().count("step  5/20") == 1
     new = torch.load(model, weights_only=True)["parameters"]
     assert all(torch.equal(new[name], old[name]) for name in old)
 

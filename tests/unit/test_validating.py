@@ -1,0 +1,195 @@
+"""Views that are looked at while a training goes on: they change nothing of it."""
+
+import signal
+import time
+from dataclasses import replace
+
+import imageio.v3 as iio
+import numpy as np
+import pytest
+import torch
+from capture_files import make_toy, transforms_of, write_images, write_json
+from scene_files import write_llff_scene, write_scene
+
+from mipnerf import training, validating
+from mipnerf.config import OperationConfig, RunConfig
+from mipnerf.datasets.convert import convert_to_multiscale
+from mipnerf.datasets.load import load_scene
+from mipnerf.devices import resolve_precision
+from mipnerf.errors import ConfigError, Interrupted
+from mipnerf.evaluation import load_trained, score_view, to_uint8
+from mipnerf.history import read_rows, read_validation
+from mipnerf.training import train
+from mipnerf.validating import validation_views
+
+OFTEN = OperationConfig(print_every=3, save_every=5, device="cpu", validate_every=4, validate_views=2)
+
+
+def weights(folder):
+    return torch.load(folder / "model.pt", weights_only=True)["parameters"]
+
+
+def same(first, second):
+    return all(torch.equal(first[name], second[name]) for name in first)
+
+
+@pytest.fixture
+def views(small_scene):
+    """The coarse level of the small scene."""
+    return small_scene.at_level(1)
+
+
+def timeless(path):
+    return [replace(row, seconds=0.0) for row in read_validation(path)]
+
+
+def test_views_are_scored_every_so_many_steps_and_at_the_end(tmp_path, small_run, small_scene, views):
+    train(small_run, OFTEN, small_scene, tmp_path, threads=1, validation=views)
+    rows = read_validation(tmp_path / "validation.csv")
+    assert [(row.step, row.level, row.view) for row in rows] == [(s, 1, v) for s in (4, 8, 12) for v in (0, 1, 2)]
+    assert all(row.ssim is None for row in rows)  # smaller than the window of SSIM
+    pictures = sorted(path.name for path in (tmp_path / "validation").iterdir())
+    assert pictures == [f"{step:08d}_{view:03d}.png" for step in (4, 8, 12) for view in (0, 1, 2)]
+    # The last scores are those of the trained network.
+    model, _ = load_trained(tmp_path / "model.pt", torch.device("cpu"))
+    validator = validating.Validator(
+        small_run,
+        OFTEN,
+        views,
+        tmp_path / "again.csv",
+        tmp_path / "again",
+        torch.device("cpu"),
+        resolve_precision("auto", torch.device("cpu")),
+        training.Workers(1, torch.device("cpu")),
+    )
+    validator.begin(0)
+    again = validator.validate(model, 12, 0.0)
+    assert [row.psnr for row in again] == pytest.approx([row.psnr for row in rows[-3:]])
+    picture = iio.imread(tmp_path / "validation" / "00000012_002.png")
+    assert picture.shape == (4, 8, 3)
+    assert np.array_equal(picture[:, :4], to_uint8(training_truth(views, small_run)))
+
+
+def training_truth(views, run):
+    image = torch.from_numpy(views.images[2].astype(np.int64))
+    return validating.to_rgb(image, run.data.white_bkgd, views.max_value)
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_no_bit_of_the_training_changes(tmp_path, small_run, small_scene, views, threads):
+    train(small_run, OFTEN, small_scene, tmp_path / "with", threads=threads, validation=views)
+    train(small_run, OFTEN, small_scene, tmp_path / "without", threads=threads)
+    assert same(weights(tmp_path / "with"), weights(tmp_path / "without"))
+    kept = [
+        [(row.step, row.loss, row.psnr, row.losses) for row in read_rows(tmp_path / name / "history.csv")]
+        for name in ("with", "without")
+    ]
+    assert kept[0] == kept[1]
+    assert (tmp_path / "without" / "validation.csv").read_text() == "step,level,view,psnr,ssim,seconds\n"
+
+
+@pytest.mark.parametrize("stops", [[4], [6, 3], [9]], ids=str)
+def test_stopped_and_continued_it_is_never_stopped(tmp_path, monkeypatch, small_run, small_scene, views, stops):
+    train(small_run, OFTEN, small_scene, tmp_path / "whole", threads=1, validation=views)
+    original = training.train_step
+    for stop in stops:
+        steps = iter(range(1, 100))
+
+        def counted(*arguments, steps=steps, stop=stop):
+            if next(steps) == stop:
+                signal.raise_signal(signal.SIGTERM)
+            return original(*arguments)
+
+        with monkeypatch.context() as patch:
+            patch.setattr(training, "train_step", counted)
+            with pytest.raises(Interrupted):
+                train(small_run, OFTEN, small_scene, tmp_path / "parts", threads=1, validation=views)
+    train(small_run, OFTEN, small_scene, tmp_path / "parts", threads=1, validation=views)
+    assert timeless(tmp_path / "parts" / "validation.csv") == timeless(tmp_path / "whole" / "validation.csv")
+    assert same(weights(tmp_path / "parts"), weights(tmp_path / "whole"))
+
+
+def test_its_time_is_not_that_of_the_training(tmp_path, monkeypatch, small_run, small_scene, views):
+    original, slept = validating.render_image, []
+
+    def slow(*arguments):
+        slept.append(time.sleep(0.3))
+        return original(*arguments)
+
+    monkeypatch.setattr(validating, "render_image", slow)
+    train(small_run, OFTEN, small_scene, tmp_path, threads=1, validation=views)
+    assert len(slept) == 9
+    assert read_rows(tmp_path / "history.csv")[-1].seconds < 0.3 * 9
+
+
+def test_pictures_of_another_training_go(tmp_path, small_run, run_with, small_scene, views):
+    train(small_run, OFTEN, small_scene, tmp_path, threads=1, validation=views)
+    seldom = OFTEN.model_copy(update={"validate_every": 6})
+    train(run_with(train={"seed": 1}), seldom, small_scene, tmp_path, threads=1, validation=views)
+    steps = {path.name[:8] for path in (tmp_path / "validation").iterdir()}
+    assert steps == {"00000006", "00000012"}
+
+
+def test_memory_that_does_not_hold_a_view_costs_a_warning(tmp_path, monkeypatch, caplog, small_run, small_scene, views):
+    def full(*arguments):
+        raise torch.cuda.OutOfMemoryError("there is none")
+
+    monkeypatch.setattr(validating, "render_image", full)
+    train(small_run, OFTEN, small_scene, tmp_path, threads=1, validation=views)
+    assert "step 12 is not validated: there is none" in caplog.text
+    assert read_validation(tmp_path / "validation.csv") == []
+
+
+def test_twenty_times_over_a_training_unless_told_otherwise(tmp_path, run_with, small_scene, views):
+    run = run_with(train={"max_steps": 60})
+    operation = OFTEN.model_copy(update={"validate_every": None})
+    train(run, operation, small_scene, tmp_path, threads=1, validation=views.select([0]))
+    assert [row.step for row in read_validation(tmp_path / "validation.csv")] == list(range(3, 61, 3))
+
+
+# --- which views ---
+
+
+def run_of(**data):
+    return RunConfig(dataset="toy", variant="mipnerf", scene="box", levels=2, data=data)
+
+
+def test_they_are_of_the_validation_split_at_the_level_asked_for(tmp_path):
+    write_scene(tmp_path / "source", {"train": 3, "val": 5, "test": 2}, 32, 32)
+    convert_to_multiscale(tmp_path / "source", tmp_path / "scene", num_levels=2)
+    whole = load_scene(tmp_path / "scene", "val", 2, run_of().data)
+    chosen = validation_views(tmp_path / "scene", run_of(), OFTEN)
+    assert (chosen.views.tolist(), set(chosen.levels), chosen.widths[0]) == ([0, 2], {1}, 16)
+    assert np.array_equal(chosen.images[1], whole.at_level(1).images[2])
+    fine = validation_views(tmp_path / "scene", run_of(), OFTEN.model_copy(update={"validate_level": 0}))
+    assert (set(fine.levels), fine.widths[0]) == ({0}, 32)
+    assert validation_views(tmp_path / "scene", run_of(), OFTEN.model_copy(update={"validate_every": 0})) is None
+    with pytest.raises(ConfigError, match=r"operation\.validate_level is 2, but toy/mipnerf/box has the levels 0 to 1"):
+        validation_views(tmp_path / "scene", run_of(), OFTEN.model_copy(update={"validate_level": 2}))
+
+
+def test_without_a_validation_split_they_are_test_views_and_never_trained_on(tmp_path):
+    toy = make_toy(views=9, width=16, height=12)
+    write_json(write_images(toy, tmp_path / "capture"), transforms_of(toy))
+    write_llff_scene(tmp_path / "llff", 9, 32, 24)
+    for name in ("capture", "llff"):
+        run = run_of(white_bkgd=False)
+        trained = load_scene(tmp_path / name, "train", 2, run.data)
+        chosen = validation_views(tmp_path / name, run, OFTEN)
+        assert chosen.num_views == 2
+        assert not {pose.tobytes() for pose in trained.camtoworlds} & {pose.tobytes() for pose in chosen.camtoworlds}
+    blender = RunConfig(dataset="toy", variant="mipnerf", scene="box", levels=1)
+    write_scene(tmp_path / "blender", {"train": 3, "val": 0, "test": 2}, 16, 16)
+    assert validation_views(tmp_path / "blender", blender, OFTEN).num_views == 2
+
+
+def test_a_scene_without_such_views_is_trained_all_the_same(tmp_path, caplog):
+    blender = RunConfig(dataset="toy", variant="mipnerf", scene="box", levels=1)
+    write_scene(tmp_path / "scene", {"train": 3, "val": 0, "test": 0}, 16, 16)
+    assert validation_views(tmp_path / "scene", blender, OFTEN) is None
+    assert "toy/mipnerf/box is not validated while it trains" in caplog.text
+
+
+def test_scores_are_those_of_the_evaluation():
+    image = torch.rand(16, 16, 3, generator=torch.Generator().manual_seed(0))
+    assert score_view(image, image * 0.9).keys() == {"psnr", "ssim"}

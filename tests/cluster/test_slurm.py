@@ -18,7 +18,7 @@ from .faults import FAULTS, PATIENCE, SAVE_EVERY, STEPS, campaign, prepare, star
 
 # Two levels of resolution tell as much as four.
 LEVELS = ("--config", "datasets={bricks: {levels: 2}}")
-GPU_RULES = {"train": 2, "evaluate": 4}
+GPU_RULES = {"train": 2, "evaluate": 2}
 
 
 @pytest.fixture(scope="session")
@@ -114,7 +114,7 @@ def test_the_default_workflow_runs_on_its_partitions(outcome):
         assert job["Comment"].startswith(f"rule_{rule}")
         assert (outcome.whole / job["StdOut"]).exists()
     assert "bricks" in (outcome.whole / "results/table.md").read_text()
-    for path in ("logs/train.log", "logs/evaluate_1.log", "benchmarks/train.tsv", "metrics.csv"):
+    for path in ("logs/train.log", "logs/evaluate.log", "benchmarks/train.tsv", "metrics.csv"):
         assert (outcome.whole / "results/bricks/mipnerf/bricks" / path).stat().st_size > 0
 
 

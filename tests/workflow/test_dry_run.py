@@ -160,8 +160,8 @@ def test_the_conda_environment_asks_for_the_dependencies_of_the_package_and_of_t
     assert sorted((names.get(name, name), version) for name, version in pairs) == sorted(package)
 
 
-def test_the_rulegraph_of_the_readme_is_the_workflows(project):
-    readme = (ROOT / "README.md").read_text()
+def test_the_drawn_rulegraph_is_the_workflows(project):
+    readme = (ROOT / "docs" / "how-it-is-built.md").read_text()
     drawn = re.search(r"```mermaid\n(.*?)```", readme, re.DOTALL)[1]
     command = project.command("--rulegraph", "mermaid-js", "--quiet", "all")
     output = subprocess.run(
@@ -173,4 +173,4 @@ def test_the_rulegraph_of_the_readme_is_the_workflows(project):
         return {(names[a], names[b]) for a, b in re.findall(r"(id\d+) --> (id\d+)", text)}
 
     assert edges(output)
-    assert edges(drawn) == edges(output), f"replace the graph in README.md by:\n{output}"
+    assert edges(drawn) == edges(output), f"replace the graph in docs/how-it-is-built.md by:\n{output}"

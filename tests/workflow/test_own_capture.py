@@ -1,4 +1,4 @@
-"""The README's own capture: from one entry of a configuration and a folder of photographs to the tables."""
+"""The own capture of docs/captures.md: from one entry of a configuration and a folder of photographs to the tables."""
 
 import csv
 import math
@@ -9,7 +9,7 @@ from capture_files import make_toy, transforms_of, write_images, write_json
 
 from .conftest import ROOT, Project
 
-SECTION = (ROOT / "README.md").read_text().split("## Your own capture\n")[1].split("\n## ")[0]
+SECTION = (ROOT / "docs" / "captures.md").read_text()
 TOY = (
     "'train={max_steps: 10, batch_size: 32}' 'model={net_depth: 2, net_width: 16, num_samples: 8}' "
     "'datasets={mine: {levels: 2}}'"

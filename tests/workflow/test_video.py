@@ -1,10 +1,10 @@
-"""The README's videos, views and mesh, on the toy scene."""
+"""The videos, views and mesh, on the toy scene."""
 
 import imageio.v3 as iio
 import pytest
 
 from .conftest import jobs
-from .test_readme import block_with
+from .test_pages import block_with
 
 RUN = "results/bricks/mipnerf/bricks"
 SMALL = "--configfile config/test/toy.yaml --config 'video={frames: 5, width: 24}' --"

@@ -1,4 +1,4 @@
-"""Every command of the README is run, with the toy configuration so that it ends in seconds."""
+"""Every command of the README and of docs/ is run, with the toy configuration so that it ends in seconds."""
 
 import re
 import shlex
@@ -19,23 +19,55 @@ from .test_dry_run import PROFILES, need_plugin
 from .test_end_to_end import FORCED
 
 README = (ROOT / "README.md").read_text()
+DOCS = {path.stem: path.read_text() for path in sorted((ROOT / "docs").glob("*.md"))}
+PAGES = {"README.md": README} | {f"docs/{name}.md": text for name, text in DOCS.items()}
 ARCHIVE = "/path/to/nerf_synthetic.zip"
 TOY_STEPS = "'train={max_steps: 10, batch_size: 32}' 'model={net_width: 16, num_samples: 8}' 'data={max_test_views: 1}'"
 
 
-def blocks() -> dict[str, list[str]]:
+# Commands within sentences that are run elsewhere, as what they are or as a part of a longer one.
+INLINE = {
+    "snakemake --unlock": "tests/cluster/test_slurm.py",
+    "python -m rules.suite.dry_runs --trainings 40 1000 10000": "test_the_dry_runs_are_measured",
+    "python -m mipnerf status --watch 60": "tests/unit/test_status.py",
+    "pytest -m golden": "tests/unit/test_golden_comparison.py",
+    "pytest tests/unit": "the suite itself",
+    "snakemake metrics": "tests/workflow/test_reruns.py",
+    "snakemake models": "tests/workflow/test_reruns.py",
+    "snakemake --forcerun train -- TARGET": "tests/workflow/test_end_to_end.py",
+    "snakemake --report results/snakemake_report.html": "test_the_report_of_snakemake_is_made_of_finished_results",
+    "snakemake -n -p": "tests/workflow/test_dry_run.py",
+    "python -m mipnerf bench": "tests/unit/test_bench.py",
+    "python -m mipnerf plan --gpus 8 --bench FILE": "tests/unit/test_planning.py",
+    "snakemake --cores 8 results/plots/scaling.svg": "tests/workflow/test_scaling.py",
+}
+# Blocks of which each line is run, here or by the test of that name.
+BLOCKS = (
+    "workflow_scripts/bricks.py",
+    "config/lego.yaml",
+    "config/paper.yaml --workflow-profile",
+    "config/ablations.yaml",
+    "mipnerf import",
+    "--configfile desk.yaml",  # test_own_capture.py
+    "video_spherical.mp4",  # test_video.py
+    "--snakefile /path/to/mip-nerf",  # test_elsewhere.py
+    "squeue --me",  # tests/cluster
+)
+
+
+def blocks(text: str) -> dict[str, list[str]]:
     """The lines of each shell block, by its marker; unmarked ones are `by hand N`."""
-    found = re.findall(r"(?:<!-- (\w+) -->\n)?```sh\n(.*?)```", README, re.DOTALL)
-    return {name or f"by hand {i}": text.strip().splitlines() for i, (name, text) in enumerate(found)}
+    found = re.findall(r"(?:<!-- (\w+) -->\n)?```sh\n(.*?)```", text, re.DOTALL)
+    return {name or f"by hand {i}": content.strip().splitlines() for i, (name, content) in enumerate(found)}
 
 
-def inline_commands() -> list[str]:
+def commands_of_table() -> list[str]:
     """Commands in the table of what one can ask for."""
-    return re.findall(r"`((?:snakemake|python) [^`]+)`", README.split("## What you can ask for")[1].split("\n\n")[1])
+    return re.findall(r"`((?:snakemake|python) [^`]+)`", DOCS["results"].split("\n\n")[1])
 
 
 def test_set_up_is_one_line_each():
-    marked = blocks()
+    marked = blocks(README)
     (run,), (tests,) = marked["run"], marked["tests"]
     set_up = "python3 -m venv .venv && . .venv/bin/activate && pip install -e "
     assert run.startswith(set_up + ". && ")
@@ -44,23 +76,57 @@ def test_set_up_is_one_line_each():
     assert tests.endswith("pytest")
 
 
-def test_nothing_is_left_to_be_filled_in_and_every_link_leads_somewhere():
-    assert not re.search(r"@[A-Z_]+@", README)
-    for link in re.findall(r"\]\((?!http)([^)]+)\)", README):
-        assert (ROOT / link).exists(), link
+def test_the_readme_is_short_and_each_page_answers_a_question():
+    assert len(README.splitlines()) <= 150
+    for name, text in DOCS.items():
+        assert re.match(r"# (What|Where|Which|How|Who|When|Why) [^\n]+\?\n\n", text), name
+        assert f"(docs/{name}.md) | {text.splitlines()[0].removeprefix('# ')} |" in README
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_nothing_is_left_to_be_filled_in_and_every_link_leads_somewhere(page):
+    assert not re.search(r"@[A-Z_]+@", PAGES[page])
+    for link in re.findall(r"\]\((?!http)([^)]+)\)", PAGES[page]):
+        assert (ROOT / page).parent.joinpath(link).exists(), link
+
+
+def test_no_page_has_a_command_that_no_test_runs():
+    known = {*INLINE, *commands_of_table()}
+    for page, text in PAGES.items():
+        prose = " ".join(re.sub(r"```.*?```", "", text, flags=re.DOTALL).split())
+        assert set(re.findall(r"`((?:snakemake|pytest|python -m) [^`]+)`", prose)) <= known, page
+    docs = [lines for text in DOCS.values() for lines in blocks(text).values()]
+    for lines in docs:
+        assert sum(part in lines[0] for part in BLOCKS) == 1, lines
+    # The README repeats what the pages explain.
+    repeated = {line for lines in docs for line in lines} | known
+    for name, lines in blocks(README).items():
+        assert name in ("run", "tests", "checks") or set(lines) <= repeated, lines
+
+
+def test_the_dry_runs_are_measured(project):
+    printed = project.run("python -m rules.suite.dry_runs --trainings 40").stdout
+    ours = printed.splitlines()[-1].split()
+    assert ours[0] == "40"
+    # As many jobs as the bare Snakefile has, of which the numbers of inputs and outputs follow.
+    assert ours[1] == ours[4] == "323"
+
+
+def test_a_number_of_trainings_that_cannot_be_measured_is_refused(project):
+    assert "multiples of 40" in project.run("python -m rules.suite.dry_runs --trainings 7", check=False).stdout
 
 
 def test_the_checks_can_be_run_as_they_are_printed(project):
     """Set-up and `pytest` are what is running now."""
-    for line in blocks()["checks"]:
+    for line in blocks(README)["checks"]:
         project.run(line)
 
 
 def test_the_forced_training_that_is_tested_elsewhere_is_that_of_the_table():
-    assert FORCED in inline_commands()
+    assert FORCED in commands_of_table()
 
 
-@pytest.mark.parametrize("command", [command for command in inline_commands() if command != FORCED])
+@pytest.mark.parametrize("command", [command for command in commands_of_table() if command != FORCED])
 def test_a_command_of_the_table_works(copy_of_finished, command):
     if (profile := Path(command.split()[-1]).name) in PROFILES and profile != "local":
         need_plugin(profile)
@@ -77,7 +143,7 @@ def test_a_command_of_the_table_works(copy_of_finished, command):
 
 
 def test_the_report_of_snakemake_is_made_of_finished_results(copy_of_finished):
-    (command,) = re.findall(r"`(snakemake --report [^`]+)`", README.replace("\n", " "))
+    (command,) = re.findall(r"`(snakemake --report [^`]+)`", DOCS["results"].replace("\n", " "))
     copy_of_finished.run(command.replace("snakemake", "snakemake --configfile config/test/toy.yaml", 1))
     report = (copy_of_finished.folder / "results/snakemake_report.html").read_text()
     for part in (
@@ -93,7 +159,7 @@ def test_the_report_of_snakemake_is_made_of_finished_results(copy_of_finished):
 
 def block_with(text: str) -> list[str]:
     """The lines of the one block that has `text` in its first line."""
-    (lines,) = [lines for lines in blocks().values() if text in lines[0]]
+    (lines,) = [lines for page in DOCS.values() for lines in blocks(page).values() if text in lines[0]]
     return lines
 
 

@@ -7,7 +7,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 import yaml
-from workflow.conftest import Project
+from workflow.conftest import ROOT, Project
 
 from mipnerf.config import OperationConfig, RunConfig
 from mipnerf.datasets.load import load_scene
@@ -29,7 +29,7 @@ def outcome(cluster, tmp_path_factory) -> SimpleNamespace:
     )
     processes = {whole.folder: start(whole, "log", "--configfile=config/test/toy.yaml", *LEVELS)}
     try:
-        processes[broken.folder] = start_on_two_gpus(broken)
+        processes[broken.folder], queue = start_on_two_gpus(broken)
         processes[array.folder] = start_array(array)
         victims = campaign(faulty, cluster)
         returncodes = {folder: process.wait(PATIENCE) for folder, process in processes.items()}
@@ -44,11 +44,15 @@ def outcome(cluster, tmp_path_factory) -> SimpleNamespace:
         returncodes=returncodes,
         victims=victims,
         jobs=slurm.jobs(),
+        queue=queue,
     )
 
 
-def start_on_two_gpus(project: Project) -> subprocess.Popen:
-    """Start two trainings, one of which is bound to fail, where two GPUs are free, but not on the same node."""
+def start_on_two_gpus(project: Project) -> tuple[subprocess.Popen, str]:
+    """Start two trainings, one of which is bound to fail, where two GPUs are free, but not on the same node.
+
+    Also returns what the command of docs/clusters.md says of the queue meanwhile.
+    """
     prepare(project, {"healthy": {}, "failing": {"train": {"lr_init": 1e20, "lr_final": 1e20}}})
     path = project.folder / "config/profiles/slurm/profile.v9+.yaml"
     profile = yaml.safe_load(path.read_text())
@@ -61,8 +65,10 @@ def start_on_two_gpus(project: Project) -> subprocess.Popen:
     other = int(slurm.run("sbatch", *options.split(), "--wrap=sleep 600"))
     process = start(project, "log", "--configfile=runs.yaml", "--", "metrics")
     wait_for(lambda: is_placed(other), "two GPUs on a node, or on two")
+    (command,) = re.findall(r"```sh\n(squeue .*)\n```", (ROOT / "docs" / "clusters.md").read_text())
+    queue = slurm.run("sh", "-c", command)
     slurm.run("scancel", str(other))
-    return process
+    return process, queue
 
 
 def is_placed(other: int) -> bool:
@@ -116,6 +122,10 @@ def test_the_default_workflow_runs_on_its_partitions(outcome):
     assert "bricks" in (outcome.whole / "results/table.md").read_text()
     for path in ("logs/train.log", "logs/evaluate.log", "benchmarks/train.tsv", "metrics.csv"):
         assert (outcome.whole / "results/bricks/mipnerf/bricks" / path).stat().st_size > 0
+
+
+def test_the_queue_says_which_job_is_which(outcome):
+    assert "rule_train" in outcome.queue
 
 
 def test_a_job_with_two_gpus_waits_for_a_node_that_has_both(outcome):

@@ -8,6 +8,7 @@ import pytest
 
 from mipnerf.config import DataConfig
 from mipnerf.errors import ConfigError, DataError
+from mipnerf.history import ValidationRow, write_validation
 from mipnerf.report.depths import plot_depth
 from mipnerf.report.frame import read_runs
 from mipnerf.report.plots import plot_history, plot_levels, save_figure
@@ -243,3 +244,16 @@ def test_strip_refuses_images_of_another_size_or_none(make_run, make_images):
         plot_strip(data, read_runs([folder]), view=1)
     with pytest.raises(ConfigError, match="view 2 does not exist; the split has views 0 to 1"):
         read_truth(data, 0, 2)
+
+
+def test_validation_stands_beside_the_training_curve(make_run):
+    folder = make_run()
+    lines = ["step,loss,psnr,lr,rays_per_s,seconds", *(f"{i},0.1,{20 + i},1,1,{6 * i}" for i in range(1, 5))]
+    (folder / "history.csv").write_text("\n".join(lines))
+    views = [ValidationRow(step, 3, view, 18.0 + step + view, None, 6.0 * step) for step in (2, 4) for view in (0, 1)]
+    write_validation(folder / "validation.csv", views)
+    figure = plot_history(read_runs([folder]))
+    assert is_drawn(figure.axes[0], [20.5, 22.5])  # means over the views
+    (dots,) = [line for line in figure.axes[1].get_lines() if line.get_marker() == "o"]
+    assert np.allclose(dots.get_xdata(), [0.2, 0.4])
+    assert [text.get_text() for text in figure.legends[0].get_texts()] == ["mip-NeRF", "validation"]

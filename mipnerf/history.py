@@ -130,6 +130,12 @@ def read_validation(path: Path) -> list[ValidationRow]:
     return rows
 
 
+def last_validation(rows: Sequence[ValidationRow]) -> float | None:
+    """The mean PSNR of the views after the last step that was looked at."""
+    last = [row.psnr for row in rows if row.step == rows[-1].step]
+    return sum(last) / len(last) if last else None
+
+
 def write_validation(path: Path, rows: Sequence[ValidationRow]) -> None:
     """Atomically write a whole validation.csv."""
     lines = [",".join("" if value is None else repr(value) for value in astuple(row)) for row in rows]

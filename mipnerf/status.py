@@ -12,7 +12,7 @@ import filelock
 import yaml
 from tabulate import tabulate
 
-from mipnerf.history import HistoryRow, eta_seconds, format_duration, last_row, read_validation
+from mipnerf.history import HistoryRow, eta_seconds, format_duration, last_row, last_validation, read_validation
 
 # Thousands of runs are read again and again; where PyYAML was built without libyaml, it takes ten times as long.
 _Loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
@@ -193,8 +193,8 @@ def _host(folder: Path) -> str | None:
 def _validation(checkpoints: Path) -> str | None:
     """The last mean PSNR of validation views, and after which step."""
     rows = read_validation(checkpoints / "validation.csv")
-    last = [row.psnr for row in rows if row.step == rows[-1].step]
-    return f"{sum(last) / len(last):.2f} at {rows[-1].step:,}" if last else None
+    psnr = last_validation(rows)
+    return None if psnr is None else f"{psnr:.2f} at {rows[-1].step:,}"
 
 
 def _modified(path: Path) -> float:

@@ -2,6 +2,7 @@
 
 import csv
 import logging
+import os
 from dataclasses import astuple
 from pathlib import Path
 
@@ -29,19 +30,18 @@ VALIDATIONS = 20  # over a training, where the configuration does not say how of
 def validation_views(folder: Path, run: RunConfig, operation: OperationConfig) -> Scene | None:
     """The views that `operation` asks for of the scene in `folder`: of its validation split, else of its test split.
 
-    None, with a message, where it asks for none or there are none. Raises `ConfigError` for a level that the scene does
-    not have.
+    None where it asks for none, in a process that only helps another to train, and, with a message, where there are
+    none. A scene with fewer levels than `validate_level` gives its coarsest.
     """
-    if operation.validate_every == 0:
+    if operation.validate_every == 0 or int(os.environ.get("RANK", 0)):
         return None
-    level = operation.validate_level
-    if level is not None and level >= run.levels:
-        raise ConfigError(f"operation.validate_level is {level}, but {run.name} has the levels 0 to {run.levels - 1}")
     problem: DataError | None = None
     for split in ("val", "test"):
         try:
-            scene = load_scene(folder, split, run.levels, run.data, operation.validate_views, level=level)
-            return scene.at_level(int(scene.levels.max()))
+            scene = load_scene(folder, split, run.levels, run.data, operation.validate_views)
+            coarsest = int(scene.levels.max())
+            wanted = operation.validate_level
+            return scene.at_level(coarsest if wanted is None else min(wanted, coarsest))
         except DataError as error:
             problem = problem or error
     log.warning("%s is not validated while it trains: %s", run.name, problem)

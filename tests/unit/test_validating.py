@@ -16,7 +16,7 @@ from mipnerf.config import OperationConfig, RunConfig
 from mipnerf.datasets.convert import convert_to_multiscale
 from mipnerf.datasets.load import load_scene
 from mipnerf.devices import resolve_precision
-from mipnerf.errors import ConfigError, Interrupted
+from mipnerf.errors import Interrupted
 from mipnerf.evaluation import load_trained, score_view, to_uint8
 from mipnerf.history import read_rows, read_validation
 from mipnerf.training import train
@@ -154,7 +154,7 @@ def run_of(**data):
     return RunConfig(dataset="toy", variant="mipnerf", scene="box", levels=2, data=data)
 
 
-def test_they_are_of_the_validation_split_at_the_level_asked_for(tmp_path):
+def test_they_are_of_the_validation_split_at_the_level_asked_for(tmp_path, monkeypatch):
     write_scene(tmp_path / "source", {"train": 3, "val": 5, "test": 2}, 32, 32)
     convert_to_multiscale(tmp_path / "source", tmp_path / "scene", num_levels=2)
     whole = load_scene(tmp_path / "scene", "val", 2, run_of().data)
@@ -164,8 +164,10 @@ def test_they_are_of_the_validation_split_at_the_level_asked_for(tmp_path):
     fine = validation_views(tmp_path / "scene", run_of(), OFTEN.model_copy(update={"validate_level": 0}))
     assert (set(fine.levels), fine.widths[0]) == ({0}, 32)
     assert validation_views(tmp_path / "scene", run_of(), OFTEN.model_copy(update={"validate_every": 0})) is None
-    with pytest.raises(ConfigError, match=r"operation\.validate_level is 2, but toy/mipnerf/box has the levels 0 to 1"):
-        validation_views(tmp_path / "scene", run_of(), OFTEN.model_copy(update={"validate_level": 2}))
+    coarse = validation_views(tmp_path / "scene", run_of(), OFTEN.model_copy(update={"validate_level": 2}))
+    assert (set(coarse.levels), coarse.widths[0]) == ({1}, 16)
+    monkeypatch.setenv("RANK", "1")
+    assert validation_views(tmp_path / "scene", run_of(), OFTEN) is None
 
 
 def test_without_a_validation_split_they_are_test_views_and_never_trained_on(tmp_path):

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import yaml
 
-from mipnerf.history import format_duration
+from mipnerf.history import format_duration, last_validation, read_validation
 from mipnerf.report.conditions import facts_of
 from mipnerf.report.frame import Run, read_history
 from mipnerf.report.table import MISSING, Cell, Column, Table
@@ -44,6 +44,7 @@ class Curve:
     lowest: float
     highest: float
     final: float
+    validation: float | None = None  # at the end, of the mean over the validation views
 
 
 @dataclass(frozen=True)
@@ -66,7 +67,7 @@ def details_of(run: Run) -> RunDetails:
         name=f"{run.dataset}/{run.variant}/{run.scene}",
         facts=facts_of(run),
         jobs=read_jobs(run.folder / "benchmarks"),
-        curve=read_curve(run.folder / "history.csv"),
+        curve=read_curve(run.folder / "history.csv", run.folder / "validation.csv"),
         record={key: _text(value) for key, value in _flat(record)},
         configuration=yaml.safe_dump(configuration, sort_keys=False),
     )
@@ -78,7 +79,7 @@ def read_jobs(folder: Path) -> list[Job]:
     return [_read_job(path) for path in paths]
 
 
-def read_curve(path: Path) -> Curve | None:
+def read_curve(path: Path, validation: Path) -> Curve | None:
     """The training curve of a history, in means of neighbouring rows; None where nothing was logged."""
     log = read_history(path)
     if log.empty:
@@ -94,6 +95,7 @@ def read_curve(path: Path) -> Curve | None:
         lowest=float(psnr.min()),
         highest=float(psnr.max()),
         final=float(psnr[-1]),
+        validation=last_validation(read_validation(validation)),
     )
 
 

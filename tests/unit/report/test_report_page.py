@@ -14,10 +14,11 @@ from PIL import Image
 from test_report_scripts import ROOT, call
 
 from mipnerf.errors import DataError
+from mipnerf.history import ValidationRow, write_validation
 from mipnerf.report.frame import read_runs
 from mipnerf.report.page.build import build_page
 from mipnerf.report.page.images import choose_images
-from mipnerf.report.page.runs import details_of, differences_table, read_jobs, times_table
+from mipnerf.report.page.runs import details_of, differences_table, read_curve, read_jobs, times_table
 from mipnerf.report.page.sections import choose_figures
 
 ATTACK = "</script><script>alert('x')</script><img src=x onerror=alert(1)> & \"quoted\""
@@ -197,3 +198,12 @@ print(*sorted(build.find_data_files("mipnerf.report.page", "mipnerf/report/page"
 def test_a_scene_without_its_data_is_named(make_run, reference_folder):
     with pytest.raises(DataError, match="truth of bricks/wall is: add --data bricks/wall=FOLDER"):
         build_page([make_run()], reference_folder, {})
+
+
+def test_the_validation_of_a_run_is_told_with_its_curve(make_run):
+    folder = make_run()
+    (folder / "history.csv").write_text("step,loss,psnr,lr,rays_per_s,seconds\n1,0.1,20,1,1,6\n2,0.1,21,1,1,12\n")
+    without = read_curve(folder / "history.csv", folder / "validation.csv")
+    assert (without.final, without.validation) == (21.0, None)
+    write_validation(folder / "validation.csv", [ValidationRow(2, 3, view, 18.0 + view, None, 12.0) for view in (0, 1)])
+    assert read_curve(folder / "history.csv", folder / "validation.csv").validation == 18.5

@@ -99,9 +99,8 @@ def train(
         trainer.restore(checkpoints)
         trainer.begin_journal(checkpoints)
         if operation.tensorboard and world.is_main:
-            trainer.events = EventLog(
-                folder / "tensorboard", checkpoints / "history.csv", checkpoints / "validation.csv"
-            )
+            tables = (checkpoints / name for name in ("history.csv", "validation.csv"))
+            trainer.events = EventLog(folder / "tensorboard", *tables, folder / "validation")
         trainer.run_to_end(checkpoints, signals)
         if world.is_main:
             trainer.export(folder, checkpoints, facts)

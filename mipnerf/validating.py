@@ -18,7 +18,7 @@ from mipnerf.datasets.scene import Scene
 from mipnerf.errors import ConfigError, DataError
 from mipnerf.evaluation import score_view, to_uint8
 from mipnerf.files import atomic_path
-from mipnerf.history import ValidationRow, read_validation, write_validation
+from mipnerf.history import ValidationRow, picture_name, read_validation, write_validation
 from mipnerf.model import MipNerf
 from mipnerf.rendering import render_image
 from mipnerf.workers import Workers
@@ -150,8 +150,3 @@ class Validator:
         for path, step in pictures.items():
             if step < kept[0]:
                 path.unlink(missing_ok=True)
-
-
-def picture_name(step: int, view: int) -> str:
-    """The file of one view after a step."""
-    return f"{step:08d}_{view:03d}.png"

@@ -14,6 +14,7 @@ from PIL import Image
 from test_report_scripts import ROOT, call
 
 from mipnerf.errors import DataError
+from mipnerf.history import ValidationRow, write_validation
 from mipnerf.report.frame import read_runs
 from mipnerf.report.page.build import build_page
 from mipnerf.report.page.images import choose_images
@@ -143,6 +144,24 @@ def test_details_are_what_the_files_of_the_run_say(make_run):
     (row,) = times_table([run], [details]).rows
     assert [cell.text for cell in row] == ["bricks", "wall", "mipnerf", "1:02:05", "500", "2:42", "300", "cpu"]
     assert row[5].number == pytest.approx(161.7)
+
+
+def test_validation_is_drawn_beside_the_training(make_run, make_images, reference_folder):
+    folder = make_run()
+    data = make_images([folder])
+    assert 'class="validation"' not in page_of([folder], data, reference_folder)
+    rows = [
+        ValidationRow(step, 3, view, 20.0 + step / 1000 + view, None, 1.0) for step in (2000, 4000) for view in (0, 1)
+    ]
+    write_validation(folder / "validation.csv", rows)
+    curve = details_of(*read_runs([folder])).curve
+    assert curve.validated == "24.50 dB at 1/8"
+    (start, first), (end, last) = (map(float, point.split(",")) for point in curve.validation.split())
+    assert (start, end) == (pytest.approx(320 * 1900 / 3900, abs=0.1), 320)
+    assert first > last
+    page = page_of([folder], data, reference_folder)
+    assert f'<polyline class="validation" points="{curve.validation}"/>' in page
+    assert "at the end 24.50 dB at 1/8" in page
 
 
 def test_the_settings_in_which_variants_differ_are_compared(make_run):

@@ -28,7 +28,9 @@ def setup_logging(log_file: Path | None = None, kept: Path | None = None) -> Non
     if log_file and kept and kept.exists() and not log_file.exists() and rank == 0:
         shutil.copyfile(kept, log_file)
     for path in filter(None, (log_file, kept)):
-        handlers.append(logging.FileHandler(path, mode="a", encoding="utf-8", errors="backslashreplace"))
+        # The others do not make a file that the first is still to begin.
+        handler = logging.FileHandler(path, mode="a", encoding="utf-8", errors="backslashreplace", delay=rank > 0)
+        handlers.append(handler)
     level, prefix = (logging.ERROR, f"process {rank}: ") if rank else (logging.INFO, "")
     logging.basicConfig(level=level, format=f"{prefix}%(message)s", handlers=handlers, force=True)
     logging.captureWarnings(True)

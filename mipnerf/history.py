@@ -142,6 +142,11 @@ def write_validation(path: Path, rows: Sequence[ValidationRow]) -> None:
     write_text(path, "\n".join([",".join(VALIDATION_COLUMNS), *lines]) + "\n")
 
 
+def picture_name(step: int, view: int) -> str:
+    """The file of a validation view after a step."""
+    return f"{step:08d}_{view:03d}.png"
+
+
 def format_row(row: HistoryRow, max_steps: int) -> str:
     """`step 12,300/1,000,000 | loss 0.00112 | psnr 30.21 | lr 4.8e-04 | 118k rays/s | ETA 21:04:10`."""
     total = f"{max_steps:,}"

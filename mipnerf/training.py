@@ -20,7 +20,7 @@ from mipnerf.batching import Batch, RayBatcher
 from mipnerf.checkpoint import StateWriter, list_states, load_newest_state
 from mipnerf.config import OperationConfig, RunConfig
 from mipnerf.datasets.scene import Scene
-from mipnerf.devices import compiled, describe_device, resolve_device, resolve_precision, synchronize
+from mipnerf.devices import compiled, describe_device, resolve_device, resolve_precision
 from mipnerf.distributed import ALONE, World, join_world
 from mipnerf.errors import CheckpointError, ConfigError, Interrupted, TrainingDiverged
 from mipnerf.events import EventLog, check_events
@@ -99,9 +99,8 @@ def train(
         trainer.restore(checkpoints)
         trainer.begin_journal(checkpoints)
         if operation.tensorboard and world.is_main:
-            trainer.events = EventLog(
-                folder / "tensorboard", checkpoints / "history.csv", checkpoints / "validation.csv"
-            )
+            tables = (checkpoints / name for name in ("history.csv", "validation.csv"))
+            trainer.events = EventLog(folder / "tensorboard", *tables, folder / "validation")
         trainer.run_to_end(checkpoints, signals)
         if world.is_main:
             trainer.export(folder, checkpoints, facts)
@@ -218,8 +217,10 @@ class Trainer:
 
     def run_to_end(self, checkpoints: Path, signals: StopSignals) -> None:
         """Take all steps that are left, saving and reporting on the way."""
+        self.validate()  # which a signal has put off
         with StateWriter(checkpoints, self.operation.keep_checkpoints) as writer:
             self._take_steps(checkpoints, signals, writer)
+            self.validate()
 
     def _take_steps(self, checkpoints: Path, signals: StopSignals, writer: StateWriter) -> None:
         train, operation = self.run.train, self.operation
@@ -245,10 +246,8 @@ class Trainer:
                 if self.journal:
                     self.journal.meter.joules()
                 log.info("%s | %s", self.run.name, format_row(row, train.max_steps))
-            if self.validator and self.validator.is_due(self.step):
-                synchronize(self.device)  # what is still computed is training
-                with window.off_the_clock():
-                    self.validate(self.validator)
+            if not is_last:  # whose state comes first
+                self.validate(signals)
             is_due = self.step % operation.save_every == 0 or self.step == 1
             is_late = time.monotonic() - last_save > 60 * operation.save_minutes
             signal_number, is_late = self.world.largest(signals.received or 0, is_late)
@@ -270,11 +269,16 @@ class Trainer:
         if not self.window.is_finite():
             raise TrainingDiverged(diverged(self.run.name, self.step, "loss is"))
 
-    def validate(self, validator: Validator) -> None:
-        """Look at the validation views."""
-        rows = validator.validate(self.model, self.step, self.seconds + self.window.seconds)
-        if self.events:
-            self.events.add_validation(rows)
+    def validate(self, signals: StopSignals | None = None) -> None:
+        """Look at the validation views where that is due; a signal puts it off until the training goes on."""
+        if not (self.validator and self.validator.is_due(self.step)):
+            return
+        self.check_window()  # also waits for what is still computed: that is training
+        with self.window.off_the_clock():
+            seconds = self.seconds + self.window.seconds
+            rows = self.validator.validate(self.model, self.step, seconds, lambda: bool(signals and signals.received))
+            if self.events and rows:
+                self.events.add_validation(rows)
 
     def take_step(self, batch: Batch, learning_rate: float) -> torch.Tensor:
         """One step on `batch`, in as many parts as fit into memory; returns the losses [L] of the levels."""

@@ -89,7 +89,7 @@ def plot_history(runs: list[Run]) -> Figure:
             figure.text(0.5, 0.5, f"{dataset}: no training was logged, all models come from elsewhere", ha="center")
             return figure
         by_step, by_time = figure.subplots(1, 2, sharey=True)
-        has_validation = False
+        levels = {row.level for run in runs for row in read_validation(run.folder / "validation.csv")}
         styles = {variant: style for variant, style in styles.items() if variant in dict(all_logs)}
         for variant, style in styles.items():
             logs = [log for name, log in all_logs if name == variant]
@@ -101,13 +101,13 @@ def plot_history(runs: list[Run]) -> Figure:
                 seen = _mean_validation([run for run in runs if run.method == variant])
                 if not seen.empty:
                     axes.plot(seen[x], seen["psnr"], color=style["color"], **VALIDATION)
-                    has_validation = True
-        by_step.set(xlabel="step", ylabel="training PSNR (dB)")
+        by_step.set(xlabel="step", ylabel="PSNR (dB)" if levels else "training PSNR (dB)")
         by_step.xaxis.set_major_formatter(EngFormatter(sep=""))
         by_time.set(xlabel="training time (minutes)")
         handles = [Line2D([], [], label=title_of(variant), **style) for variant, style in styles.items()]
-        if has_validation:
-            handles.append(Line2D([], [], label="validation", color="0.3", **VALIDATION))
+        if levels:
+            label = f"validation at {', '.join(map(level_name, sorted(levels)))}"
+            handles.append(Line2D([], [], label=label, color="0.3", **VALIDATION))
         note = _scenes_note(runs) if has_scenes else "faint: as logged"
         _finish(figure, handles, dataset, f"running mean over {SMOOTHED_SHARE:.0%} of the log; {note}")
     return figure

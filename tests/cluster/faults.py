@@ -38,6 +38,10 @@ def wait_for(condition: Callable[[], Any], what: str) -> Any:
     return found
 
 
+# What a training says that a signal has stopped.
+SAVED = r"was stopped by signal \d+; step (\d+) is saved"
+
+
 @dataclass
 class Victim:
     """One training, as its folder and Slurm show it."""
@@ -71,12 +75,13 @@ class Victim:
 
     def note_saved(self) -> None:
         """Wait until a signal has stopped the present job, and remember which step it saved."""
-        stopped = wait_for(lambda: re.search(r"was stopped by signal \d+; step (\d+) is saved", self.log), "a signal")
-        self.saved.append(int(stopped[1]))
+        before = len(self.saved)
+        stopped = wait_for(lambda: re.findall(SAVED, self.log)[before:], "a signal")
+        self.saved.append(int(stopped[0]))
 
     def note_resumption(self) -> None:
-        """Remember where the present job went on; Snakemake removes the log when the next one begins."""
-        self.resumed += map(int, re.findall(r"goes on after step (\d+)", self.log))
+        """Remember where the jobs went on, the present one last: its log begins with what earlier ones said."""
+        self.resumed = list(map(int, re.findall(r"goes on after step (\d+)", self.log)))
 
 
 def cancelled(victim: Victim, _cluster: Path) -> None:

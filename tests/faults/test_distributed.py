@@ -17,9 +17,10 @@ from mipnerf.datasets.bricks import render_bricks
 from mipnerf.datasets.convert import convert_to_multiscale
 from mipnerf.datasets.load import load_scene
 from mipnerf.errors import Interrupted
-from mipnerf.history import read_rows
+from mipnerf.history import read_rows, read_validation
 from mipnerf.runs import run_from_settings
 from mipnerf.training import Trainer, train
+from mipnerf.validating import validation_views
 
 PATIENCE = 300.0  # seconds for anything to happen, on a machine however busy
 SCRIPT = Path(__file__).parents[2] / "workflow_scripts" / "train.py"
@@ -43,7 +44,9 @@ def data(tmp_path_factory) -> Path:
 def on_one(data: Path, output: Path, steps: int) -> None:
     """Train in this process."""
     run = run_from_settings(*NAME.parts, [*SETTINGS, f"train.max_steps={steps}"], 2)
-    train(run, OperationConfig(**OPERATION), load_scene(data, "train", 2, run.data), output, threads=1)
+    operation = OperationConfig(**OPERATION)
+    views = validation_views(data, run, operation)
+    train(run, operation, load_scene(data, "train", 2, run.data), output, threads=1, validation=views)
 
 
 @pytest.fixture
@@ -90,8 +93,13 @@ def assert_same_training(first: Path, second: Path) -> None:
     for name, value in expected.items():
         torch.testing.assert_close(weights[name], value, atol=1e-5, rtol=1e-4)
     rows, expected_rows = (read_rows(folder / "history.csv") for folder in (first, second))
-    assert rows[-1].step == expected_rows[-1].step
-    assert rows[-1].loss == pytest.approx(expected_rows[-1].loss, rel=1e-4)
+    assert [row.step for row in rows] == [row.step for row in expected_rows]
+    for row, other in zip(rows, expected_rows, strict=True):
+        assert row.losses == pytest.approx(other.losses, rel=1e-3)
+    views, expected_views = (read_validation(folder / "validation.csv") for folder in (first, second))
+    assert len(views) == 20
+    assert [view.step for view in views] == [view.step for view in expected_views]
+    assert [view.psnr for view in views] == pytest.approx([view.psnr for view in expected_views], abs=0.01)
 
 
 def test_two_processes_go_on_with_what_one_began_and_end_where_it_would(data, on_two, tmp_path, monkeypatch):

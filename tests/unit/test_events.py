@@ -10,7 +10,7 @@ from mipnerf import training
 from mipnerf.config import OperationConfig
 from mipnerf.errors import ConfigError, Interrupted
 from mipnerf.events import TAGS, check_events
-from mipnerf.history import read_rows
+from mipnerf.history import read_rows, read_validation
 from mipnerf.training import train
 
 event_pb2 = pytest.importorskip(
@@ -72,6 +72,32 @@ def test_the_history_is_shown_also_after_stops_and_a_new_beginning(tmp_path, mon
     assert_shows_history(tmp_path)
     train(small_run, OPERATION, small_scene, tmp_path, fresh="word", threads=1)
     assert_shows_history(tmp_path)
+
+
+def test_validation_views_and_their_scores_are_shown_also_after_a_stop(tmp_path, monkeypatch, small_run, small_scene):
+    operation, views = OPERATION.model_copy(update={"validate_every": 4}), small_scene.at_level(0).select([1])
+    original = training.Trainer.take_step
+
+    def stop_at_7(self, *arguments):
+        if self.step == 7:
+            signal.raise_signal(signal.SIGTERM)
+        return original(self, *arguments)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(training.Trainer, "take_step", stop_at_7)
+        with pytest.raises(Interrupted):
+            train(small_run, operation, small_scene, tmp_path, threads=1, validation=views)
+    train(small_run, operation, small_scene, tmp_path, threads=1, validation=views)
+    rows = read_validation(tmp_path / "validation.csv")
+    shown = points(tmp_path / "tensorboard")["validation/psnr_view_1"]
+    assert shown == [(row.step, pytest.approx(row.psnr)) for row in rows]
+    assert [row.step for row in rows] == [4, 8, 12]
+    (path,) = (tmp_path / "tensorboard").iterdir()
+    values = [(event.step, value) for event in events_in(path) for value in event.summary.value]
+    images = {step: value.image for step, value in values if value.tag == "validation/view_1"}
+    assert images.keys() == {4, 8, 12}
+    assert images[4].encoded_image_string == (tmp_path / "validation" / "00000004_001.png").read_bytes()
+    assert (images[4].width, images[4].height) == (16, 8)
 
 
 def test_nothing_is_written_unless_it_is_asked_for(tmp_path, small_run, small_scene):

@@ -1,9 +1,12 @@
+from dataclasses import replace
+
 from mipnerf.history import (
     HistoryRow,
     append_row,
     eta_seconds,
     format_duration,
     format_row,
+    last_row,
     read_rows,
     truncate,
     write_rows,
@@ -22,6 +25,32 @@ def test_rows_come_back_as_they_were(tmp_path):
     assert path.read_text().splitlines()[0] == "step,loss,psnr,lr,rays_per_s,seconds"
     write_rows(tmp_path / "copy.csv", read_rows(path))
     assert read_rows(tmp_path / "copy.csv") == read_rows(path)
+
+
+def test_the_losses_of_any_number_of_levels_come_back(tmp_path):
+    path = tmp_path / "history.csv"
+    rows = [replace(row(step), losses=(0.1 * step, 0.2, 1 / 3)) for step in (1, 2)]
+    for one in rows:
+        append_row(path, one)
+    assert path.read_text().splitlines()[0] == "step,loss,psnr,lr,rays_per_s,seconds,loss_0,loss_1,loss_2"
+    assert read_rows(path) == rows
+    assert last_row(path) == rows[-1]
+    write_rows(tmp_path / "copy.csv", rows)
+    assert (tmp_path / "copy.csv").read_text() == path.read_text()
+
+
+def test_a_history_of_the_first_version_goes_on_with_losses(tmp_path):
+    path = tmp_path / "history.csv"
+    lines = ["step,loss,psnr,lr,rays_per_s,seconds", "10,0.1,20.0,0.001,500.0,1.0", "20,0.1,20.0,0.001,500.0,2.0", ""]
+    path.write_bytes("\r\n".join(lines).encode())
+    first, second = read_rows(path)
+    assert first.losses == ()
+    assert last_row(path) == second
+    truncate(path, 15, num_levels=2)
+    added = replace(row(20), losses=(0.3, 0.1))
+    append_row(path, added)
+    assert read_rows(path) == [first, added]
+    assert {line.count(",") for line in path.read_text().splitlines()} == {7}
 
 
 def test_a_line_that_was_cut_short_is_left_out(tmp_path):

@@ -91,7 +91,12 @@ def test_a_trained_network_that_goes_out_and_in_again_is_the_same(tmp_path, comm
 
 def test_a_run_says_where_it_was_imported_from(tmp_path, command, folder, model):
     command("import", write_flax(tmp_path / "checkpoint_250000", model), folder, "--set", "data.white_bkgd=false")
-    assert sorted(path.name for path in folder.iterdir()) == ["config.yaml", "history.csv", "model.pt"]
+    assert sorted(path.name for path in folder.iterdir()) == [
+        "config.yaml",
+        "history.csv",
+        "model.pt",
+        "validation.csv",
+    ]
     config = yaml.safe_load((folder / "config.yaml").read_text())
     assert config["record"] == {
         "imported_from": "checkpoint_250000",
@@ -114,7 +119,7 @@ def test_a_run_says_where_it_was_imported_from(tmp_path, command, folder, model)
     )
     assert config["data"]["white_bkgd"] is False
     assert config["model"]["net_width"] == 16
-    assert (folder / "history.csv").read_text() == "step,loss,psnr,lr,rays_per_s,seconds\n"
+    assert (folder / "history.csv").read_text() == "step,loss,psnr,lr,rays_per_s,seconds,loss_0,loss_1\n"
 
 
 def test_what_tables_ask_of_a_run_is_known_of_an_imported_one(tmp_path, command, folder, model):
@@ -145,7 +150,7 @@ def test_a_failed_import_leaves_no_model(tmp_path, command, folder, model, monke
     monkeypatch.setattr("mipnerf.checkpoint.torch.save", full)
     with pytest.raises(OSError, match="No space"):
         command("import", path, folder)
-    assert sorted(path.name for path in folder.iterdir()) == ["config.yaml", "history.csv"]
+    assert sorted(path.name for path in folder.iterdir()) == ["config.yaml", "history.csv", "validation.csv"]
     monkeypatch.undo()
     command("import", path, folder)
 

@@ -17,7 +17,7 @@ from mipnerf.errors import CheckpointError, ConfigError, Interrupted, TrainingDi
 from mipnerf.evaluation import load_trained
 from mipnerf.history import read_rows
 from mipnerf.model import MipNerf
-from mipnerf.training import train
+from mipnerf.training import Trainer, train
 
 OPERATION = OperationConfig(print_every=3, save_every=5, device="cpu")
 
@@ -90,6 +90,51 @@ def test_stopped_and_continued_is_never_stopped(tmp_path, monkeypatch, run_with,
     rows = [read_rows(tmp_path / name / "history.csv") for name in ("whole", "parts")]
     timeless = [[replace(row, rays_per_s=0.0, seconds=0.0) for row in of_one] for of_one in rows]
     assert timeless[0] == timeless[1]
+
+
+def test_another_interval_of_rows_goes_on_where_the_last_row_was_made(tmp_path, monkeypatch, small_run, small_scene):
+    for every in (1, 3, 5):
+        operation = OPERATION.model_copy(update={"print_every": every})
+        train(small_run, operation, small_scene, tmp_path / str(every), threads=1)
+    with monkeypatch.context() as patch:
+        StopAt(patch, 8)
+        with pytest.raises(Interrupted):
+            train(small_run, OPERATION, small_scene, tmp_path / "parts", threads=1)
+    train(small_run, OPERATION.model_copy(update={"print_every": 5}), small_scene, tmp_path / "parts", threads=1)
+    rows = {
+        name: {row.step: row for row in read_rows(tmp_path / name / "history.csv")} for name in ("1", "3", "5", "parts")
+    }
+    parts = rows["parts"]
+    assert list(parts) == [3, 6, 10, 12]
+    assert [parts[step].losses for step in (3, 6)] == [rows["3"][step].losses for step in (3, 6)]
+    assert parts[12].losses == rows["5"][12].losses
+    # Of the steps since the row at 6, also those before the stop at 8.
+    expected = np.mean([rows["1"][step].losses for step in (7, 8, 9, 10)], axis=0)
+    assert parts[10].losses == pytest.approx(expected, rel=1e-5)
+
+
+def test_a_state_of_the_first_version_goes_on(tmp_path, monkeypatch, small_run, small_scene):
+    train(small_run, OPERATION, small_scene, tmp_path / "whole", threads=1)
+    with monkeypatch.context() as patch:
+        StopAt(patch, 8)
+        state = Trainer.state
+        patch.setattr(Trainer, "state", lambda self: {k: v for k, v in state(self).items() if k != "window"})
+        with pytest.raises(Interrupted):
+            train(small_run, OPERATION, small_scene, tmp_path / "parts", threads=1)
+    train(small_run, OPERATION, small_scene, tmp_path / "parts", threads=1)
+    assert same(weights(tmp_path / "whole"), weights(tmp_path / "parts"))
+    whole, parts = (read_rows(tmp_path / name / "history.csv") for name in ("whole", "parts"))
+    assert [row.step for row in parts] == [3, 6, 9, 12]
+    assert [row.losses for row in parts[:2] + parts[3:]] == [row.losses for row in whole[:2] + whole[3:]]
+
+
+def test_the_loss_is_that_of_the_levels_together(tmp_path, run_with, small_scene):
+    run = run_with(model={"num_levels": 3}, train={"coarse_loss_mult": 0.3})
+    train(run, OPERATION, small_scene, tmp_path, threads=1)
+    for row in read_rows(tmp_path / "history.csv"):
+        coarse, middle, fine = row.losses
+        assert row.loss == pytest.approx(0.3 * (coarse + middle) + fine)
+        assert row.psnr == pytest.approx(-10 * np.log10(fine / 3))
 
 
 def test_the_number_of_threads_does_not_change_a_bit(tmp_path, run_with, small_scene):

@@ -1,5 +1,7 @@
 """Views that are looked at while a training goes on: they change nothing of it."""
 
+import functools
+import itertools
 import signal
 import time
 from dataclasses import replace
@@ -107,6 +109,67 @@ def test_stopped_and_continued_it_is_never_stopped(tmp_path, monkeypatch, small_
     train(small_run, OFTEN, small_scene, tmp_path / "parts", threads=1, validation=views)
     assert timeless(tmp_path / "parts" / "validation.csv") == timeless(tmp_path / "whole" / "validation.csv")
     assert same(weights(tmp_path / "parts"), weights(tmp_path / "whole"))
+
+
+def at_call(monkeypatch, number, action):
+    """Does `action` when the view `number`, counted from 1 over the whole training, is to be rendered."""
+    original, calls = validating.render_image, itertools.count(1)
+
+    def render(*arguments):
+        if next(calls) == number:
+            action()
+        return original(*arguments)
+
+    monkeypatch.setattr(validating, "render_image", render)
+
+
+def stop():
+    signal.raise_signal(signal.SIGTERM)
+
+
+def test_a_signal_puts_a_rendering_off_until_the_training_goes_on(tmp_path, monkeypatch, small_run, small_scene, views):
+    train(small_run, OFTEN, small_scene, tmp_path / "whole", threads=1, validation=views)
+    with monkeypatch.context() as patch:
+        at_call(patch, 5, stop)  # the second view at step 8
+        with pytest.raises(Interrupted, match="step 8 is saved"):
+            train(small_run, OFTEN, small_scene, tmp_path / "parts", threads=1, validation=views)
+    (table,) = tmp_path.glob("parts/checkpoints/*/validation.csv")
+    assert {row.step for row in read_validation(table)} == {4}
+    train(small_run, OFTEN, small_scene, tmp_path / "parts", threads=2, validation=views)
+    assert timeless(tmp_path / "parts" / "validation.csv") == timeless(tmp_path / "whole" / "validation.csv")
+    assert same(weights(tmp_path / "parts"), weights(tmp_path / "whole"))
+
+
+def test_at_the_end_the_state_is_saved_before_views_are_rendered(tmp_path, monkeypatch, small_run, small_scene, views):
+    found = []
+
+    def look():
+        found.extend(path.name[:13] for path in tmp_path.glob("checkpoints/*/step_00000012-*.pt"))
+        stop()
+
+    original = training.StateWriter.save
+    # Written by a thread: the test waits for it, the training need not.
+    monkeypatch.setattr(training.StateWriter, "save", lambda self, *state: (original(self, *state), self.wait()))
+    at_call(monkeypatch, 7, look)
+    train(small_run, OFTEN, small_scene, tmp_path, threads=1, validation=views)
+    assert found == ["step_00000012"]
+    assert [row.step for row in read_validation(tmp_path / "validation.csv")[-3:]] == [12] * 3
+
+
+def test_only_the_newest_pictures_are_kept(tmp_path, monkeypatch, small_run, small_scene, views):
+    monkeypatch.setattr(validating, "KEPT_PICTURES", 2)
+    train(small_run, OFTEN, small_scene, tmp_path, threads=1, validation=views)
+    assert {path.name[:8] for path in (tmp_path / "validation").iterdir()} == {"00000008", "00000012"}
+    assert len(read_validation(tmp_path / "validation.csv")) == 9
+
+
+def test_a_compiled_training_is_validated_and_stays_the_same(tmp_path, monkeypatch, small_run, small_scene, views):
+    monkeypatch.setattr(torch, "compile", functools.partial(torch.compile, backend="aot_eager"))
+    operation = OFTEN.model_copy(update={"compile": "on"})
+    train(small_run, operation, small_scene, tmp_path / "with", threads=1, validation=views)
+    train(small_run, operation, small_scene, tmp_path / "without", threads=1)
+    assert same(weights(tmp_path / "with"), weights(tmp_path / "without"))
+    assert len(read_validation(tmp_path / "with" / "validation.csv")) == 9
 
 
 def test_its_time_is_not_that_of_the_training(tmp_path, monkeypatch, small_run, small_scene, views):

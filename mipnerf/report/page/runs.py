@@ -9,9 +9,9 @@ from pathlib import Path
 import numpy as np
 import yaml
 
-from mipnerf.history import format_duration, last_validation, read_validation
+from mipnerf.history import ValidationRow, format_duration, read_validation
 from mipnerf.report.conditions import facts_of
-from mipnerf.report.frame import Run, read_history
+from mipnerf.report.frame import Run, level_name, read_history
 from mipnerf.report.table import MISSING, Cell, Column, Table
 
 CURVE_POINTS = 150
@@ -36,7 +36,10 @@ class Job:
 
 @dataclass(frozen=True)
 class Curve:
-    """Training PSNR against step: the points of an SVG polyline in `CURVE_SIZE`, and the ends of both axes."""
+    """Training PSNR against step: the points of an SVG polyline in `CURVE_SIZE`, and the ends of both axes.
+
+    `validation` are those of views that are not trained on, `validated` what they end with; empty where there are none.
+    """
 
     points: str
     first_step: int
@@ -44,7 +47,8 @@ class Curve:
     lowest: float
     highest: float
     final: float
-    validation: float | None = None  # at the end, of the mean over the validation views
+    validation: str = ""
+    validated: str = ""
 
 
 @dataclass(frozen=True)
@@ -67,7 +71,7 @@ def details_of(run: Run) -> RunDetails:
         name=f"{run.dataset}/{run.variant}/{run.scene}",
         facts=facts_of(run),
         jobs=read_jobs(run.folder / "benchmarks"),
-        curve=read_curve(run.folder / "history.csv", run.folder / "validation.csv"),
+        curve=read_curve(run.folder),
         record={key: _text(value) for key, value in _flat(record)},
         configuration=yaml.safe_dump(configuration, sort_keys=False),
     )
@@ -79,23 +83,25 @@ def read_jobs(folder: Path) -> list[Job]:
     return [_read_job(path) for path in paths]
 
 
-def read_curve(path: Path, validation: Path) -> Curve | None:
-    """The training curve of a history, in means of neighbouring rows; None where nothing was logged."""
-    log = read_history(path)
+def read_curve(folder: Path) -> Curve | None:
+    """The training curve of a run, in means of neighbouring rows; None where nothing was logged."""
+    log, views = read_history(folder / "history.csv"), read_validation(folder / "validation.csv")
     if log.empty:
         return None
-    bins = np.array_split(np.arange(len(log)), min(CURVE_POINTS, len(log)))
-    step, psnr = (np.array([log[key].to_numpy()[rows].mean() for rows in bins]) for key in ("step", "psnr"))
+    step, psnr = (_thinned(log[key].to_numpy()) for key in ("step", "psnr"))
+    steps, psnrs = map(_thinned, _mean_views(views))
+    x, y = np.concatenate([step, steps]), np.concatenate([psnr, psnrs])
     width, height = CURVE_SIZE
-    x, y = width * _unit(step), height * (1 - _unit(psnr))
+    points = [f"{a:.1f},{b:.1f}" for a, b in zip(width * _unit(x), height * (1 - _unit(y)), strict=True)]
     return Curve(
-        points=" ".join(f"{a:.1f},{b:.1f}" for a, b in zip(x, y, strict=True)),
+        points=" ".join(points[: len(step)]),
         first_step=int(log["step"].iloc[0]),
         last_step=int(log["step"].iloc[-1]),
         lowest=float(psnr.min()),
         highest=float(psnr.max()),
         final=float(psnr[-1]),
-        validation=last_validation(read_validation(validation)),
+        validation=" ".join(points[len(step) :]),
+        validated=f"{psnrs[-1]:.2f} dB at {level_name(views[-1].level)}" if views else "",
     )
 
 
@@ -179,6 +185,21 @@ def _time_cell(seconds: float | None) -> Cell:
 def _memory_cell(jobs: Sequence[Job]) -> Cell:
     memory = max((job.memory for job in jobs if job.memory is not None), default=None)
     return Cell(MISSING if memory is None else f"{memory:,.0f}", memory)
+
+
+def _mean_views(views: Sequence[ValidationRow]) -> tuple[np.ndarray, np.ndarray]:
+    """The steps of all validations, and the mean PSNR of each."""
+    psnrs: dict[int, list[float]] = {}
+    for view in views:
+        psnrs.setdefault(view.step, []).append(view.psnr)
+    return np.array([*psnrs]), np.array([np.mean(of_step) for of_step in psnrs.values()])
+
+
+def _thinned(values: np.ndarray) -> np.ndarray:
+    """`values` in means of neighbours, so that they are not more than a curve has points."""
+    if len(values) == 0:
+        return values
+    return np.array([part.mean() for part in np.array_split(values, min(CURVE_POINTS, len(values)))])
 
 
 def _unit(values: np.ndarray) -> np.ndarray:

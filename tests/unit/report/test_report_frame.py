@@ -108,6 +108,17 @@ def test_history_is_read_as_numbers(tmp_path):
     assert history["lr"].tolist() == [5e-4, 4e-4]
 
 
+def test_history_has_the_losses_of_the_levels_where_they_were_logged(tmp_path):
+    header = "step,loss,psnr,lr,rays_per_s,seconds,loss_0,loss_1"
+    history = read_history(write(tmp_path / "h.csv", header, "1,.1,10,1,1,1,,", "2,.1,10,1,1,1,.3,.2"))
+    assert history["loss_0"].isna().tolist() == [True, False]
+    assert history["loss_1"].iloc[1] == 0.2
+    with pytest.raises(DataError, match=r"h\.csv:2: loss_1 is 'x'"):
+        read_history(write(tmp_path / "h.csv", header, "1,.1,10,1,1,1,.3,x"))
+    with pytest.raises(DataError, match=r"h\.csv:1: the header is"):
+        read_history(write(tmp_path / "h.csv", header.replace("loss_0", "loss_2"), "1,.1,10,1,1,1,.3,.2"))
+
+
 def test_history_of_an_imported_model_is_empty(tmp_path):
     assert read_history(write(tmp_path / "h.csv", "step,loss,psnr,lr,rays_per_s,seconds")).empty
     with pytest.raises(DataError, match=r"h\.csv:1: the header is ''"):

@@ -18,7 +18,7 @@ from mipnerf.history import ValidationRow, write_validation
 from mipnerf.report.frame import read_runs
 from mipnerf.report.page.build import build_page
 from mipnerf.report.page.images import choose_images
-from mipnerf.report.page.runs import details_of, differences_table, read_curve, read_jobs, times_table
+from mipnerf.report.page.runs import details_of, differences_table, read_jobs, times_table
 from mipnerf.report.page.sections import choose_figures
 
 ATTACK = "</script><script>alert('x')</script><img src=x onerror=alert(1)> & \"quoted\""
@@ -146,6 +146,24 @@ def test_details_are_what_the_files_of_the_run_say(make_run):
     assert row[5].number == pytest.approx(161.7)
 
 
+def test_validation_is_drawn_beside_the_training(make_run, make_images, reference_folder):
+    folder = make_run()
+    data = make_images([folder])
+    assert 'class="validation"' not in page_of([folder], data, reference_folder)
+    rows = [
+        ValidationRow(step, 3, view, 20.0 + step / 1000 + view, None, 1.0) for step in (2000, 4000) for view in (0, 1)
+    ]
+    write_validation(folder / "validation.csv", rows)
+    curve = details_of(*read_runs([folder])).curve
+    assert curve.validated == "24.50 dB at 1/8"
+    (start, first), (end, last) = (map(float, point.split(",")) for point in curve.validation.split())
+    assert (start, end) == (pytest.approx(320 * 1900 / 3900, abs=0.1), 320)
+    assert first > last
+    page = page_of([folder], data, reference_folder)
+    assert f'<polyline class="validation" points="{curve.validation}"/>' in page
+    assert "at the end 24.50 dB at 1/8" in page
+
+
 def test_the_settings_in_which_variants_differ_are_compared(make_run):
     runs = read_runs([make_run(), make_run(variant="wide", model={"net_width": 512, "single_mlp": False})])
     table = differences_table(runs)
@@ -198,12 +216,3 @@ print(*sorted(build.find_data_files("mipnerf.report.page", "mipnerf/report/page"
 def test_a_scene_without_its_data_is_named(make_run, reference_folder):
     with pytest.raises(DataError, match="truth of bricks/wall is: add --data bricks/wall=FOLDER"):
         build_page([make_run()], reference_folder, {})
-
-
-def test_the_validation_of_a_run_is_told_with_its_curve(make_run):
-    folder = make_run()
-    (folder / "history.csv").write_text("step,loss,psnr,lr,rays_per_s,seconds\n1,0.1,20,1,1,6\n2,0.1,21,1,1,12\n")
-    without = read_curve(folder / "history.csv", folder / "validation.csv")
-    assert (without.final, without.validation) == (21.0, None)
-    write_validation(folder / "validation.csv", [ValidationRow(2, 3, view, 18.0 + view, None, 12.0) for view in (0, 1)])
-    assert read_curve(folder / "history.csv", folder / "validation.csv").validation == 18.5

@@ -256,4 +256,4 @@ def test_validation_stands_beside_the_training_curve(make_run):
     assert is_drawn(figure.axes[0], [20.5, 22.5])  # means over the views
     (dots,) = [line for line in figure.axes[1].get_lines() if line.get_marker() == "o"]
     assert np.allclose(dots.get_xdata(), [0.2, 0.4])
-    assert [text.get_text() for text in figure.legends[0].get_texts()] == ["mip-NeRF", "validation"]
+    assert [text.get_text() for text in figure.legends[0].get_texts()] == ["mip-NeRF", "validation at 1/8"]

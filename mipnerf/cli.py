@@ -10,7 +10,7 @@ from datetime import datetime
 from pathlib import Path
 
 from mipnerf import __version__
-from mipnerf.schema import json_schema
+from mipnerf.config.schema import json_schema
 from mipnerf.threads import parse_threads
 from mipnerf.views.commands import add_commands
 
@@ -34,7 +34,7 @@ def status(args: argparse.Namespace) -> None:
 
 def status_text(args: argparse.Namespace) -> tuple[str, bool]:
     """What `status` prints, and whether all runs in it are finished."""
-    from mipnerf.status import format_statuses, is_finished, read_statuses
+    from mipnerf.training.status import format_statuses, is_finished, read_statuses
 
     # Whoever names a configuration asks for its runs alone.
     names = configured_names(args.results.parent, args.configfile)
@@ -47,8 +47,8 @@ def status_text(args: argparse.Namespace) -> tuple[str, bool]:
 
 def configured_names(project: Path, configfiles: Sequence[Path]) -> list[str]:
     """The runs that the configuration of `project` asks for; none where it has no configuration."""
-    from mipnerf.configfiles import missing_files, read_suite
-    from mipnerf.runs import resolve_runs
+    from mipnerf.config.files import missing_files, read_suite
+    from mipnerf.config.runs import resolve_runs
 
     if missing_files(project) and not configfiles:
         return []
@@ -76,9 +76,9 @@ def schema(_: argparse.Namespace) -> None:
 
 def import_run(args: argparse.Namespace) -> None:
     """Make a run of a checkpoint of another implementation."""
-    from mipnerf.configfiles import read_suite
+    from mipnerf.config.files import read_suite
+    from mipnerf.config.runs import named_run
     from mipnerf.interop import import_checkpoint
-    from mipnerf.runs import named_run
 
     settings, levels = args.set, args.levels
     known = named_run(read_suite(Path(), args.configfile), *args.run.resolve().parts[-3:])
@@ -91,7 +91,7 @@ def export(args: argparse.Namespace) -> None:
     """Write a trained network as a checkpoint of google/mipnerf."""
     import torch
 
-    from mipnerf.evaluation import load_trained
+    from mipnerf.evaluation.views import load_trained
     from mipnerf.interop import export_flax
 
     model, run = load_trained(args.model, torch.device("cpu"))
@@ -101,7 +101,7 @@ def export(args: argparse.Namespace) -> None:
 def bench(args: argparse.Namespace) -> None:
     """Print how fast this machine is, and how long the configured runs will take."""
     from mipnerf.bench.report import format_result, measure
-    from mipnerf.runs import run_from_settings, split_operation
+    from mipnerf.config.runs import run_from_settings, split_operation
 
     settings, operation = split_operation(args.set)
     run = run_from_settings("bench", "bench", "bench", ["train.batch_size=256", *settings])
@@ -111,10 +111,10 @@ def bench(args: argparse.Namespace) -> None:
 
 def plan(args: argparse.Namespace) -> None:
     """Print what the configuration will cost."""
-    from mipnerf.configfiles import read_suite
+    from mipnerf.config.files import read_suite
+    from mipnerf.config.runs import resolve_runs
     from mipnerf.planning.report import format_plan, make_plan
     from mipnerf.planning.speed import benched_speed, measured_speed, said_speed
-    from mipnerf.runs import resolve_runs
 
     suite, peak_memory = read_suite(Path(), args.configfile), None
     if args.rays_per_second is not None:
@@ -138,10 +138,10 @@ def inspect(args: argparse.Namespace) -> None:
 
 def tables(args: argparse.Namespace) -> None:
     """Write the tables of the runs that have metrics, and print what they say beside the published numbers."""
-    from mipnerf.configfiles import HOME, read_suite
-    from mipnerf.report.output import write_tables
+    from mipnerf.config.files import HOME, read_suite
     from mipnerf.report.progress import gather
     from mipnerf.report.reference import load_reference
+    from mipnerf.report.tables.output import write_tables
 
     runs, progress = gather(Path("results"), read_suite(Path(), args.configfile))
     verdict = write_tables(args.output, runs, load_reference(HOME / "reference"), progress)

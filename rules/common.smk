@@ -13,7 +13,7 @@ sys.path.insert(0, str(HOME))
 
 from mipnerf.config import parse_config
 from mipnerf.errors import ConfigError
-from mipnerf.events import check_events
+from mipnerf.training.events import check_events
 from rules.suite.command import read_command
 from rules.suite.configuration import complete, typed, write_complete
 from rules.suite.request import Request, named_folders, one_of, parents

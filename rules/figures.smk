@@ -1,4 +1,4 @@
-"""Pictures of single scenes besides the strips of rules/report.smk; what each shows is in mipnerf/report/figures.py."""
+"""Pictures of single scenes besides the strips of rules/report.smk; what each shows is in mipnerf/report/figures/kinds.py."""
 
 
 rule figures:

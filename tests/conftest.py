@@ -145,7 +145,7 @@ def golden_network():
     """A function: (arrays, prefix, dtype, **config) -> the small network, its parameters those named `prefix.*`."""
     from mipnerf.config import ModelConfig
     from mipnerf.interop import load_flax_params
-    from mipnerf.model import MipNerf
+    from mipnerf.network.model import MipNerf
 
     def network(arrays: dict[str, np.ndarray], prefix: str, dtype: torch.dtype = torch.float32, **config) -> MipNerf:
         model = MipNerf(ModelConfig(**{"net_depth": 4, "net_width": 64, "num_samples": 32} | config)).to(dtype)

@@ -8,7 +8,7 @@ import msgpack
 import numpy as np
 import torch
 
-from mipnerf.model import MLP, MipNerf
+from mipnerf.network.model import MLP, MipNerf
 
 # Deep enough to join the input again, in as few numbers as possible.
 SIZES = {

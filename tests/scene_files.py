@@ -9,10 +9,10 @@ import numpy as np
 import torch
 from PIL import Image
 
-from mipnerf.batching import integer_tensor, to_rgb
 from mipnerf.cameras import Cameras
 from mipnerf.config import DataConfig
 from mipnerf.datasets.scene import Scene
+from mipnerf.training.batching import integer_tensor, to_rgb
 
 ANGLE = 0.6911112070083618
 

@@ -5,7 +5,7 @@ import logging
 from pathlib import Path
 
 from mipnerf.console import run, setup_logging
-from mipnerf.results import adopt_run
+from mipnerf.training.results import adopt_run
 
 
 def main() -> None:

@@ -7,8 +7,8 @@ from pathlib import Path
 
 from mipnerf.console import run, setup_logging
 from mipnerf.report.frame import lpips_reason, read_runs
-from mipnerf.report.output import write_overview
 from mipnerf.report.reference import load_reference
+from mipnerf.report.tables.output import write_overview
 
 
 def main() -> None:

@@ -7,8 +7,8 @@ from pathlib import Path
 from mipnerf.config import DataConfig, RunConfig
 from mipnerf.console import run, setup_logging
 from mipnerf.inspection.report import picture_cameras
+from mipnerf.report.figures.plots import save_figure
 from mipnerf.report.frame import read_runs
-from mipnerf.report.plots import save_figure
 
 
 def main() -> None:

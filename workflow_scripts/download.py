@@ -5,9 +5,9 @@ from pathlib import Path
 from typing import get_args
 
 from mipnerf.config import Verify
+from mipnerf.config.runs import operation_from_settings
 from mipnerf.console import run, setup_logging
-from mipnerf.datasets.obtain import obtain_scene
-from mipnerf.runs import operation_from_settings
+from mipnerf.datasets.fetching.obtain import obtain_scene
 
 
 def main() -> None:

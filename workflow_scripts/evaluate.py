@@ -4,11 +4,11 @@ import argparse
 import time
 from pathlib import Path
 
+from mipnerf.config.runs import operation_from_settings
 from mipnerf.console import run, setup_logging
-from mipnerf.fresh import EVALUATION, fresh_word
-from mipnerf.runs import operation_from_settings
-from mipnerf.shards import parse_shard
+from mipnerf.evaluation.shards import parse_shard
 from mipnerf.threads import parse_threads
+from mipnerf.training.fresh import EVALUATION, fresh_word
 
 
 def main() -> None:
@@ -34,8 +34,8 @@ def main() -> None:
 
     from mipnerf.datasets.load import load_scene
     from mipnerf.devices import resolve_device
-    from mipnerf.evaluation import Evaluator, load_trained
-    from mipnerf.perceptual import lpips_from
+    from mipnerf.evaluation.perceptual import lpips_from
+    from mipnerf.evaluation.views import Evaluator, load_trained
     from mipnerf.report.frame import collect_metrics
 
     device = resolve_device(operation.device)

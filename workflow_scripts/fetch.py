@@ -6,7 +6,7 @@ from typing import get_args
 
 from mipnerf.config import Verify
 from mipnerf.console import run, setup_logging
-from mipnerf.datasets.fetch import fetch_scene
+from mipnerf.datasets.fetching.fetch import fetch_scene
 
 
 def main() -> None:

@@ -3,9 +3,9 @@
 import argparse
 from pathlib import Path
 
+from mipnerf.config.runs import operation_from_settings
 from mipnerf.console import run, setup_logging
-from mipnerf.runs import operation_from_settings
-from mipnerf.shards import parse_shard
+from mipnerf.evaluation.shards import parse_shard
 from mipnerf.threads import parse_threads
 
 

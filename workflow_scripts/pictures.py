@@ -5,10 +5,10 @@ import logging
 from pathlib import Path
 
 from mipnerf.console import run, setup_logging
-from mipnerf.report.depths import plot_depth
+from mipnerf.report.figures.depths import plot_depth
+from mipnerf.report.figures.plots import save_figure
+from mipnerf.report.figures.strips import plot_strip
 from mipnerf.report.frame import read_runs
-from mipnerf.report.plots import save_figure
-from mipnerf.report.strips import plot_strip
 
 KINDS = {"strip": plot_strip, "depth": plot_depth}
 

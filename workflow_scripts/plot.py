@@ -5,9 +5,9 @@ import logging
 from pathlib import Path
 
 from mipnerf.console import run, setup_logging
-from mipnerf.report.comparisons import plot_cost, plot_deltas
+from mipnerf.report.figures.comparisons import plot_cost, plot_deltas
+from mipnerf.report.figures.plots import plot_history, plot_levels, save_figure
 from mipnerf.report.frame import read_runs
-from mipnerf.report.plots import plot_history, plot_levels, save_figure
 from mipnerf.report.reference import load_reference
 
 

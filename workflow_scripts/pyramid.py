@@ -4,11 +4,11 @@ import argparse
 import logging
 from pathlib import Path
 
+from mipnerf.config.sections import CropConfig
 from mipnerf.console import run, setup_logging
+from mipnerf.report.figures.plots import save_figure
+from mipnerf.report.figures.pyramid import plot_pyramid
 from mipnerf.report.frame import read_runs
-from mipnerf.report.plots import save_figure
-from mipnerf.report.pyramid import plot_pyramid
-from mipnerf.sections import CropConfig
 
 
 def main() -> None:

@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pandas as pd
 
+from mipnerf.config.runs import run_from_settings, split_operation
 from mipnerf.console import run, setup_logging
 from mipnerf.files import atomic_path
-from mipnerf.report.plots import save_figure
-from mipnerf.report.scaling import plot_scaling
-from mipnerf.runs import run_from_settings, split_operation
+from mipnerf.report.figures.plots import save_figure
+from mipnerf.report.figures.scaling import plot_scaling
 from mipnerf.threads import parse_threads
 
 

@@ -6,9 +6,9 @@ from pathlib import Path
 
 from mipnerf.console import run, setup_logging
 from mipnerf.report.frame import read_runs
-from mipnerf.report.output import write_table
-from mipnerf.report.paper import paper_tables
 from mipnerf.report.reference import load_reference
+from mipnerf.report.tables.output import write_table
+from mipnerf.report.tables.paper import paper_tables
 
 
 def main() -> None:

@@ -4,10 +4,10 @@ import argparse
 import time
 from pathlib import Path
 
+from mipnerf.config.runs import run_from_settings, split_operation
 from mipnerf.console import run, setup_logging
-from mipnerf.fresh import fresh_word
-from mipnerf.runs import run_from_settings, split_operation
 from mipnerf.threads import parse_threads
+from mipnerf.training.fresh import fresh_word
 
 
 def main() -> None:
@@ -31,10 +31,10 @@ def main() -> None:
     settings, operation = split_operation(args.set)
     config = run_from_settings(*args.output.resolve().parts[-3:], settings, args.levels)
 
+    from mipnerf.datasets.fetching.sources import is_verified
     from mipnerf.datasets.load import load_scene
-    from mipnerf.datasets.sources import is_verified
-    from mipnerf.training import train
-    from mipnerf.validating import validation_views
+    from mipnerf.training.loop import train
+    from mipnerf.training.validating import validation_views
 
     fresh = str(time.time_ns()) if args.fresh else fresh_word(args.output)
     # No name is given to the scene, so that its images are gone once training has copied their pixels.

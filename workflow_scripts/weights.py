@@ -19,7 +19,7 @@ def main() -> None:
     args = parser.parse_args()
     setup_logging(args.log)
 
-    from mipnerf.perceptual import find_weights
+    from mipnerf.evaluation.perceptual import find_weights
 
     record = find_weights(args.folder)
     write_text(args.output, json.dumps(record, indent=2) + "\n")

@@ -5,7 +5,7 @@ from collections.abc import Iterable
 import torch
 
 from mipnerf.config import ModelConfig
-from mipnerf.model import MipNerf
+from mipnerf.network.model import MipNerf
 
 Shape = tuple[int, int]  # inputs and outputs of a layer
 

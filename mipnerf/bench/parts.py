@@ -7,12 +7,12 @@ from typing import Any
 
 import torch
 
-from mipnerf import mip, nerf
-from mipnerf.batching import RayBatcher
 from mipnerf.bench.speed import train_once
 from mipnerf.devices import synchronize
-from mipnerf.model import MLP
-from mipnerf.training import Trainer
+from mipnerf.network import mip, nerf
+from mipnerf.network.model import MLP
+from mipnerf.training.batching import RayBatcher
+from mipnerf.training.loop import Trainer
 
 LEAST_STEPS = 3
 REST = "rest"  # loss, sums of gradients, activations of samples, threads that wait for one another

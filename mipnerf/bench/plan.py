@@ -5,8 +5,8 @@ from typing import NamedTuple
 
 from mipnerf.bench.speed import make_trainer, time_training
 from mipnerf.config import OperationConfig, RunConfig, SuiteConfig
+from mipnerf.config.runs import network_of, resolve_runs
 from mipnerf.devices import resolve_device, resolve_precision
-from mipnerf.runs import network_of, resolve_runs
 
 log = logging.getLogger(__name__)
 # On a CPU a large batch is computed in parts anyway; as many of them do to know its speed.

@@ -14,10 +14,10 @@ from mipnerf.bench.plan import estimate_runs
 from mipnerf.bench.products import product_bound
 from mipnerf.bench.speed import PeakMemory, make_trainer, time_rendering, time_training
 from mipnerf.config import OperationConfig, RunConfig
-from mipnerf.configfiles import missing_files, read_suite
+from mipnerf.config.files import missing_files, read_suite
 from mipnerf.devices import describe_device, has_bfloat16_products, resolve_device, resolve_precision
-from mipnerf.history import format_duration
 from mipnerf.threads import available_cpus
+from mipnerf.training.history import format_duration
 
 log = logging.getLogger(__name__)
 PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16}

@@ -10,14 +10,14 @@ from typing import NamedTuple
 import numpy as np
 import torch
 
-from mipnerf.batching import RayBatcher
 from mipnerf.cameras import Rays
 from mipnerf.config import OperationConfig, RunConfig
 from mipnerf.datasets.scene import Scene, pinhole_pix2cam
 from mipnerf.devices import synchronize
-from mipnerf.optimization import train_step
-from mipnerf.rendering import render_rays, suitable_chunk
-from mipnerf.training import Trainer
+from mipnerf.network.rendering import render_rays, suitable_chunk
+from mipnerf.training.batching import RayBatcher
+from mipnerf.training.loop import Trainer
+from mipnerf.training.optimization import train_step
 
 WINDOWS = 5  # that the time of a measurement is divided into
 CHUNKS_PER_WORKER = 4  # to render at a time: enough for the workers to end together

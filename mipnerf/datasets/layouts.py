@@ -5,7 +5,7 @@ Free of numpy: parsing the workflow asks here.
 
 from pathlib import Path, PurePosixPath
 
-from mipnerf.datasets.archives import Member, is_litter
+from mipnerf.datasets.fetching.archives import Member, is_litter
 from mipnerf.errors import DataError
 
 MANIFEST = "manifest.json"  # what was fetched, beside it

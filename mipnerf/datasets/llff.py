@@ -13,8 +13,8 @@ import numpy as np
 
 from mipnerf.config import DataConfig
 from mipnerf.datasets.blender import SPLITS
-from mipnerf.datasets.captures import holdout, read_levels
-from mipnerf.datasets.poses import recenter_poses, scale_poses, spherical_path, spherify_poses, spiral_path
+from mipnerf.datasets.captures.photographs import holdout, read_levels
+from mipnerf.datasets.captures.poses import recenter_poses, scale_poses, spherical_path, spherify_poses, spiral_path
 from mipnerf.datasets.scene import (
     MAX_CAMERA_BYTES,
     Scene,

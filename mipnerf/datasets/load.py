@@ -4,8 +4,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 from mipnerf.config import DataConfig
-from mipnerf.datasets import blender, colmap, llff, multiscale, transforms
-from mipnerf.datasets.captures import Photographs, load_photographs
+from mipnerf.datasets import blender, llff, multiscale
+from mipnerf.datasets.captures import colmap, transforms
+from mipnerf.datasets.captures.photographs import Photographs, load_photographs
 from mipnerf.datasets.layouts import is_scene
 from mipnerf.datasets.scene import Scene
 from mipnerf.errors import ConfigError, DataError

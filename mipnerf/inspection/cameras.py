@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from mipnerf.datasets.poses import nearest_point
+from mipnerf.datasets.captures.poses import nearest_point
 from mipnerf.datasets.scene import Scene, evenly_spread
 
 GRID, DEPTHS = 5, 8  # points of a frustum: so many across, down, and from near to far

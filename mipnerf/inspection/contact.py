@@ -11,7 +11,7 @@ from matplotlib.patches import Rectangle
 
 from mipnerf.datasets.scene import evenly_spread
 from mipnerf.inspection.images import Split
-from mipnerf.report.plots import STYLE
+from mipnerf.report.figures.plots import STYLE
 
 WIDTH = 7.2  # inches
 MAX_SHOWN = {"train": 24, "val": 6, "test": 12}

@@ -14,7 +14,7 @@ from mpl_toolkits.mplot3d.art3d import Line3DCollection
 from mipnerf.datasets.scene import Scene, evenly_spread
 from mipnerf.inspection import cameras
 from mipnerf.inspection.images import Split
-from mipnerf.report.plots import COLORS, STYLE
+from mipnerf.report.figures.plots import COLORS, STYLE
 
 SIZE = (7.2, 3.2)  # inches
 MAX_DRAWN = 100  # cameras of a split

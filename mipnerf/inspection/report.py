@@ -10,7 +10,8 @@ from matplotlib.figure import Figure
 from tabulate import tabulate
 
 from mipnerf.config import RunConfig
-from mipnerf.configfiles import read_suite
+from mipnerf.config.files import read_suite
+from mipnerf.config.runs import run_of_scene, scene_folder
 from mipnerf.datasets.load import load_scene
 from mipnerf.errors import ConfigError, DataError
 from mipnerf.inspection.cameras import camera_facts
@@ -18,8 +19,7 @@ from mipnerf.inspection.checks import Finding, find_suspicious
 from mipnerf.inspection.contact import plot_contact_sheet
 from mipnerf.inspection.frusta import plot_cameras
 from mipnerf.inspection.images import Split, summarise_split
-from mipnerf.report.plots import save_figure
-from mipnerf.runs import run_of_scene, scene_folder
+from mipnerf.report.figures.plots import save_figure
 
 PICTURES = ("cameras.png", "images.png")
 

@@ -13,7 +13,7 @@ import numpy as np
 from mipnerf.errors import CheckpointError
 from mipnerf.files import atomic_path
 from mipnerf.interop.parameters import ForeignCheckpoint, flatten, flax_params
-from mipnerf.model import MipNerf
+from mipnerf.network.model import MipNerf
 
 try:
     import msgpack

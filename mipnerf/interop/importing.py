@@ -8,13 +8,13 @@ from pathlib import Path
 import torch
 
 from mipnerf.config import RunConfig
+from mipnerf.config.runs import parse_settings, run_from_settings
 from mipnerf.errors import CheckpointError
 from mipnerf.interop.flax import read_flax
 from mipnerf.interop.parameters import ForeignCheckpoint, check_shapes, check_values, infer_sizes, load_flax_params
 from mipnerf.interop.pytorch import read_pytorch
-from mipnerf.model import MipNerf
-from mipnerf.results import write_run
-from mipnerf.runs import parse_settings, run_from_settings
+from mipnerf.network.model import MipNerf
+from mipnerf.training.results import write_run
 
 log = logging.getLogger(__name__)
 MAX_FILE_BYTES = 2 << 30

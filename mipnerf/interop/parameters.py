@@ -14,7 +14,7 @@ import torch
 from torch import nn
 
 from mipnerf.errors import CheckpointError
-from mipnerf.model import MipNerf
+from mipnerf.network.model import MipNerf
 
 MAX_PARAMETERS = 100_000_000  # 160 times the paper's network
 _NAME = re.compile(r"(MLP_[01])/Dense_\d+/(kernel|bias)")

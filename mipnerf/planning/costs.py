@@ -8,11 +8,11 @@ import torch
 
 from mipnerf.bench.operations import rendering_flops, training_flops
 from mipnerf.config import ModelConfig, RunConfig, SuiteConfig
-from mipnerf.datasets.sources import local_source
-from mipnerf.model import MipNerf
+from mipnerf.config.runs import network_of
+from mipnerf.datasets.fetching.sources import local_source
+from mipnerf.network.model import MipNerf
 from mipnerf.planning.scheduling import Task
 from mipnerf.report.names import table_names
-from mipnerf.runs import network_of
 
 BYTES_PER_PIXEL = 1.0  # of a PNG: 0.4 where much is background, 1.6 of a photograph
 RENDERING_BYTES = 2.5  # with depth and opacity

@@ -6,10 +6,10 @@ from typing import Any
 from tabulate import tabulate
 
 from mipnerf.config import SuiteConfig
-from mipnerf.history import format_duration
+from mipnerf.config.runs import resolve_runs
 from mipnerf.planning.costs import RunCost, Speed, cost_of, count_jobs, disk_bytes, memory_bytes, tasks_of
 from mipnerf.planning.scheduling import critical_path, simulate
-from mipnerf.runs import resolve_runs
+from mipnerf.training.history import format_duration
 
 
 def make_plan(suite: SuiteConfig, speed: Speed, devices: int, peak_memory: float | None = None) -> dict[str, Any]:

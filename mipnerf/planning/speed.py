@@ -8,10 +8,10 @@ from mipnerf.bench.operations import rendering_flops, training_flops
 from mipnerf.bench.plan import measure_run
 from mipnerf.bench.speed import make_trainer, time_rendering
 from mipnerf.config import ModelConfig, RunConfig, SuiteConfig
+from mipnerf.config.runs import network_of
 from mipnerf.devices import describe_device, resolve_device, resolve_precision
 from mipnerf.errors import ConfigError
 from mipnerf.planning.costs import Speed
-from mipnerf.runs import network_of
 
 
 def said_speed(rays_per_s: float) -> Speed:

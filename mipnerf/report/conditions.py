@@ -1,9 +1,9 @@
 """What a reader must know about the runs to judge their numbers, and how it departs from what was published."""
 
-from mipnerf.history import format_duration
 from mipnerf.report.frame import Run, ordered_names
 from mipnerf.report.reference import METHODS, Reference
-from mipnerf.report.table import MISSING, rounded
+from mipnerf.report.tables.table import MISSING, rounded
+from mipnerf.training.history import format_duration
 
 PUBLISHED_RAYS, PUBLISHED_BUDGET = 1_000_000 * 4096, "1,000,000 × 4,096 rays"
 PUBLISHED_IMAGES = {"resolution": "800×800", "training views": 100, "test views": 200}

@@ -20,9 +20,9 @@ import yaml
 
 from mipnerf.errors import DataError
 from mipnerf.files import write_text
-from mipnerf.history import COLUMNS as HISTORY_COLUMNS
-from mipnerf.history import level_columns
-from mipnerf.report.table import rounded
+from mipnerf.report.tables.table import rounded
+from mipnerf.training.history import COLUMNS as HISTORY_COLUMNS
+from mipnerf.training.history import level_columns
 
 log = logging.getLogger(__name__)
 COLUMNS = ["dataset", "variant", "scene", "level", "view", "metric", "value"]

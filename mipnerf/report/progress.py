@@ -4,14 +4,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mipnerf.config import RunConfig, SuiteConfig
+from mipnerf.config.runs import network_of, resolve_runs, split_seed
 from mipnerf.report.frame import Run, read_run
-from mipnerf.runs import network_of, resolve_runs, split_seed
-from mipnerf.status import FINISHED, RunStatus, read_status
+from mipnerf.training.status import FINISHED, RunStatus, read_status
 
 
 @dataclass(frozen=True)
 class Progress:
-    """A planned run that has no metrics yet: `step` of `max_steps` are done; `state` is that of `mipnerf.status`.
+    """A planned run that has no metrics yet: `step` of `max_steps` are done; `state` is that of `training.status`.
 
     A run that evaluates the network of another has no steps of its own.
     """

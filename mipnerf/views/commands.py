@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mipnerf.config import RunConfig
+from mipnerf.config.runs import operation_from_settings, scene_folder
 from mipnerf.console import setup_logging
 from mipnerf.errors import ConfigError
-from mipnerf.runs import operation_from_settings, scene_folder
 from mipnerf.thirdparty import require_package
 from mipnerf.threads import parse_threads
 
@@ -78,7 +78,7 @@ def add_common(command: argparse.ArgumentParser, output: str) -> None:
 
 def data_folder(run: RunConfig, given: Path | None, configfiles: Sequence[Path]) -> Path | None:
     """Where the scene of a run is: as `given`, or as the project in this folder has it, if it does."""
-    from mipnerf.configfiles import read_suite
+    from mipnerf.config.files import read_suite
 
     if given is not None:
         return given

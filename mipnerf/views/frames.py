@@ -18,9 +18,9 @@ from tqdm import tqdm
 from mipnerf.cameras import Cameras
 from mipnerf.datasets.scene import decode_png, read_bytes
 from mipnerf.errors import ConfigError, DataError
+from mipnerf.evaluation.shards import WHOLE, Shard
 from mipnerf.files import atomic_path, write_text
-from mipnerf.rendering import Rendering
-from mipnerf.shards import WHOLE, Shard
+from mipnerf.network.rendering import Rendering
 from mipnerf.views.paths import CameraPath, camera_path
 from mipnerf.views.renderer import MAX_SIDE, Renderer, color_picture, depth_picture
 

@@ -14,7 +14,7 @@ from mipnerf.datasets.scene import Scene
 from mipnerf.devices import autocast
 from mipnerf.errors import ConfigError
 from mipnerf.files import atomic_path
-from mipnerf.rendering import suitable_chunk
+from mipnerf.network.rendering import suitable_chunk
 from mipnerf.thirdparty import require_package
 from mipnerf.views.renderer import Renderer
 

@@ -12,9 +12,9 @@ import numpy as np
 
 from mipnerf.config import DataConfig
 from mipnerf.datasets import llff
-from mipnerf.datasets.captures import Photographs, common_focus, place
+from mipnerf.datasets.captures.photographs import Photographs, common_focus, place
+from mipnerf.datasets.captures.poses import look_along
 from mipnerf.datasets.load import load_scene, reader_of
-from mipnerf.datasets.poses import look_along
 from mipnerf.datasets.scene import Scene
 from mipnerf.errors import ConfigError, DataError
 

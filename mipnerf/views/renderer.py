@@ -13,7 +13,7 @@ import torch
 
 from mipnerf.cameras import Cameras
 from mipnerf.config import OperationConfig, RunConfig
-from mipnerf.datasets.captures import MAX_FOCAL, MIN_FOCAL
+from mipnerf.datasets.captures.photographs import MAX_FOCAL, MIN_FOCAL
 from mipnerf.datasets.load import load_scene
 from mipnerf.datasets.scene import (
     MAX_CAMERA_BYTES,
@@ -26,9 +26,9 @@ from mipnerf.datasets.scene import (
 )
 from mipnerf.devices import resolve_device, resolve_precision
 from mipnerf.errors import ConfigError, DataError
-from mipnerf.evaluation import Trained, load_trained, to_uint8
+from mipnerf.evaluation.views import Trained, load_trained, to_uint8
 from mipnerf.files import atomic_path
-from mipnerf.rendering import Rendering, render_image
+from mipnerf.network.rendering import Rendering, render_image
 from mipnerf.threads import available_cpus
 from mipnerf.workers import Workers
 

@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from mipnerf.configfiles import default_files, merged, read_mapping
+from mipnerf.config.files import default_files, merged, read_mapping
+from mipnerf.config.runs import retyped
 from mipnerf.files import write_text
-from mipnerf.runs import retyped
 
 # In a file that holds all values, so that nothing is put under them.
 COMPLETE = "is_complete"

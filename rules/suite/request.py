@@ -9,13 +9,13 @@ from typing import Any
 from snakemake.exceptions import WorkflowError
 
 from mipnerf.config import RunConfig, SuiteConfig
+from mipnerf.config.runs import network_of, resolve_runs, scene_folder
 from mipnerf.errors import ConfigError
-from mipnerf.report.figures import FIGURES, IN_TABLE, SCENE_FIGURES, dataset_kinds
+from mipnerf.evaluation.shards import shard_names
+from mipnerf.report.figures.kinds import FIGURES, IN_TABLE, SCENE_FIGURES, dataset_kinds
 from mipnerf.report.names import table_names
-from mipnerf.runs import network_of, resolve_runs, scene_folder
-from mipnerf.shards import shard_names
-from mipnerf.status import is_imported
 from mipnerf.thirdparty import require_package
+from mipnerf.training.status import is_imported
 from rules.suite.shards import finished_shards
 
 Wildcards = Any  # of Snakemake: an attribute for each wildcard

@@ -5,7 +5,7 @@ from collections import defaultdict
 from collections.abc import Sequence
 from pathlib import Path
 
-from mipnerf.shards import shard_names
+from mipnerf.evaluation.shards import shard_names
 
 
 def finished_shards(folder: Path, levels: Sequence[int], preferred: int = 1) -> list[str]:

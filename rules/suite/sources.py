@@ -8,8 +8,8 @@ from snakemake.exceptions import WorkflowError
 from snakemake.logging import logger
 
 from mipnerf.config import RunConfig, SuiteConfig
-from mipnerf.datasets.origins import compare_with_source, want, wanted_file
-from mipnerf.datasets.sources import is_verified, local_source, source_urls
+from mipnerf.datasets.fetching.origins import compare_with_source, want, wanted_file
+from mipnerf.datasets.fetching.sources import is_verified, local_source, source_urls
 
 Wildcards = Any
 

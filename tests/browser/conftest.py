@@ -7,11 +7,11 @@ from pathlib import Path
 import pytest
 from unit.report.conftest import make_images, make_run, reference_folder  # noqa: F401, fixtures
 
+from mipnerf.report.figures.plots import plot_levels, save_figure
+from mipnerf.report.figures.strips import plot_strip
 from mipnerf.report.frame import read_runs
 from mipnerf.report.page.build import build_page
-from mipnerf.report.plots import plot_levels, save_figure
 from mipnerf.report.reference import load_reference
-from mipnerf.report.strips import plot_strip
 
 from . import chromium
 

@@ -11,7 +11,7 @@ from workflow.conftest import ROOT, Project
 
 from mipnerf.config import OperationConfig, RunConfig
 from mipnerf.datasets.load import load_scene
-from mipnerf.training import train
+from mipnerf.training.loop import train
 
 from . import slurm
 from .faults import FAULTS, PATIENCE, SAVE_EVERY, STEPS, campaign, prepare, start, wait_for

@@ -14,7 +14,7 @@ from scene_files import read_transforms_file, tree, write_scene, write_transform
 
 from mipnerf.datasets.blender import load_scene as load_blender
 from mipnerf.datasets.convert import convert_to_multiscale
-from mipnerf.datasets.fetch import fetch_scene
+from mipnerf.datasets.fetching.fetch import fetch_scene
 from mipnerf.datasets.multiscale import load_scene
 from mipnerf.errors import DataError
 

@@ -13,14 +13,14 @@ import pytest
 import torch
 
 from mipnerf.config import OperationConfig
+from mipnerf.config.runs import run_from_settings
 from mipnerf.datasets.bricks import render_bricks
 from mipnerf.datasets.convert import convert_to_multiscale
 from mipnerf.datasets.load import load_scene
 from mipnerf.errors import Interrupted
-from mipnerf.history import read_rows, read_validation
-from mipnerf.runs import run_from_settings
-from mipnerf.training import Trainer, train
-from mipnerf.validating import validation_views
+from mipnerf.training.history import read_rows, read_validation
+from mipnerf.training.loop import Trainer, train
+from mipnerf.training.validating import validation_views
 
 PATIENCE = 300.0  # seconds for anything to happen, on a machine however busy
 SCRIPT = Path(__file__).parents[2] / "workflow_scripts" / "train.py"

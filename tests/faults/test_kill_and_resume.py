@@ -14,7 +14,7 @@ import torch
 
 from mipnerf.datasets.bricks import render_bricks
 from mipnerf.datasets.convert import convert_to_multiscale
-from mipnerf.history import read_rows, read_validation
+from mipnerf.training.history import read_rows, read_validation
 
 PATIENCE = 300.0  # seconds for anything to happen, on a machine however busy
 SCRIPT = Path(__file__).parents[2] / "workflow_scripts" / "train.py"

@@ -1,10 +1,10 @@
-"""Random arguments for the functions of mipnerf.mip, in float64."""
+"""Random arguments for the functions of mipnerf.network.mip, in float64."""
 
 import numpy as np
 import torch
 from hypothesis import strategies as st
 
-from mipnerf import mip
+from mipnerf.network import mip
 
 seeds = st.integers(0, 2**32 - 1)
 

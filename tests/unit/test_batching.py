@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 import torch
 
-from mipnerf.batching import RayBatcher, image_rays, to_rgb
 from mipnerf.cameras import Cameras
 from mipnerf.config import DataConfig, TrainConfig
-from mipnerf.optimization import loss_mask
+from mipnerf.training.batching import RayBatcher, image_rays, to_rgb
+from mipnerf.training.optimization import loss_mask
 
 
 def pixel_table(scene):

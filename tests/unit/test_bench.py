@@ -17,9 +17,9 @@ from mipnerf.bench.report import format_result, measure
 from mipnerf.bench.scaling import VALUES, measure_curve, measure_scaling, with_value
 from mipnerf.bench.speed import made_up_scene, make_trainer, random_rays, time_calls, train_once
 from mipnerf.config import ModelConfig, OperationConfig
-from mipnerf.configfiles import merged, read_suite
+from mipnerf.config.files import merged, read_suite
 from mipnerf.errors import ConfigError
-from mipnerf.model import MipNerf
+from mipnerf.network.model import MipNerf
 from mipnerf.workers import Workers
 
 ROOT = Path(__file__).parents[2]
@@ -138,7 +138,7 @@ def test_the_bound_leaves_one_thread_to_an_operation(threads):
 
 @pytest.mark.parametrize("change", [{}, NERF | {"num_samples": 8, "num_fine_samples": 8}])
 def test_parts_add_up_to_a_step_and_leave_no_trace(run_with, change):
-    from mipnerf import mip
+    from mipnerf.network import mip
 
     original = mip.pos_enc
     parts = time_parts(make_trainer(run_with(model=change), OPERATION, 2, "float32"), 0.0)

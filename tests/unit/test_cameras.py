@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 import torch
 
-from mipnerf.batching import image_rays
 from mipnerf.cameras import Cameras
 from mipnerf.config import DataConfig
 from mipnerf.datasets.scene import Scene, pinhole_pix2cam, pix2cam_matrix
+from mipnerf.training.batching import image_rays
 
 
 def test_rays_go_through_pixel_centres(small_scene):

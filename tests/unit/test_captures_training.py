@@ -9,8 +9,8 @@ from capture_files import toy_of_llff, transforms_of, write_colmap, write_images
 
 from mipnerf.config import OperationConfig
 from mipnerf.datasets.load import load_scene
-from mipnerf.evaluation import Evaluator, load_trained
-from mipnerf.training import train
+from mipnerf.evaluation.views import Evaluator, load_trained
+from mipnerf.training.loop import train
 
 OPERATION = OperationConfig(device="cpu")
 FACING = {"ray_shape": "cylinder", "density_noise": 1.0}

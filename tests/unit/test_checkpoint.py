@@ -4,9 +4,9 @@ import threading
 import pytest
 import torch
 
-from mipnerf import checkpoint
-from mipnerf.checkpoint import StateWriter, list_states, load_model, load_newest_state, save_model, save_state
 from mipnerf.errors import CheckpointError
+from mipnerf.training import checkpoint
+from mipnerf.training.checkpoint import StateWriter, list_states, load_model, load_newest_state, save_model, save_state
 
 CPU = torch.device("cpu")
 

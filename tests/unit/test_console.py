@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from mipnerf.status import error_at_end
+from mipnerf.training.status import error_at_end
 
 PROGRAM = """
 import sys, time

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from mipnerf import mip
-from mipnerf.encoding import encode_by_doubling
+from mipnerf.network import mip
+from mipnerf.network.encoding import encode_by_doubling
 
 
 def exact(means: torch.Tensor, covs: torch.Tensor, min_deg: int, max_deg: int) -> np.ndarray:

@@ -6,15 +6,15 @@ import numpy as np
 import pytest
 import torch
 
-from mipnerf import rendering
-from mipnerf.batching import image_rays, to_rgb
 from mipnerf.cameras import Cameras
 from mipnerf.config import ModelConfig, OperationConfig
 from mipnerf.errors import ConfigError, DataError
-from mipnerf.evaluation import Evaluator, load_trained, score_view, to_uint8, to_uint16
-from mipnerf.model import MipNerf
-from mipnerf.rendering import render_image, render_rays, suitable_chunk
-from mipnerf.training import train
+from mipnerf.evaluation.views import Evaluator, load_trained, score_view, to_uint8, to_uint16
+from mipnerf.network import rendering
+from mipnerf.network.model import MipNerf
+from mipnerf.network.rendering import render_image, render_rays, suitable_chunk
+from mipnerf.training.batching import image_rays, to_rgb
+from mipnerf.training.loop import train
 from mipnerf.workers import Workers
 
 OPERATION = OperationConfig(device="cpu")

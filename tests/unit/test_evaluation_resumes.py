@@ -11,13 +11,13 @@ import numpy as np
 import pytest
 import torch
 
-from mipnerf import evaluation
 from mipnerf.config import OperationConfig
 from mipnerf.errors import Interrupted
-from mipnerf.evaluation import Evaluator, Trained
-from mipnerf.model import MipNerf
-from mipnerf.records import LevelRecords
-from mipnerf.shards import WHOLE, Shard
+from mipnerf.evaluation import views as evaluation
+from mipnerf.evaluation.records import LevelRecords
+from mipnerf.evaluation.shards import WHOLE, Shard
+from mipnerf.evaluation.views import Evaluator, Trained
+from mipnerf.network.model import MipNerf
 
 OPERATION = OperationConfig(device="cpu")
 SUFFIXES = ("", "_depth", "_acc")

@@ -6,12 +6,12 @@ import sys
 
 import pytest
 
-from mipnerf import training
 from mipnerf.config import OperationConfig
 from mipnerf.errors import ConfigError, Interrupted
-from mipnerf.events import TAGS, check_events
-from mipnerf.history import read_rows, read_validation
-from mipnerf.training import train
+from mipnerf.training import loop as training
+from mipnerf.training.events import TAGS, check_events
+from mipnerf.training.history import read_rows, read_validation
+from mipnerf.training.loop import train
 
 event_pb2 = pytest.importorskip(
     "tensorboardX.proto.event_pb2", reason="the extra `tensorboard` is not installed: pip install -e '.[tensorboard]'"

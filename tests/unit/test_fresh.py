@@ -1,6 +1,6 @@
 import pytest
 
-from mipnerf.fresh import EVALUATION, TRAINING, fresh_word
+from mipnerf.training.fresh import EVALUATION, TRAINING, fresh_word
 
 
 @pytest.mark.parametrize(("asked", "other"), [(TRAINING, EVALUATION), (EVALUATION, TRAINING)])

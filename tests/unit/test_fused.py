@@ -4,8 +4,8 @@ import pytest
 import torch
 
 from mipnerf.config import ModelConfig
-from mipnerf.fused import fused_mlp
-from mipnerf.model import MLP
+from mipnerf.network.fused import fused_mlp
+from mipnerf.network.model import MLP
 
 SHAPES = [
     {},

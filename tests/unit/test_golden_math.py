@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 import torch
 
-from mipnerf import metrics, mip
-from mipnerf.schedule import learning_rate_decay
+from mipnerf.evaluation import metrics
+from mipnerf.network import mip
+from mipnerf.training.schedule import learning_rate_decay
 
 F32 = {"atol": 1e-7, "rtol": 1e-6}
 

@@ -1,4 +1,4 @@
-"""mipnerf.mip against arrays computed by the JAX reference.
+"""mipnerf.network.mip against arrays computed by the JAX reference.
 
 Where float32 itself is noisy the same calls are compared in float64, tightly, and in float32 with the bound that the
 reference's own float32 keeps to.
@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 import torch
 
-from mipnerf import mip
 from mipnerf.cameras import convert_to_ndc
+from mipnerf.network import mip
 
 F32 = {"atol": 5e-7, "rtol": 5e-7}
 F64 = {"atol": 1e-12, "rtol": 1e-12}

@@ -7,8 +7,8 @@ import torch
 
 from mipnerf.cameras import Rays
 from mipnerf.config import TrainConfig
-from mipnerf.metrics import mse_to_psnr
-from mipnerf.optimization import clip_gradients_, compute_loss, weight_l2
+from mipnerf.evaluation.metrics import mse_to_psnr
+from mipnerf.training.optimization import clip_gradients_, compute_loss, weight_l2
 
 VARIANTS = {
     "init": {},

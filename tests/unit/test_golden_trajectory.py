@@ -4,12 +4,12 @@ import numpy as np
 import pytest
 import torch
 
-from mipnerf.batching import Batch
 from mipnerf.cameras import Rays
 from mipnerf.config import DataConfig, TrainConfig
-from mipnerf.metrics import mse_to_psnr
-from mipnerf.optimization import make_optimizer, train_step
-from mipnerf.schedule import learning_rate_decay
+from mipnerf.evaluation.metrics import mse_to_psnr
+from mipnerf.training.batching import Batch
+from mipnerf.training.optimization import make_optimizer, train_step
+from mipnerf.training.schedule import learning_rate_decay
 
 TRAIN = TrainConfig(
     batch_size=256,

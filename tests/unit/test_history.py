@@ -1,6 +1,6 @@
 from dataclasses import replace
 
-from mipnerf.history import (
+from mipnerf.training.history import (
     HistoryRow,
     append_row,
     eta_seconds,

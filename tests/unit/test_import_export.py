@@ -12,16 +12,16 @@ from foreign_checkpoints import SAMPLES, SIZES, randomized, write_flax, write_li
 from scene_files import write_scene
 
 from mipnerf import cli
-from mipnerf.batching import image_rays
 from mipnerf.cameras import Cameras
 from mipnerf.config import ModelConfig, OperationConfig
 from mipnerf.datasets.convert import convert_to_multiscale
 from mipnerf.errors import CheckpointError
-from mipnerf.evaluation import load_trained
-from mipnerf.model import MipNerf
-from mipnerf.rendering import render_rays
+from mipnerf.evaluation.views import load_trained
+from mipnerf.network.model import MipNerf
+from mipnerf.network.rendering import render_rays
 from mipnerf.report.frame import Run
-from mipnerf.training import train
+from mipnerf.training.batching import image_rays
+from mipnerf.training.loop import train
 
 ROOT = Path(__file__).parents[2]
 CPU = torch.device("cpu")
@@ -147,7 +147,7 @@ def test_a_failed_import_leaves_no_model(tmp_path, command, folder, model, monke
         raise OSError(28, "No space left on device")
 
     path = write_flax(tmp_path / "checkpoint_1", model)
-    monkeypatch.setattr("mipnerf.checkpoint.torch.save", full)
+    monkeypatch.setattr("mipnerf.training.checkpoint.torch.save", full)
     with pytest.raises(OSError, match="No space"):
         command("import", path, folder)
     assert sorted(path.name for path in folder.iterdir()) == ["config.yaml", "history.csv", "validation.csv"]

@@ -9,11 +9,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from mip_inputs import random, random_rays, random_t_vals, resampled, seeds
 
-from mipnerf import mip
 from mipnerf.cameras import Rays
 from mipnerf.config import ModelConfig, TrainConfig
-from mipnerf.model import MipNerf
-from mipnerf.optimization import compute_loss
+from mipnerf.network import mip
+from mipnerf.network.model import MipNerf
+from mipnerf.training.optimization import compute_loss
 
 NODES, NODE_WEIGHTS = np.polynomial.legendre.leggauss(3)  # exact to the fifth degree; a cone needs the fourth
 

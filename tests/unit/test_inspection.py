@@ -17,6 +17,7 @@ from scene_files import write_llff_scene, write_scene
 
 from mipnerf.cameras import convert_to_ndc
 from mipnerf.config import RunConfig, parse_config
+from mipnerf.config.runs import run_of_scene, scene_folder
 from mipnerf.datasets.convert import convert_to_multiscale
 from mipnerf.datasets.scene import Scene, pinhole_pix2cam
 from mipnerf.errors import ConfigError, DataError
@@ -26,7 +27,6 @@ from mipnerf.inspection.contact import choose_views, plot_contact_sheet, pyramid
 from mipnerf.inspection.frusta import plot_cameras
 from mipnerf.inspection.images import THUMBNAIL, Split, summarise_split
 from mipnerf.inspection.report import format_inspection, inspect_configured, inspect_scene
-from mipnerf.runs import run_of_scene, scene_folder
 
 CONFIG = Path(__file__).parents[2] / "config"
 RUN = RunConfig(dataset="toy", variant="mipnerf", scene="box", levels=2)

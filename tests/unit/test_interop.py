@@ -24,7 +24,7 @@ from mipnerf.errors import CheckpointError, ConfigError
 from mipnerf.interop import export_flax, flax, flax_params, import_checkpoint, load_flax_params
 from mipnerf.interop.flax import read_flax
 from mipnerf.interop.importing import read_checkpoint
-from mipnerf.model import MipNerf
+from mipnerf.network.model import MipNerf
 
 WRITERS = {"flax": write_flax, "mipnerf-pytorch": write_port, "mipnerf_pl": write_lightning}
 

@@ -8,10 +8,10 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mipnerf import metrics
 from mipnerf.config import TrainConfig
-from mipnerf.optimization import clip_gradients_, compute_loss, weight_l2
-from mipnerf.schedule import learning_rate_decay
+from mipnerf.evaluation import metrics
+from mipnerf.training.optimization import clip_gradients_, compute_loss, weight_l2
+from mipnerf.training.schedule import learning_rate_decay
 
 unit = st.floats(1e-6, 0.999)
 

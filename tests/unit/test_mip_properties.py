@@ -1,4 +1,4 @@
-"""Gaussians and encodings of mipnerf.mip against quadrature and sampling, and what holds for all its functions."""
+"""Gaussians and encodings of mip.py against quadrature and sampling, and what holds for all its functions."""
 
 import math
 
@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from mip_inputs import random, random_rays, random_t_vals, seeds
 
-from mipnerf import mip
+from mipnerf.network import mip
 
 # --- Gaussians of volumes
 

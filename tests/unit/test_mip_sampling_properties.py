@@ -1,4 +1,4 @@
-"""Sampling and compositing of mipnerf.mip against loops, and what must hold for any input."""
+"""Sampling and compositing of mipnerf.network.mip against loops, and what must hold for any input."""
 
 import math
 
@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from mip_inputs import random, random_rays, random_t_vals, resampled, seeds
 
-from mipnerf import mip
+from mipnerf.network import mip
 
 # --- Sampling
 

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 import torch
 
-from mipnerf import nerf
 from mipnerf.config import ModelConfig
-from mipnerf.model import MipNerf
+from mipnerf.network import nerf
+from mipnerf.network.model import MipNerf
 
 N, S, M = 7, 9, 13
 
@@ -129,8 +129,8 @@ def test_the_last_sample_stands_for_all_behind_it(rays, rng):
 @pytest.mark.parametrize("model", [{}, {"ray_shape": "point", "num_fine_samples": 16}], ids=["intervals", "points"])
 @pytest.mark.parametrize("empty_distance", ["near", "far"])
 def test_the_distance_of_an_empty_ray_is_an_option(small_scene, model, empty_distance):
-    from mipnerf.batching import image_rays
     from mipnerf.cameras import Cameras
+    from mipnerf.training.batching import image_rays
 
     network = MipNerf(
         ModelConfig(

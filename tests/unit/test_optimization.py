@@ -1,10 +1,10 @@
 import pytest
 import torch
 
-from mipnerf.batching import Batch, RayBatcher
 from mipnerf.config import DataConfig, TrainConfig
-from mipnerf.model import MipNerf
-from mipnerf.optimization import clip_gradients_, compute_loss, make_optimizer, train_step, weight_l2
+from mipnerf.network.model import MipNerf
+from mipnerf.training.batching import Batch, RayBatcher
+from mipnerf.training.optimization import clip_gradients_, compute_loss, make_optimizer, train_step, weight_l2
 from mipnerf.workers import Workers
 
 

@@ -13,9 +13,9 @@ import pytest
 import torch
 from torch import nn
 
-from mipnerf import perceptual
 from mipnerf.errors import DataError
-from mipnerf.perceptual import SCALES, calibration_file, find_weights, load_lpips, lpips_from
+from mipnerf.evaluation import perceptual
+from mipnerf.evaluation.perceptual import SCALES, calibration_file, find_weights, load_lpips, lpips_from
 
 ROOT = Path(__file__).parents[2]
 CPU = torch.device("cpu")

@@ -11,14 +11,14 @@ from hypothesis import strategies as st
 
 from mipnerf.bench.operations import rendering_flops, training_flops
 from mipnerf.config import ModelConfig, parse_config
-from mipnerf.configfiles import merged, read_mapping, read_suite
+from mipnerf.config.files import merged, read_mapping, read_suite
+from mipnerf.config.runs import resolve_runs
 from mipnerf.errors import ConfigError
-from mipnerf.model import MipNerf
+from mipnerf.network.model import MipNerf
 from mipnerf.planning.costs import Speed, cost_of, count_jobs, disk_bytes, memory_bytes, num_parameters, tasks_of
 from mipnerf.planning.report import format_plan, make_plan
 from mipnerf.planning.scheduling import Task, critical_path, simulate
 from mipnerf.planning.speed import benched_speed, measured_speed, said_speed
-from mipnerf.runs import resolve_runs
 
 ROOT = Path(__file__).parents[2]
 SPEED = Speed(1e12, 2e12, "made up")

@@ -12,11 +12,12 @@ import pytest
 import torch
 import yaml
 
-from mipnerf import __version__, training
+from mipnerf import __version__
 from mipnerf.config import OperationConfig
 from mipnerf.errors import Interrupted
-from mipnerf.provenance import EnergyMeter, driver_version, git_state, read_starts
-from mipnerf.training import train
+from mipnerf.training import loop as training
+from mipnerf.training.loop import train
+from mipnerf.training.provenance import EnergyMeter, driver_version, git_state, read_starts
 
 ROOT = Path(__file__).parents[2]
 CPU = torch.device("cpu")

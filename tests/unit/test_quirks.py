@@ -10,18 +10,18 @@ import torch
 import yaml
 from mip_inputs import random, random_t_vals, resampled
 
-from mipnerf import mip
-from mipnerf.batching import image_rays, to_rgb
 from mipnerf.cameras import Cameras
 from mipnerf.config import ModelConfig, OperationConfig, TrainConfig
 from mipnerf.datasets.convert import coarser_levels
 from mipnerf.datasets.scene import pinhole_pix2cam
-from mipnerf.evaluation import score_view
-from mipnerf.history import read_rows
-from mipnerf.model import MipNerf
-from mipnerf.optimization import compute_loss
-from mipnerf.schedule import learning_rate_decay
-from mipnerf.training import train
+from mipnerf.evaluation.views import score_view
+from mipnerf.network import mip
+from mipnerf.network.model import MipNerf
+from mipnerf.training.batching import image_rays, to_rgb
+from mipnerf.training.history import read_rows
+from mipnerf.training.loop import train
+from mipnerf.training.optimization import compute_loss
+from mipnerf.training.schedule import learning_rate_decay
 
 CONFIG = Path(__file__).parents[2] / "config"
 

@@ -4,9 +4,9 @@ import yaml
 
 from mipnerf.config import OperationConfig
 from mipnerf.errors import CheckpointError
-from mipnerf.evaluation import load_trained
-from mipnerf.results import adopt_run
-from mipnerf.training import train
+from mipnerf.evaluation.views import load_trained
+from mipnerf.training.loop import train
+from mipnerf.training.results import adopt_run
 
 
 @pytest.fixture

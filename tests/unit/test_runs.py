@@ -9,9 +9,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mipnerf.config import ModelConfig, RunConfig, TrainConfig, parse_config
+from mipnerf.config.runs import (
+    linearly_scaled,
+    named_run,
+    network_of,
+    resolve_runs,
+    run_from_settings,
+    scaled,
+    shrunk_batch,
+)
 from mipnerf.errors import ConfigError
-from mipnerf.model import MipNerf
-from mipnerf.runs import linearly_scaled, named_run, network_of, resolve_runs, run_from_settings, scaled, shrunk_batch
+from mipnerf.network.model import MipNerf
 
 CONFIG = Path(__file__).parents[2] / "config"
 PAPER_TABLE_1 = [

@@ -3,7 +3,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mipnerf.errors import ConfigError
-from mipnerf.shards import Shard, parse_shard, shard_names
+from mipnerf.evaluation.shards import Shard, parse_shard, shard_names
 
 
 @given(st.integers(0, 500), st.integers(1, 60))

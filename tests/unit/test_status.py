@@ -7,13 +7,13 @@ import sys
 import pytest
 import yaml
 
-from mipnerf import training
 from mipnerf.config import OperationConfig
 from mipnerf.errors import Interrupted
-from mipnerf.history import HistoryRow, last_row, read_rows, write_rows
-from mipnerf.results import adopt_run
-from mipnerf.status import error_at_end, find_failure, format_statuses, is_finished, read_statuses
-from mipnerf.training import train
+from mipnerf.training import loop as training
+from mipnerf.training.history import HistoryRow, last_row, read_rows, write_rows
+from mipnerf.training.loop import train
+from mipnerf.training.results import adopt_run
+from mipnerf.training.status import error_at_end, find_failure, format_statuses, is_finished, read_statuses
 
 OPERATION = OperationConfig(print_every=3, device="cpu")
 

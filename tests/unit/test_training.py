@@ -10,14 +10,15 @@ import pytest
 import torch
 import yaml
 
-from mipnerf import checkpoint, training
-from mipnerf.checkpoint import list_states
 from mipnerf.config import OperationConfig
 from mipnerf.errors import CheckpointError, ConfigError, Interrupted, TrainingDiverged
-from mipnerf.evaluation import load_trained
-from mipnerf.history import read_rows
-from mipnerf.model import MipNerf
-from mipnerf.training import Trainer, train
+from mipnerf.evaluation.views import load_trained
+from mipnerf.network.model import MipNerf
+from mipnerf.training import checkpoint
+from mipnerf.training import loop as training
+from mipnerf.training.checkpoint import list_states
+from mipnerf.training.history import read_rows
+from mipnerf.training.loop import Trainer, train
 
 OPERATION = OperationConfig(print_every=3, save_every=5, device="cpu")
 

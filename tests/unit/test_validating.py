@@ -13,16 +13,17 @@ import torch
 from capture_files import make_toy, transforms_of, write_images, write_json
 from scene_files import write_llff_scene, write_scene
 
-from mipnerf import training, validating
 from mipnerf.config import OperationConfig, RunConfig
 from mipnerf.datasets.convert import convert_to_multiscale
 from mipnerf.datasets.load import load_scene
 from mipnerf.devices import resolve_precision
 from mipnerf.errors import Interrupted
-from mipnerf.evaluation import load_trained, score_view, to_uint8
-from mipnerf.history import read_rows, read_validation
-from mipnerf.training import train
-from mipnerf.validating import validation_views
+from mipnerf.evaluation.views import load_trained, score_view, to_uint8
+from mipnerf.training import loop as training
+from mipnerf.training import validating
+from mipnerf.training.history import read_rows, read_validation
+from mipnerf.training.loop import train
+from mipnerf.training.validating import validation_views
 
 OFTEN = OperationConfig(print_every=3, save_every=5, device="cpu", validate_every=4, validate_views=2)
 

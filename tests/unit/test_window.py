@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from mipnerf.config import TrainConfig
-from mipnerf.window import Window
+from mipnerf.training.window import Window
 
 CPU = torch.device("cpu")
 

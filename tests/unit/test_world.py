@@ -12,8 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mipnerf.devices import resolve_device
-from mipnerf.distributed import ALONE, World, join_world
 from mipnerf.errors import ConfigError
+from mipnerf.training.distributed import ALONE, World, join_world
 
 
 @given(st.integers(1, 16), st.integers(1, 600), st.integers(1, 700))
@@ -78,7 +78,7 @@ def test_each_process_of_a_machine_takes_its_own_gpu(gpus, monkeypatch):
 # The second process ends, at once or while the first waits for it; the first says what each call of it raises.
 PEER = """
 import os, sys, torch
-from mipnerf.distributed import join_world
+from mipnerf.training.distributed import join_world
 from mipnerf.errors import PeerLost
 with join_world(torch.device("cpu")) as world:
     assert world.largest(world.rank, 5) == [1, 5]

@@ -9,7 +9,7 @@ import yaml
 from PIL import Image
 
 from mipnerf.datasets.convert import convert_to_multiscale
-from mipnerf.report.figures import FIGURES, SCENE_FIGURES
+from mipnerf.report.figures.kinds import FIGURES, SCENE_FIGURES
 from mipnerf.report.names import table_files
 
 from .conftest import jobs
@@ -66,7 +66,7 @@ def test_the_configuration_is_recorded(finished_project):
 
 
 def test_an_edited_comment_and_how_jobs_are_run_rerun_nothing(copy_of_finished):
-    for name in ("workflow_scripts/train.py", "mipnerf/training.py", "rules/train.smk"):
+    for name in ("workflow_scripts/train.py", "mipnerf/training/loop.py", "rules/train.smk"):
         path = copy_of_finished.folder / name
         path.write_text(path.read_text() + "\n# A remark.\n")
     changed = ["--config", "operation={print_every: 7, save_every: 3}"]

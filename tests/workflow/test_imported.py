@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from mipnerf.config import ModelConfig
-from mipnerf.model import MipNerf
+from mipnerf.network.model import MipNerf
 
 from .conftest import Project, jobs
 

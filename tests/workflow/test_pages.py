@@ -9,10 +9,10 @@ import pytest
 import torch
 import yaml
 
-from mipnerf.configfiles import read_suite
+from mipnerf.config.files import read_suite
+from mipnerf.config.runs import resolve_runs
 from mipnerf.datasets.bricks import render_bricks
 from mipnerf.planning.costs import count_jobs
-from mipnerf.runs import resolve_runs
 
 from .conftest import ROOT, jobs
 from .test_dry_run import PROFILES, need_plugin
@@ -219,7 +219,7 @@ def test_a_pretrained_model_is_evaluated_and_never_trained(project, tmp_path, ar
     from foreign_checkpoints import write_flax
 
     from mipnerf.config import ModelConfig
-    from mipnerf.model import MipNerf
+    from mipnerf.network.model import MipNerf
 
     torch.manual_seed(0)
     write_flax(tmp_path / "checkpoint", MipNerf(ModelConfig(net_depth=2, net_width=8, net_width_condition=8)))

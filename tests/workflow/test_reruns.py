@@ -169,7 +169,7 @@ def move_archive(folder: Folder) -> None:
 
 
 def add_comments(folder: Folder) -> None:
-    for name in ("mine.yaml", "rules/train.smk", "rules/suite/request.py", "mipnerf/training.py"):
+    for name in ("mine.yaml", "rules/train.smk", "rules/suite/request.py", "mipnerf/training/loop.py"):
         path = folder.folder / name
         path.write_text(path.read_text() + "\n# A remark.\n")
 

@@ -12,15 +12,15 @@ import jinja2
 
 from mipnerf import __version__
 from mipnerf.datasets.scene import read_bytes
-from mipnerf.report.formats import BOLD, to_csv, to_html
 from mipnerf.report.frame import level_name, ordered_names, read_runs
 from mipnerf.report.page.images import MAX_BYTES, Comparison, choose_images, read_comparison
 from mipnerf.report.page.runs import CURVE_SIZE, details_of, differences_table, times_table
 from mipnerf.report.page.sections import choose_figures, dataset_section
 from mipnerf.report.reference import load_reference
 from mipnerf.report.summary import summarise
-from mipnerf.report.table import Table
-from mipnerf.report.verdict import overall
+from mipnerf.report.tables.formats import BOLD, to_csv, to_html
+from mipnerf.report.tables.table import Table
+from mipnerf.report.tables.verdict import overall
 
 ASSETS = resources.files(__package__) / "assets"
 TYPES = {".png": "image/png", ".svg": "image/svg+xml"}

@@ -9,10 +9,10 @@ from pathlib import Path
 import numpy as np
 import yaml
 
-from mipnerf.history import ValidationRow, format_duration, read_validation
 from mipnerf.report.conditions import facts_of
 from mipnerf.report.frame import Run, level_name, read_history
-from mipnerf.report.table import MISSING, Cell, Column, Table
+from mipnerf.report.tables.table import MISSING, Cell, Column, Table
+from mipnerf.training.history import ValidationRow, format_duration, read_validation
 
 CURVE_POINTS = 150
 CURVE_SIZE = 320, 90  # units of the drawing

@@ -6,14 +6,14 @@ from pathlib import Path
 
 import pandas as pd
 
-from mipnerf.report.figures import FIGURES
+from mipnerf.report.figures.kinds import FIGURES
 from mipnerf.report.frame import Run, format_value
 from mipnerf.report.page.images import ENCODED
-from mipnerf.report.paper import paper_report
 from mipnerf.report.reference import MEAN, Reference
-from mipnerf.report.table import Table
-from mipnerf.report.tables import dataset_tables
-from mipnerf.report.verdict import Comparison
+from mipnerf.report.tables.paper import paper_report
+from mipnerf.report.tables.short import dataset_tables
+from mipnerf.report.tables.table import Table
+from mipnerf.report.tables.verdict import Comparison
 
 FIGURE_BYTES = 12 << 20  # of all figures, as they stand in the page
 OPEN_ROWS = 40  # of all tables that can be folded, above which they are

@@ -15,8 +15,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scene_files import tree
 
-from mipnerf.datasets import archives
-from mipnerf.datasets.fetch import fetch_scene
+from mipnerf.datasets.fetching import archives
+from mipnerf.datasets.fetching.fetch import fetch_scene
 from mipnerf.errors import DataError
 
 MARKER = "transforms_train.json"

@@ -5,9 +5,9 @@ import pytest
 from scene_files import tree, write_scene
 
 from mipnerf.config import DownloadConfig
-from mipnerf.datasets.checksums import departure, read_checksums
-from mipnerf.datasets.fetch import fetch_scene
-from mipnerf.datasets.sources import is_verified, local_source, source_urls
+from mipnerf.datasets.fetching.checksums import departure, read_checksums
+from mipnerf.datasets.fetching.fetch import fetch_scene
+from mipnerf.datasets.fetching.sources import is_verified, local_source, source_urls
 from mipnerf.errors import ConfigError, DataError
 
 OFFICIAL = Path(__file__).parents[3] / "config" / "checksums" / "nerf_synthetic"

@@ -9,8 +9,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from mipnerf.config import DataConfig
-from mipnerf.datasets.captures import load_photographs
-from mipnerf.datasets.colmap import camera_to_world, read_photographs
+from mipnerf.datasets.captures.colmap import camera_to_world, read_photographs
+from mipnerf.datasets.captures.photographs import load_photographs
 from mipnerf.datasets.load import load_scene
 from mipnerf.errors import ConfigError, DataError
 

@@ -11,7 +11,7 @@ from scene_files import ANGLE, read_transforms_file, tree, write_scene, write_tr
 
 from mipnerf.datasets.blender import load_scene as load_blender
 from mipnerf.datasets.convert import coarser_levels, convert_to_multiscale
-from mipnerf.datasets.fetch import fetch_scene
+from mipnerf.datasets.fetching.fetch import fetch_scene
 from mipnerf.datasets.multiscale import load_scene
 from mipnerf.errors import ConfigError, DataError
 

@@ -12,8 +12,8 @@ import pytest
 from download_server import Reply, Server, serving
 
 from mipnerf.config import OperationConfig
-from mipnerf.datasets import download as module
-from mipnerf.datasets.download import download
+from mipnerf.datasets.fetching import download as module
+from mipnerf.datasets.fetching.download import download
 from mipnerf.errors import DataError, WriteError
 
 QUICK = OperationConfig(download_attempts=3, download_backoff=0.01, download_timeout=20.0)

@@ -13,9 +13,9 @@ from pathlib import Path
 import pytest
 from scene_files import tree, write_scene
 
-from mipnerf.datasets import archives, fetch
 from mipnerf.datasets.blender import load_scene
-from mipnerf.datasets.fetch import fetch_scene
+from mipnerf.datasets.fetching import archives, fetch
+from mipnerf.datasets.fetching.fetch import fetch_scene
 from mipnerf.errors import DataError
 
 ARCHIVES = ["zip", "tar", "tar.gz", "tgz", "tar.bz2", "tar.xz"]

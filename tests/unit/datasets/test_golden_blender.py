@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 from scene_files import cast_rays
 
-from mipnerf.batching import integer_tensor, to_rgb
 from mipnerf.config import DataConfig
 from mipnerf.datasets.load import load_scene
+from mipnerf.training.batching import integer_tensor, to_rgb
 
 VIEWS = [("train", 0), ("train", 5), ("test", 0), ("test", 1)]
 

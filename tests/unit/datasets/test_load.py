@@ -7,7 +7,7 @@ from scene_files import cast_rays, write_llff_scene, write_scene
 from mipnerf.config import DataConfig
 from mipnerf.datasets import blender, llff, multiscale
 from mipnerf.datasets.convert import convert_to_multiscale
-from mipnerf.datasets.fetch import fetch_scene
+from mipnerf.datasets.fetching.fetch import fetch_scene
 from mipnerf.datasets.load import load_scene
 from mipnerf.errors import ConfigError, DataError
 

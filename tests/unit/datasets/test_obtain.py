@@ -11,8 +11,8 @@ from scene_files import tree, write_scene
 
 from mipnerf.config import OperationConfig
 from mipnerf.datasets.blender import load_scene
-from mipnerf.datasets.obtain import obtain_scene
-from mipnerf.datasets.origins import compare_with_source
+from mipnerf.datasets.fetching.obtain import obtain_scene
+from mipnerf.datasets.fetching.origins import compare_with_source
 from mipnerf.errors import DataError, WriteError
 
 QUICK = OperationConfig(download_attempts=2, download_backoff=0.01, download_timeout=20.0)

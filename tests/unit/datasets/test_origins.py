@@ -18,8 +18,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scene_files import tree, write_scene
 
-from mipnerf.datasets.fetch import fetch_scene
-from mipnerf.datasets.origins import Comparison, compare_with_source, want, wanted_file
+from mipnerf.datasets.fetching.fetch import fetch_scene
+from mipnerf.datasets.fetching.origins import Comparison, compare_with_source, want, wanted_file
 
 DESK = {"transforms.json": b"cameras", **{f"images/{i:03d}.png": b"pixels %d" % i for i in range(4)}}
 KINDS = ["folder", "zip", "tar", "tar.gz"]
@@ -503,7 +503,7 @@ def test_the_lego_archive_is_the_same_in_another_place(lego_archive, tmp_path):
 
 
 def test_comparing_needs_no_numpy():
-    command = "import sys, mipnerf.datasets.origins; sys.exit('numpy' in sys.modules)"
+    command = "import sys, mipnerf.datasets.fetching.origins; sys.exit('numpy' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", command], check=False).returncode == 0
 
 

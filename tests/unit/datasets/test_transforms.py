@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from mipnerf.config import DataConfig
-from mipnerf.datasets.captures import load_photographs
+from mipnerf.datasets.captures.photographs import load_photographs
+from mipnerf.datasets.captures.transforms import read_photographs
 from mipnerf.datasets.load import load_scene
-from mipnerf.datasets.transforms import read_photographs
 from mipnerf.errors import ConfigError, DataError
 
 DATA = DataConfig(layout="transforms")

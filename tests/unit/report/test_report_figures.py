@@ -6,17 +6,17 @@ import imageio.v3 as iio
 import numpy as np
 import pytest
 
+from mipnerf.config.sections import CropConfig
 from mipnerf.errors import DataError
-from mipnerf.report.comparisons import costs_and_quality, plot_cost, plot_deltas, spread_apart, training_samples
-from mipnerf.report.depths import depth_limits, plot_depth
-from mipnerf.report.figures import FIGURES, IN_TABLE, PUBLISHED_LEVELS, PUBLISHED_SCENES, dataset_kinds
+from mipnerf.report.figures.comparisons import costs_and_quality, plot_cost, plot_deltas, spread_apart, training_samples
+from mipnerf.report.figures.depths import depth_limits, plot_depth
+from mipnerf.report.figures.kinds import FIGURES, IN_TABLE, PUBLISHED_LEVELS, PUBLISHED_SCENES, dataset_kinds
+from mipnerf.report.figures.plots import save_figure
+from mipnerf.report.figures.pyramid import choose_crop, choose_differing_view, plot_pyramid
+from mipnerf.report.figures.strips import read_truth
 from mipnerf.report.frame import read_runs
 from mipnerf.report.names import title_of
-from mipnerf.report.plots import save_figure
-from mipnerf.report.pyramid import choose_crop, choose_differing_view, plot_pyramid
 from mipnerf.report.reference import LEVEL_COLUMNS, load_reference
-from mipnerf.report.strips import read_truth
-from mipnerf.sections import CropConfig
 
 SCENES = PUBLISHED_SCENES
 

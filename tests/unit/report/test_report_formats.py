@@ -8,8 +8,8 @@ import re
 import numpy as np
 import pytest
 
-from mipnerf.report.formats import html_page, latex_page, markdown_page, to_csv, to_html, to_latex, to_markdown
-from mipnerf.report.table import MISSING, Cell, Column, Table, ranked
+from mipnerf.report.tables.formats import html_page, latex_page, markdown_page, to_csv, to_html, to_latex, to_markdown
+from mipnerf.report.tables.table import MISSING, Cell, Column, Table, ranked
 
 COLUMNS = [
     Column("Method", align="left"),

@@ -14,12 +14,12 @@ from PIL import Image
 from test_report_scripts import ROOT, call
 
 from mipnerf.errors import DataError
-from mipnerf.history import ValidationRow, write_validation
 from mipnerf.report.frame import read_runs
 from mipnerf.report.page.build import build_page
 from mipnerf.report.page.images import choose_images
 from mipnerf.report.page.runs import details_of, differences_table, read_jobs, times_table
 from mipnerf.report.page.sections import choose_figures
+from mipnerf.training.history import ValidationRow, write_validation
 
 ATTACK = "</script><script>alert('x')</script><img src=x onerror=alert(1)> & \"quoted\""
 HEADER = "s\th:m:s\tmax_rss\tmax_vms\tmax_uss\tmax_pss\tio_in\tio_out\tmean_load\tcpu_time\n"

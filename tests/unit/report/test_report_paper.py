@@ -10,16 +10,15 @@ import pytest
 import yaml
 
 from mipnerf.config import parse_config
-from mipnerf.history import HistoryRow, write_rows
-from mipnerf.report.formats import to_csv, to_html, to_latex, to_markdown
 from mipnerf.report.frame import read_runs
 from mipnerf.report.names import table_files
-from mipnerf.report.output import write_tables
-from mipnerf.report.paper import paper_report
 from mipnerf.report.progress import Progress, gather
 from mipnerf.report.reference import METHODS, load_reference
 from mipnerf.report.summary import method_means
-from mipnerf.report.verdict import (
+from mipnerf.report.tables.formats import to_csv, to_html, to_latex, to_markdown
+from mipnerf.report.tables.output import write_tables
+from mipnerf.report.tables.paper import paper_report
+from mipnerf.report.tables.verdict import (
     BETTER,
     EQUAL,
     NOT_COMPARABLE,
@@ -31,6 +30,7 @@ from mipnerf.report.verdict import (
     verdict_frame,
     verdict_page,
 )
+from mipnerf.training.history import HistoryRow, write_rows
 
 SCENES = ["chair", "drums", "ficus", "hotdog", "lego", "materials", "mic", "ship"]
 LEVELS = {"multiscale_blender": ["_full", "_half", "_quarter", "_eighth"], "blender": [""]}

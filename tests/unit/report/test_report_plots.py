@@ -8,13 +8,13 @@ import pytest
 
 from mipnerf.config import DataConfig
 from mipnerf.errors import ConfigError, DataError
-from mipnerf.history import ValidationRow, write_validation
-from mipnerf.report.depths import plot_depth
+from mipnerf.report.figures.depths import plot_depth
+from mipnerf.report.figures.plots import plot_history, plot_levels, save_figure
+from mipnerf.report.figures.pyramid import plot_pyramid
+from mipnerf.report.figures.strips import choose_view, plot_strip, read_truth
 from mipnerf.report.frame import read_runs
-from mipnerf.report.plots import plot_history, plot_levels, save_figure
-from mipnerf.report.pyramid import plot_pyramid
 from mipnerf.report.reference import load_reference
-from mipnerf.report.strips import choose_view, plot_strip, read_truth
+from mipnerf.training.history import ValidationRow, write_validation
 
 SCENES = ["chair", "drums", "ficus", "hotdog", "lego", "materials", "mic", "ship"]
 

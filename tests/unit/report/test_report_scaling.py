@@ -6,8 +6,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from mipnerf.report.plots import save_figure
-from mipnerf.report.scaling import PANELS, PHASES, PRECISIONS, plot_scaling
+from mipnerf.report.figures.plots import save_figure
+from mipnerf.report.figures.scaling import PANELS, PHASES, PRECISIONS, plot_scaling
 
 VALUES = (64, 128, 256)
 

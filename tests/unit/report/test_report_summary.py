@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 import torch
 
-from mipnerf.metrics import compute_avg_error
+from mipnerf.evaluation.metrics import compute_avg_error
 from mipnerf.report.frame import COLUMNS, Run, read_runs
 from mipnerf.report.reference import MEAN, METHODS, load_reference
 from mipnerf.report.summary import average_error, summarise

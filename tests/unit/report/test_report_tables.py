@@ -7,11 +7,11 @@ import pandas as pd
 import pytest
 
 from mipnerf.errors import DataError
-from mipnerf.history import format_duration
 from mipnerf.report.frame import METRICS, read_runs
 from mipnerf.report.reference import MEAN, load_reference
 from mipnerf.report.summary import summarise
-from mipnerf.report.tables import markdown_tables, tidy_tables
+from mipnerf.report.tables.short import markdown_tables, tidy_tables
+from mipnerf.training.history import format_duration
 
 SCENES = ["chair", "drums", "ficus", "hotdog", "lego", "materials", "mic", "ship"]
 

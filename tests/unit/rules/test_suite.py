@@ -8,7 +8,7 @@ import pytest
 from snakemake.exceptions import WorkflowError
 
 from mipnerf.config import SuiteConfig, parse_config
-from mipnerf.configfiles import merged, read_mapping, read_suite
+from mipnerf.config.files import merged, read_mapping, read_suite
 from rules.suite.command import read_command
 from rules.suite.configuration import complete, typed, write_complete
 from rules.suite.request import Request, named_folders, one_of, parents

@@ -17,9 +17,9 @@ from scene_files import write_llff_scene, write_scene
 from mipnerf.config import OperationConfig
 from mipnerf.datasets.load import load_scene
 from mipnerf.errors import ConfigError, DataError
-from mipnerf.evaluation import to_uint8
-from mipnerf.shards import WHOLE, Shard
-from mipnerf.training import train
+from mipnerf.evaluation.shards import WHOLE, Shard
+from mipnerf.evaluation.views import to_uint8
+from mipnerf.training.loop import train
 from mipnerf.views.frames import render_shard
 from mipnerf.views.movies import encode, label, read_frames, write_comparison, write_movie
 from mipnerf.views.paths import camera_path
@@ -102,7 +102,7 @@ def test_a_capture_that_faces_forward_shrinks_on_black(tmp_path, run_with):
 
 
 def test_depth_is_coloured_by_near_and_far_and_fades_into_the_background():
-    from mipnerf.rendering import Rendering
+    from mipnerf.network.rendering import Rendering
 
     distance, acc = torch.tensor([[2.0, 4.0, 9.0, 2.0, 6.0]]), torch.tensor([[1.0, 1.0, 1.0, 0.0, 0.5]])
     dark, middle, bright, white, half = depth_picture(Rendering(None, distance, acc), 2.0, 6.0, True)[0].astype(int)

@@ -15,8 +15,8 @@ from mipnerf.config import OperationConfig
 from mipnerf.datasets.convert import convert_to_multiscale
 from mipnerf.datasets.load import load_scene
 from mipnerf.errors import ConfigError, DataError
-from mipnerf.evaluation import Evaluator, load_trained
-from mipnerf.training import train
+from mipnerf.evaluation.views import Evaluator, load_trained
+from mipnerf.training.loop import train
 from mipnerf.views.renderer import read_pose, scaled
 
 OPERATION = OperationConfig(device="cpu")

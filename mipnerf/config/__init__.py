@@ -1,0 +1,35 @@
+"""Every hyper-parameter, typed and strict; from YAML to runs. Free of torch."""
+
+from mipnerf.config.parameters import (
+    EVALUATION_KEYS,
+    SEED_SUFFIX,
+    DataConfig,
+    DatasetConfig,
+    DownloadConfig,
+    ModelConfig,
+    OperationConfig,
+    Overrides,
+    RunConfig,
+    SuiteConfig,
+    TrainConfig,
+    TrainOverrides,
+    Verify,
+    parse_config,
+)
+
+__all__ = [
+    "EVALUATION_KEYS",
+    "SEED_SUFFIX",
+    "DataConfig",
+    "DatasetConfig",
+    "DownloadConfig",
+    "ModelConfig",
+    "OperationConfig",
+    "Overrides",
+    "RunConfig",
+    "SuiteConfig",
+    "TrainConfig",
+    "TrainOverrides",
+    "Verify",
+    "parse_config",
+]

@@ -1,0 +1,376 @@
+"""Every hyper-parameter of the suite, typed and strict; the defaults are those of google/mipnerf.
+
+`SuiteConfig` is what the YAML files hold; `mipnerf.config.runs` turns it into one `RunConfig` a training.
+"""
+
+import copy
+import hashlib
+import json
+import re
+from collections.abc import Container, Mapping
+from itertools import product
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import (
+    BeforeValidator,
+    Field,
+    WithJsonSchema,
+    create_model,
+    field_validator,
+    model_validator,
+)
+
+from mipnerf.config.sections import BricksConfig, CropConfig, Fraction, OperationConfig, Positive, Section, VideoConfig
+from mipnerf.config.validation import lookup, validated
+
+SEED_SUFFIX = re.compile(r"_seed\d+$")  # of a variant's name, for all seeds of a run but the first
+Name = Annotated[str, Field(pattern=r"^[a-z0-9_]+$")]
+Activation = Literal["softplus", "relu", "sigmoid"]
+Seed = Annotated[int, Field(ge=0, lt=2**63)]
+Verify = Literal["strict", "warn", "off"]
+
+
+class ModelConfig(Section):
+    """The network and its samples (`MipNerfModel` and `MLP` of google/mipnerf)."""
+
+    num_samples: Positive = Field(128, description="samples per level")
+    num_fine_samples: Annotated[int, Field(ge=0)] = Field(
+        0, description="with ray_shape point: samples that each further level adds to those before it"
+    )
+    num_levels: Positive = Field(2, description="sampling levels")
+    single_mlp: bool = Field(True, description="one network for all levels; else the last level has one of its own")
+    resample_padding: Fraction = Field(0.01, description="added to the blurred weights before resampling")
+    stop_level_grad: bool = Field(True, description="no gradient from one level's samples to the previous weights")
+    use_viewdirs: bool = Field(True, description="colour depends on the viewing direction")
+    lindisp: bool = Field(False, description="sample linearly in disparity; near must be positive")
+    ray_shape: Literal["cone", "cylinder", "point"] = Field(
+        "cone", description="shape of the sampled volume; points are the samples of NeRF"
+    )
+    min_deg_point: Annotated[int, Field(ge=0)] = Field(0, description="lowest degree of the position's encoding")
+    max_deg_point: Annotated[int, Field(ge=1, le=32)] = Field(
+        16, description="degree above the highest of the position's encoding"
+    )
+    append_identity: bool = Field(False, description="the position itself is a part of its encoding, as in NeRF")
+    deg_view: Annotated[int, Field(ge=0)] = Field(4, description="degrees of the direction's encoding")
+    density_activation: Activation = Field("softplus", description="maps raw density to density")
+    density_noise: Fraction = Field(0.0, description="standard deviation of noise on raw density while training")
+    density_bias: float = Field(-1.0, description="added to raw density before its activation")
+    rgb_activation: Activation = Field("sigmoid", description="maps raw colour to colour")
+    rgb_padding: Fraction = Field(0.001, description="colours may leave [0, 1] by this much")
+    empty_distance: Literal["near", "far"] = Field("near", description="distance of a ray that meets nothing")
+    disable_integration: bool = Field(False, description="encode points, not volumes: the ablation w/o IPE")
+    net_depth: Positive = Field(8, description="layers before the density")
+    net_width: Positive = Field(256, description="width of those layers")
+    net_depth_condition: Annotated[int, Field(ge=0)] = Field(1, description="layers that see the direction")
+    net_width_condition: Positive = Field(128, description="width of those layers")
+    net_activation: Activation = Field("relu", description="activation of the hidden layers")
+    skip_layer: Positive = Field(4, description="the input joins again after every this many layers")
+    num_rgb_channels: Literal[3] = Field(3, description="channels of the colour")
+    num_density_channels: Literal[1] = Field(1, description="channels of the density")
+
+    @model_validator(mode="after")
+    def _degrees_are_ordered(self) -> Self:
+        if self.max_deg_point <= self.min_deg_point:
+            raise ValueError(f"max_deg_point {self.max_deg_point} must exceed min_deg_point {self.min_deg_point}")
+        return self
+
+    @model_validator(mode="after")
+    def _only_points_are_added(self) -> Self:
+        if (self.ray_shape == "point") != (self.num_fine_samples > 0):
+            raise ValueError(
+                f"ray_shape {self.ray_shape} does not go with num_fine_samples {self.num_fine_samples}: "
+                "points need at least 1, cones and cylinders 0"
+            )
+        if self.ray_shape == "point" and self.num_samples < 4:
+            raise ValueError(f"num_samples {self.num_samples} must be at least 4 with ray_shape point")
+        return self
+
+
+class TrainConfig(Section):
+    """Optimisation (`Config` of google/mipnerf)."""
+
+    batch_size: Positive = Field(4096, description="rays per step")
+    linear_scaling: bool = Field(
+        False, description="multiply the steps, and divide the learning rates, by 4096 / batch_size"
+    )
+    max_steps: Positive = Field(1_000_000, description="optimisation steps")
+    lr_init: Annotated[float, Field(gt=0)] = Field(5e-4, description="learning rate at the first step")
+    lr_final: Annotated[float, Field(gt=0)] = Field(5e-6, description="learning rate at the last step")
+    lr_delay_steps: Annotated[int, Field(ge=0)] = Field(2500, description="steps of warm-up")
+    lr_delay_mult: Annotated[float, Field(gt=0, le=1)] = Field(0.01, description="the warm-up starts at this share")
+    coarse_loss_mult: Fraction = Field(0.1, description="weight of the losses of all levels but the last")
+    weight_decay_mult: Fraction = Field(0.0, description="weight of the mean square of all parameters")
+    grad_max_norm: Fraction = Field(0.0, description="clip the gradient's norm; 0 does not")
+    grad_max_val: Fraction = Field(0.0, description="clip each gradient, before the norm; 0 does not")
+    disable_multiscale_loss: bool = Field(False, description="weigh all pixels alike: the ablation w/o area loss")
+    randomized: bool = Field(True, description="jitter the samples along the rays")
+    precision: Literal["auto", "float32", "bfloat16"] = Field(
+        "auto", description="of the network's matrix products; auto takes bfloat16 where the hardware computes in it"
+    )
+    seed: Seed = Field(0, description="of initial weights, batches and jitter")
+
+
+class DataConfig(Section):
+    """What is read from a dataset, and how."""
+
+    white_bkgd: bool = Field(True, description="composite images and renderings on white")
+    batching: Literal["all_images", "single_image", "all_levels"] = Field(
+        "all_images", description="where a batch is drawn from; all_levels draws every resolution level as often"
+    )
+    foreground_tries: Annotated[int, Field(ge=1, le=16)] = Field(
+        1, description="draw a ray anew, up to so many times, where its pixel is transparent; weights make up for it"
+    )
+    near: Annotated[float, Field(ge=0)] | None = Field(None, description="nearest sample; null keeps the dataset's")
+    far: Annotated[float, Field(gt=0)] | None = Field(None, description="farthest sample; null keeps the dataset's")
+    use_pixel_centers: bool = Field(True, description="rays pass through the centres of pixels; else their corners")
+    factor: Annotated[int, Field(ge=0, le=16)] = Field(
+        0, description="images are this many times smaller; 0: as they are"
+    )
+    train_levels: Positive | None = Field(None, description="train on this many of the finest levels; null: all")
+    llffhold: Annotated[int, Field(ge=2)] = Field(
+        8, description="captures: every so many views, sorted by name, one is a test view"
+    )
+    layout: Literal["transforms", "colmap"] | None = Field(
+        None, description="what a capture is read from, which the dataset's layout says; null goes by its files"
+    )
+    normalize: bool = Field(
+        True, description="transforms and colmap: what the cameras look at comes to the origin, 4 from them on average"
+    )
+    spherify: bool = Field(False, description="LLFF: cameras all around the scene, instead of NDC rays")
+    ndc_unit_viewdirs: bool = Field(False, description="LLFF: directions given to the network have unit length in NDC")
+    max_test_views: Positive | None = Field(None, description="evaluate this many views, evenly spread; null: all")
+    supersample: bool = Field(False, description="evaluate by rendering full resolution and averaging down")
+
+
+# These change what is evaluated, not what is trained.
+EVALUATION_KEYS = ("max_test_views", "supersample")
+
+
+def _partial(section: type[Section], without: Container[str] = ()) -> type[Section]:
+    """`section` with every key optional: any part of it may be given."""
+    fields = {}
+    for name, field in section.model_fields.items():
+        if name in without:
+            continue
+        optional = copy.copy(field)
+        optional.default = None
+        fields[name] = (field.annotation, optional)
+    return create_model(f"{section.__name__}Overrides", __base__=Section, **fields)
+
+
+ModelOverrides, TrainOverrides = map(_partial, (ModelConfig, TrainConfig))
+DataOverrides = _partial(DataConfig, without=("layout",))  # a dataset has it
+
+
+class Overrides(Section):
+    """Differences from the defaults, section by section."""
+
+    model: ModelOverrides = ModelOverrides()
+    train: TrainOverrides = TrainOverrides()
+    data: DataOverrides = DataOverrides()
+
+
+class DownloadConfig(Section):
+    """An archive in the network."""
+
+    url: str = Field(description="http(s)://..., or gdrive://FILE_ID; with {scene} in it, each scene has its own")
+    scenes: Annotated[list[Name], Field(min_length=1)] | None = Field(None, description="which it has; null: all")
+
+    @field_validator("url")
+    @classmethod
+    def _is_an_address(cls, url: str) -> str:
+        if not re.fullmatch(r"(https?|gdrive)://([^\s{}]|\{scene\})+", url):
+            raise ValueError(f"{url!r} must begin with http://, https:// or gdrive:// and have no braces but {{scene}}")
+        return url
+
+
+class DatasetConfig(Overrides):
+    """A dataset: where its scenes come from, and what is particular about it."""
+
+    source: Name = Field(description="the archive it is made from: a key of `sources`, or `bricks`")
+    scenes: Annotated[list[Name], Field(min_length=1)] = Field(description="all scenes it has")
+    levels: Annotated[int, Field(ge=1, le=8)] = Field(4, description="resolution levels; each halves the last")
+    layout: Literal["multiscale", "blender", "llff", "transforms", "colmap"] = Field(
+        "multiscale", description="what is read: a conversion of a Blender scene to all levels, or the source as it is"
+    )
+
+    def video_paths(self, spherify: bool) -> tuple[str, ...]:
+        """The camera paths of its scenes, as `mipnerf.views.paths.camera_path` has them."""
+        return ("spiral" if self.layout == "llff" and not spherify else "spherical", "zoom")
+
+
+class VariantConfig(Overrides):
+    """A method: its differences from mip-NeRF, or another evaluation of a variant that is trained."""
+
+    model_of: Name | None = Field(None, description="evaluate the networks of this variant; none are trained")
+
+    @model_validator(mode="after")
+    def _changes_nothing_that_is_trained(self) -> Self:
+        changed = {f"data.{key}" for key in self.data.model_fields_set - set(EVALUATION_KEYS)}
+        changed |= {f"{part}.{key}" for part in ("model", "train") for key in getattr(self, part).model_fields_set}
+        if self.model_of and changed:
+            raise ValueError(
+                f"{', '.join(sorted(changed))} would change the training, but the networks are those of "
+                f"{self.model_of}; allowed are {', '.join(f'data.{key}' for key in EVALUATION_KEYS)}"
+            )
+        return self
+
+
+class RunsConfig(Overrides):
+    """Trainings to run: every scene with every variant."""
+
+    dataset: Name
+    variants: Annotated[list[Name], Field(min_length=1)]
+    scenes: Annotated[list[Name], Field(min_length=1)] | Literal["all"] = "all"
+    seeds: Annotated[list[Seed], Field(min_length=1)] | None = Field(
+        None, description="train with each, which wins over train.seed; all but the first add _seedN to the variant"
+    )
+
+    @field_validator("seeds")
+    @classmethod
+    def _seeds_differ(cls, seeds: list[int] | None) -> list[int] | None:
+        if seeds and len(set(seeds)) < len(seeds):
+            raise ValueError(f"{seeds} names a seed twice; a run with the same seed is the same run")
+        return seeds
+
+
+class SuiteConfig(Overrides):
+    """The whole configuration: what to run, and every way in which it differs from the reference.
+
+    Later differences win: the dataset's, those of `runs`, those at the top level (where `--config` writes), and the
+    variant's, which are what it is.
+    """
+
+    data_root: Annotated[str, Field(min_length=1)] = Field(
+        "data", description="folder of the unpacked and converted datasets"
+    )
+    sources: dict[Name, str | None] = Field(
+        default_factory=dict,
+        description="archive or folder of each source on this machine; it comes before `downloads`",
+    )
+    downloads: dict[Name, list[DownloadConfig]] = Field(
+        default_factory=dict, description="archives of each source in the network, tried in order"
+    )
+    verify: Annotated[
+        Verify,
+        # For YAML the word `off` is a truth value.
+        BeforeValidator(lambda value: "off" if value is False else value),
+        WithJsonSchema({"enum": ["strict", "warn", "off", False]}),
+    ] = Field("strict", description="what to do with files that are not the official ones: refuse, warn or take them")
+    bricks: BricksConfig = BricksConfig()
+    video: VideoConfig = VideoConfig()
+    datasets: dict[Name, DatasetConfig]
+    variants: dict[Name, VariantConfig]
+    runs: Annotated[list[RunsConfig], Field(min_length=1)]
+    scale: Annotated[float, Field(gt=0, le=1)] = Field(1.0, description="share of the configured cost; see `scaled`")
+    lpips: bool = Field(False, description="measure LPIPS, which needs the extra `lpips` and the weights of VGG")
+    eval_shards: Annotated[int, Field(ge=1, le=1000)] = Field(1, description="jobs that evaluate one level together")
+    crops: dict[str, CropConfig] = Field({}, description="what of DATASET/SCENE is shown in detail")
+    operation: OperationConfig = OperationConfig()
+    launcher: str = Field("", description="put before the command of a GPU job, such as `srun --overlap`")
+
+    @model_validator(mode="after")
+    def _sources_belong_to_datasets(self) -> Self:
+        known = self.scenes_of_sources()
+        for source in self.sources:
+            lookup(known, source, "sources")
+        for source, downloads in self.downloads.items():
+            lookup(known, source, "downloads")
+            for scene in (scene for download in downloads for scene in download.scenes or []):
+                lookup(dict.fromkeys(known[source]), scene, f"downloads.{source}")
+        for name, dataset in self.datasets.items():
+            if "mean" in dataset.scenes:
+                raise ValueError(
+                    f"datasets.{name}.scenes: 'mean' is the name of the tables' mean row; call it otherwise"
+                )
+            if name in ("table1", "table2", "table3") or name.removesuffix("_scenes") in self.datasets.keys() - {name}:
+                raise ValueError(f"datasets.{name}: tables/{name}.md is another table; call the dataset otherwise")
+            if dataset.layout == "blender" and dataset.levels != 1:
+                raise ValueError(
+                    f"datasets.{name}: a dataset with the layout blender has one resolution; set levels to 1, or "
+                    "layout to multiscale"
+                )
+            if dataset.source == "bricks" and dataset.layout not in ("multiscale", "blender"):
+                raise ValueError(f"datasets.{name}: bricks is a Blender scene; set layout to multiscale or blender")
+            if dataset.source == "bricks" and (
+                dataset.scenes != ["bricks"] or self.bricks.size % 2 ** (dataset.levels - 1)
+            ):
+                raise ValueError(
+                    f"datasets.{name}: the source bricks has one scene, [bricks], and bricks.size {self.bricks.size} "
+                    f"must be a multiple of {2 ** (dataset.levels - 1)} for {dataset.levels} levels"
+                )
+        return self
+
+    @model_validator(mode="after")
+    def _figures_have_names_of_their_own(self) -> Self:
+        owners: dict[str, str] = {}
+        scenes = sorted({scene for dataset in self.datasets.values() for scene in dataset.scenes})
+        for name, scene in product(self.datasets, scenes):
+            if (other := owners.setdefault(f"{name}_{scene}", name)) != name:
+                raise ValueError(
+                    f"datasets.{name}: plots/{name}_{scene}_strip.png may be of datasets.{other}; call it otherwise"
+                )
+        return self
+
+    def scenes_of_sources(self) -> dict[str, list[str]]:
+        """Every source but `bricks`, with all scenes that a dataset takes from it."""
+        scenes: dict[str, list[str]] = {}
+        for dataset in self.datasets.values():
+            if dataset.source != "bricks":
+                scenes.setdefault(dataset.source, []).extend(dataset.scenes)
+        return scenes
+
+
+class RunConfig(Section):
+    """One training with all its values."""
+
+    dataset: Name
+    variant: Name
+    scene: Name
+    levels: int
+    model: ModelConfig = ModelConfig()
+    train: TrainConfig = TrainConfig()
+    data: DataConfig = DataConfig()
+
+    @model_validator(mode="after")
+    def _trains_on_levels_that_are_there(self) -> Self:
+        if self.data.train_levels is not None and self.data.train_levels > self.levels:
+            raise ValueError(f"data.train_levels {self.data.train_levels} must be at most the {self.levels} levels")
+        return self
+
+    @model_validator(mode="after")
+    def _can_be_sampled(self) -> Self:
+        near, far = self.data.near, self.data.far
+        if near is not None and far is not None and near >= far:
+            raise ValueError(f"data.near {near} must be less than data.far {far}")
+        if self.model.lindisp and near == 0:
+            raise ValueError("model.lindisp divides by data.near: it must be positive")
+        return self
+
+    @property
+    def name(self) -> str:
+        """`dataset/variant/scene`, the folder of its results."""
+        return f"{self.dataset}/{self.variant}/{self.scene}"
+
+    def settings(self) -> list[str]:
+        """All differences from the defaults as `section.key=value`, the form that `--set` takes."""
+        return [
+            f"{section}.{key}={value if isinstance(value, str) else json.dumps(value)}"
+            for section in ("model", "train", "data")
+            for key, value in getattr(self, section).model_dump(exclude_defaults=True).items()
+        ]
+
+    def training_settings(self) -> list[str]:
+        """Those of `settings` that change the result of training."""
+        ignored = tuple(f"data.{key}=" for key in EVALUATION_KEYS)
+        return [setting for setting in self.settings() if not setting.startswith(ignored)]
+
+    def fingerprint(self, *parts: str) -> str:
+        """Sixteen hexadecimal digits that change with anything that changes the result of training."""
+        values = [self.name, sorted(self.training_settings()), *parts]
+        return hashlib.sha256(json.dumps(values).encode()).hexdigest()[:16]
+
+
+def parse_config(values: Mapping[str, Any]) -> SuiteConfig:
+    """`values`, as YAML gave them, checked; raises ConfigError that names key, value and what is allowed."""
+    return validated(SuiteConfig, values)

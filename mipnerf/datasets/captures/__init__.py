@@ -1,0 +1,1 @@
+"""Own photographs: cameras that other tools have found."""

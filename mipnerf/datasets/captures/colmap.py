@@ -1,0 +1,168 @@
+"""Captures whose cameras COLMAP found: a sparse model, text or binary, and the folder `images` beside it.
+
+COLMAP's cameras look along +z, x right, y down; its poses are world to camera. The files are described at
+colmap.github.io/format.html.
+"""
+
+import os
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from mipnerf.config import DataConfig
+from mipnerf.datasets.captures.colmapfiles import BINARY, TEXT, Form, ImageRow
+from mipnerf.datasets.captures.photographs import HOW_TO_UNDISTORT, Photographs, check_intrinsics, check_splits, holdout
+from mipnerf.datasets.layouts import MODEL_FOLDERS
+from mipnerf.datasets.scene import check_poses, safe_path
+from mipnerf.errors import DataError
+
+# Of each model, where fx, fy, cx and cy stand among its parameters.
+PINHOLES = {"SIMPLE_PINHOLE": [0, 0, 1, 2], "PINHOLE": [0, 1, 2, 3]}
+# The bounds of LLFF: percentiles of the depths of the points that were seen, the near one with a margin.
+NEAR_PERCENTILE, FAR_PERCENTILE, NEAR_MARGIN = 0.1, 99.9, 0.9
+MAX_DEPTH = 1e20  # beyond, a point is at infinity
+
+
+class Model(NamedTuple):
+    """A sparse model as it is stored."""
+
+    cameras: Path
+    images: Path
+    points: Path
+
+    @property
+    def form(self) -> Form:
+        return BINARY if self.cameras.suffix == ".bin" else TEXT
+
+
+def read_photographs(folder: Path, data: DataConfig) -> Photographs:
+    """The photographs of the capture in `folder`; every `data.llffhold`-th, sorted by name, is a test view.
+
+    The model is the first of `MODEL_FOLDERS` that has cameras and images, binary before text. Raises `DataError`,
+    naming file and image, for files that are missing, damaged or contradict each other, for cameras that are no
+    pinholes, and for photographs that are missing.
+    """
+    model = find_model(folder)
+    cameras = read_cameras(model)
+    rows = read_images(model, cameras)
+    camtoworlds = np.stack([camera_to_world(row.qvec, row.tvec) for row in rows])
+    check_poses(camtoworlds, lambda i: f"{model.images}: image {rows[i].name!r}: the pose", rigid=True)
+    names = [image_name(folder, row.name, model.images) for row in rows]
+    splits = holdout(len(rows), data.llffhold)
+    check_splits(names, splits, str(model.images))
+    return Photographs(
+        folder=folder,
+        names=names,
+        camtoworlds=camtoworlds[:, :3],
+        intrinsics=np.stack([cameras[row.camera_id][0] for row in rows]),
+        sizes=np.stack([cameras[row.camera_id][1] for row in rows]).astype(np.int64),
+        splits=splits,
+        depths=lambda: read_depths(model, [row.image_id for row in rows], camtoworlds),
+    )
+
+
+def find_model(folder: Path) -> Model:
+    """The files of the sparse model in `folder`."""
+    for place in MODEL_FOLDERS:
+        for suffix in (".bin", ".txt"):
+            model = Model(*(folder / place / f"{name}{suffix}" for name in ("cameras", "images", "points3D")))
+            if model.cameras.exists() and model.images.exists():
+                return model
+    raise DataError(
+        f"{folder} holds no COLMAP model: expected cameras and images, both .bin or both .txt, in "
+        f"{', '.join(MODEL_FOLDERS)}"
+    )
+
+
+def read_cameras(model: Model) -> dict[int, tuple[np.ndarray, np.ndarray]]:
+    """Intrinsics [4] (fx, fy, cx, cy) and size [2] of each camera by its number."""
+    cameras: dict[int, tuple[np.ndarray, np.ndarray]] = {}
+    for row in model.form.cameras(model.cameras):
+        where = f"{model.cameras}: camera {row.camera_id}"
+        check_new(row.camera_id, cameras, where)
+        if row.model not in PINHOLES:
+            raise DataError(f"{where}: its model is {row.model}, which is distorted; {HOW_TO_UNDISTORT}")
+        if len(row.params) != max(PINHOLES[row.model]) + 1:
+            raise DataError(f"{where}: {len(row.params)} parameters, a {row.model} has {max(PINHOLES[row.model]) + 1}")
+        intrinsics = np.array(row.params)[PINHOLES[row.model]]
+        size = np.array([row.width, row.height], dtype=np.float64)
+        check_intrinsics(intrinsics, size, where)
+        cameras[row.camera_id] = intrinsics, size
+    return cameras
+
+
+def read_images(model: Model, cameras: dict) -> list[ImageRow]:
+    """The images, sorted by name."""
+    found: dict[int, ImageRow] = {}
+    for row in model.form.images(model.images):
+        where = f"{model.images}: image {row.name!r}"
+        check_new(row.image_id, found, where)
+        if row.camera_id not in cameras:
+            raise DataError(f"{where}: its camera {row.camera_id} is not in {model.cameras}")
+        if not np.isfinite([*row.qvec, *row.tvec]).all() or not 1e-6 < np.abs(row.qvec).max() < 1e6:
+            raise DataError(f"{where}: the pose must be finite, with a quaternion that is not 0")
+        found[row.image_id] = row
+    if not found:
+        raise DataError(f"{model.images}: holds no image, expected at least one")
+    return sorted(found.values(), key=lambda row: row.name)
+
+
+def check_new(number: int, known: dict, where: str) -> None:
+    if number in known:
+        raise DataError(f"{where}: the number {number} occurs twice")
+
+
+def image_name(folder: Path, name: str, where: Path) -> str:
+    """The image's path relative to `folder`."""
+    path = safe_path(folder / "images", name, f"{where}: image")
+    if not os.path.isfile(path):  # false also for impossible names
+        raise DataError(f"{where}: image {name!r} does not exist in {folder / 'images'}; put the photographs there")
+    return path.relative_to(folder).as_posix()
+
+
+def camera_to_world(qvec: tuple[float, ...], tvec: tuple[float, ...]) -> np.ndarray:
+    """[4, 4], OpenGL, of COLMAP's world to camera: a quaternion w, x, y, z and a translation."""
+    w, x, y, z = np.array(qvec) / np.linalg.norm(qvec)
+    rotation = np.array(
+        [
+            [1 - 2 * (y * y + z * z), 2 * (x * y - w * z), 2 * (x * z + w * y)],
+            [2 * (x * y + w * z), 1 - 2 * (x * x + z * z), 2 * (y * z - w * x)],
+            [2 * (x * z - w * y), 2 * (y * z + w * x), 1 - 2 * (x * x + y * y)],
+        ]
+    )
+    pose = np.eye(4)
+    with np.errstate(all="ignore"):  # what comes of it is checked
+        pose[:3, 3] = -rotation.T @ np.array(tvec)
+    pose[:3, :3] = rotation.T * [1, -1, -1]
+    return pose
+
+
+def read_depths(model: Model, image_ids: list[int], camtoworlds: np.ndarray) -> tuple[float, float] | None:
+    """Near and far of the points that the images see, in the unit of the model; nothing where they see none.
+
+    Percentiles of all depths together, so that a single point which is far off moves neither.
+    """
+    if not model.points.exists():
+        return None
+    points, images = [], []
+    for row in model.form.points(model.points):
+        points.append(row.position)
+        images.append(row.image_ids)
+    if not points:
+        return None
+    positions = np.repeat(np.array(points), [len(ids) for ids in images], axis=0)
+    if not np.isfinite(positions).all():
+        raise DataError(f"{model.points}: positions must be finite")
+    order = np.argsort(image_ids)
+    ids, seen_by = np.array(image_ids)[order], np.concatenate(images)
+    rows = np.searchsorted(ids, seen_by).clip(max=len(ids) - 1)
+    is_known = ids[rows] == seen_by
+    poses, positions = camtoworlds[order[rows[is_known]]], positions[is_known]
+    with np.errstate(all="ignore"):
+        depths = ((poses[:, :3, 3] - positions) * poses[:, :3, 2]).sum(-1)
+    depths = depths[(depths > 0) & (depths < MAX_DEPTH)]
+    if len(depths) == 0:
+        return None
+    near, far = np.percentile(depths, [NEAR_PERCENTILE, FAR_PERCENTILE])
+    return NEAR_MARGIN * float(near), float(far)

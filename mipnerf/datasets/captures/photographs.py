@@ -1,0 +1,213 @@
+"""Captures of one's own: photographs with pinhole cameras, whatever file these stand in, as a scene.
+
+`transforms` and `colmap` read the files; what they have in common is here: where the scene is placed, its near and
+far, which views are test views, smaller images and coarser levels.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from mipnerf.config import DataConfig
+from mipnerf.datasets.captures.poses import nearest_point
+from mipnerf.datasets.convert import coarser_levels
+from mipnerf.datasets.scene import (
+    Scene,
+    box_sum,
+    check_size,
+    chosen_levels,
+    cropped,
+    decode_image,
+    evenly_spread,
+    parallel,
+    pix2cam_matrix,
+    read_bytes,
+)
+from mipnerf.errors import ConfigError, DataError
+
+# The cameras of the Blender scenes are 4 away from their object, with near 2 and far 6.
+MEAN_DISTANCE = 4.0
+NEAR, FAR = 0.5, 1.5  # of the mean distance
+MIN_DISTANCE, MAX_DISTANCE = 1e-12, 1e12  # in whatever unit the poses have
+MAX_SIDE = 1 << 20  # pixels
+MIN_FOCAL, MAX_FOCAL = 1e-3, 1e9  # pixels
+HOW_TO_UNDISTORT = (
+    "only pinhole cameras are supported: undistort the images, as `colmap image_undistorter --image_path images "
+    "--input_path sparse/0 --output_path NAME` does, and use the folder NAME with the layout colmap"
+)
+
+
+@dataclass(frozen=True, eq=False)
+class Photographs:
+    """All N photographs of a capture, of all splits, and their cameras; no pixel is read yet."""
+
+    folder: Path
+    names: list[str]  # relative to the folder, such as images/0001.jpg
+    camtoworlds: np.ndarray  # [N, 3, 4] float64, x right, y up, looking along -z (OpenGL)
+    intrinsics: np.ndarray  # [N, 4] float64: fx, fy, cx, cy in pixels of the files
+    sizes: np.ndarray  # [N, 2] int64: width and height of the files
+    splits: dict[str, np.ndarray]  # indices of train, val and test
+    # Nearest and farthest of what the cameras saw, in the unit of the poses, if that is known.
+    depths: Callable[[], tuple[float, float] | None] = lambda: None
+
+
+def load_photographs(
+    photographs: Photographs,
+    split: str,
+    data: DataConfig,
+    num_levels: int = 1,
+    max_views: int | None = None,
+    level: int | None = None,
+    view: int | None = None,
+    workers: int | None = None,
+) -> Scene:
+    """One split of a capture, placed and bounded as `place` says.
+
+    Images are `data.factor` times smaller, a pixel the sum of those that it covers. With `num_levels` above 1, each
+    view also has levels 1, 2, ..., each half of the last, of lossmult 4**level, in the order view 0 at levels 0, 1,
+    ..., then view 1. Where a size does not divide, pixels are lost at the right and the bottom, and the others still
+    look where they did. Photographs without alpha are opaque.
+
+    `max_views` keeps that many views, evenly spread; `view` only that one, and `level` only that level. Other images
+    are not read. Raises `DataError` for bad images, and `ConfigError` for a view or level that there is not.
+    """
+    if split not in photographs.splits:
+        known = ", ".join(photographs.splits)
+        raise DataError(f"{photographs.folder}: there is no split {split!r}; allowed are {known}")
+    if num_levels < 1:
+        raise ConfigError(f"levels must be at least 1, found {num_levels}")
+    levels = np.array(chosen_levels(num_levels, level))
+    indices = photographs.splits[split]
+    if len(indices) == 0:
+        raise DataError(f"{photographs.folder}: no photograph is left for {split}; at least 2 are needed to train")
+    views = evenly_spread(len(indices), max_views, view)
+    chosen = indices[views]
+    camtoworlds, near, far = place(photographs, data)
+    reduction = max(data.factor, 1)
+
+    def read(i: int) -> list[np.ndarray]:
+        path = photographs.folder / photographs.names[i]
+        return read_levels(path, photographs.sizes[i], reduction, num_levels, levels, modes=("RGB", "RGBA"))
+
+    images = [image for of_view in parallel(read, chosen, workers) for image in of_view]
+    max_value = 255 * reduction**2
+    scales = reduction * 2**levels
+    return Scene(
+        images=with_equal_channels(images, max_value),
+        camtoworlds=np.repeat(camtoworlds[chosen], len(levels), axis=0),
+        pix2cams=np.stack([pix2cam_matrix(*photographs.intrinsics[i] / scale) for i in chosen for scale in scales]),
+        nears=np.full(len(images), near),
+        fars=np.full(len(images), far),
+        lossmults=np.tile(4.0**levels, len(chosen)),
+        levels=np.tile(levels, len(chosen)),
+        views=np.repeat(views, len(levels)),
+        names=[photographs.names[i] for i in chosen for _ in levels],
+        max_value=max_value,
+    )
+
+
+def place(photographs: Photographs, data: DataConfig) -> tuple[np.ndarray, float, float]:
+    """Camera-to-world [N, 3, 4], near and far, before `data.near` and `data.far`.
+
+    With `data.normalize`, the point nearest to all optical axes comes to the origin, and the mean distance of the
+    cameras from it becomes that of the Blender scenes, 4; nothing is turned. Near and far are those of what the
+    cameras saw, where that is known, and else half and one and a half times that mean distance: 2 and 6.
+
+    Raises `DataError` where that point is needed and the cameras do not look at one.
+    """
+    poses = photographs.camtoworlds
+    is_given = data.near is not None and data.far is not None
+    # What is given replaces these later: no rule is needed.
+    depths = (data.near, data.far) if is_given else photographs.depths()
+    if depths and not data.normalize:
+        return poses, *depths
+    focus, distance = common_focus(poses)
+    if not np.isfinite(focus).all():
+        raise DataError(
+            f"{photographs.folder}: the cameras do not look at a common point, by which the scene is placed and "
+            "bounded; set data.normalize to false, data.near and data.far, or use the layout llff if they face forward"
+        )
+    scale = MEAN_DISTANCE / distance if data.normalize else 1.0
+    near, far = np.multiply(depths or (NEAR * distance, FAR * distance), scale)
+    if data.normalize:
+        positions = (poses[:, :, 3] - focus) * scale
+        poses = np.concatenate([poses[:, :, :3], positions[:, :, None]], axis=-1)
+    return poses, float(near), float(far)
+
+
+def common_focus(camtoworlds: np.ndarray) -> tuple[np.ndarray, float]:
+    """The point nearest to all optical axes, and the cameras' mean distance from it; NaN if it is not before them."""
+    positions, backs = camtoworlds[:, :, 3], camtoworlds[:, :, 2]
+    with np.errstate(all="ignore"):
+        backs = backs / np.linalg.norm(backs, axis=-1, keepdims=True)
+        focus = nearest_point(positions, backs)
+        depth = np.median(((positions - focus) * backs).sum(-1))
+        distance = float(np.linalg.norm(positions - focus, axis=-1).mean())
+    is_seen = MIN_DISTANCE < distance < MAX_DISTANCE and depth > 1e-6 * distance
+    return (focus, distance) if is_seen else (np.full(3, np.nan), distance)
+
+
+def holdout(num_images: int, llffhold: int) -> dict[str, np.ndarray]:
+    """Indices of each split: every `llffhold`-th view, from the first on, is a test view (and one of val)."""
+    is_test = np.arange(num_images) % llffhold == 0
+    return {"train": np.flatnonzero(~is_test), "val": np.flatnonzero(is_test), "test": np.flatnonzero(is_test)}
+
+
+def read_levels(
+    path: Path,
+    size: Sequence[int],
+    reduction: int,
+    num_levels: int,
+    levels: Sequence[int] | np.ndarray,
+    modes: Sequence[str] = ("RGB",),
+) -> list[np.ndarray]:
+    """The `levels` of the pyramid of one image: uint8, or uint16 sums where the file is reduced.
+
+    `size` is the width and height that it has to have. All levels show the part that all of `num_levels` can.
+    """
+    pixels = decode_image(read_bytes(path), path, modes)
+    width, height = map(int, size)
+    check_size(pixels, path, width, height)
+    multiple = reduction * 2 ** (num_levels - 1)
+    pixels = cropped(pixels, multiple)
+    if pixels.size == 0:
+        raise DataError(f"{path}: {width} x {height} pixels are too few to be reduced {multiple} times")
+    if reduction == 1:
+        pyramid = [pixels, *coarser_levels(pixels, int(max(levels)) + 1)]
+    else:
+        pixels = box_sum(pixels, reduction)
+        # Means of the sums, cut off to whole numbers as the 8-bit levels are.
+        pyramid = [(box_sum(pixels, 2**level, np.uint32) // 4**level).astype(np.uint16) for level in range(num_levels)]
+    return [pyramid[level] for level in levels]
+
+
+def with_equal_channels(images: list[np.ndarray], max_value: int) -> list[np.ndarray]:
+    """`images` [H, W, 3 or 4] with as many channels each: where one has alpha, the others are made opaque."""
+    if len({image.shape[2] for image in images}) == 1:
+        return images
+    opaque = ((0, 0), (0, 0), (0, 1))
+    return [np.pad(i, opaque, constant_values=max_value) if i.shape[2] == 3 else i for i in images]
+
+
+def check_intrinsics(intrinsics: np.ndarray, size: np.ndarray, where: str) -> None:
+    """`DataError`, begun by `where`, unless fx, fy, cx, cy and the size [width, height] can be those of a camera."""
+    fx, fy = intrinsics[:2]
+    if not (MIN_FOCAL <= fx <= MAX_FOCAL and MIN_FOCAL <= fy <= MAX_FOCAL):
+        raise DataError(f"{where}: the focal lengths must be above 0 and finite, found {fx:g} and {fy:g} pixels")
+    if not (np.abs(intrinsics[2:]) <= MAX_FOCAL).all():
+        raise DataError(f"{where}: the principal point must be finite, found {intrinsics[2]:g}, {intrinsics[3]:g}")
+    if not ((size >= 1) & (size <= MAX_SIDE) & (size == np.round(size))).all():
+        raise DataError(f"{where}: width and height must be whole numbers above 0, found {size[0]:g} and {size[1]:g}")
+
+
+def check_splits(names: Sequence[str], splits: dict[str, np.ndarray], where: str) -> None:
+    """`DataError`, begun by `where`, if a photograph is both to be learnt and to be tested on."""
+    train = {names[i] for i in splits["train"]}
+    for split in ("val", "test"):
+        for i in splits[split]:
+            if names[i] in train:
+                raise DataError(
+                    f"{where}: {names[i]!r} is a view both of train and of {split}; leave it in one of them"
+                )

@@ -1,0 +1,200 @@
+"""Captures in the form of instant-ngp and nerfstudio: transforms.json, or one such file a split, and photographs.
+
+Poses are camera to world, OpenGL. Ignored, since the cameras are as the file has them without: `applied_transform` and
+`applied_scale` (what was done to the poses already), `orientation_override` and the like (what nerfstudio would do to
+them), `aabb_scale`, `scale` and `offset` (where instant-ngp puts its box), depths, normals, sharpness and point clouds.
+"""
+
+import logging
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+
+import numpy as np
+
+from mipnerf.config import DataConfig
+from mipnerf.datasets.blender import SPLITS
+from mipnerf.datasets.captures.photographs import HOW_TO_UNDISTORT, Photographs, check_intrinsics, check_splits, holdout
+from mipnerf.datasets.scene import (
+    check_count,
+    check_poses,
+    finite_array,
+    image_size,
+    read_json,
+    require,
+    safe_path,
+)
+from mipnerf.errors import DataError
+
+log = logging.getLogger(__name__)
+SUFFIXES = (".png", ".jpg", ".jpeg", ".PNG", ".JPG", ".JPEG")
+# Models that are pinholes where the coefficients of their distortion are zero.
+CAMERA_MODELS = ("PINHOLE", "SIMPLE_PINHOLE", "SIMPLE_RADIAL", "RADIAL", "OPENCV", "FULL_OPENCV", "PERSPECTIVE")
+COEFFICIENTS = ("k1", "k2", "k3", "k4", "k5", "k6", "p1", "p2")
+NO_DISTORTION = 1e-6  # moves no pixel of an image by a hundredth of a pixel
+OTHER_LENSES = ("is_fisheye", "latlong", "equirectangular", "orthographic", "ftheta_p0")
+MIN_ANGLE, MAX_ANGLE = 1e-6, 3.14  # of view, radians
+
+
+@dataclass(frozen=True, eq=False)
+class Frame:
+    """One photograph and its camera."""
+
+    name: str  # relative to the scene folder
+    stated: str  # the name as the file has it, perhaps without its suffix
+    camtoworld: np.ndarray  # [4, 4]
+    intrinsics: np.ndarray  # [4]: fx, fy, cx, cy in pixels
+    size: np.ndarray  # [2]: width, height
+
+
+def read_photographs(folder: Path, data: DataConfig) -> Photographs:
+    """The photographs of the capture in `folder`.
+
+    Splits are those of transforms_{train,val,test}.json, or with one transforms.json those of its lists
+    `train_filenames`, `val_filenames` and `test_filenames`, or every `data.llffhold`-th frame, sorted by name, is a
+    test view. Where only one of val and test is given, it is the other as well.
+
+    Raises `DataError`, naming file and frame, for malformed JSON, missing keys, values that are no finite numbers or of
+    another shape, distorted cameras, poses that are none, images that are missing or outside of `folder`, and
+    photographs that are both to be learnt and to be tested on.
+    """
+    if (folder / "transforms_train.json").exists():
+        path = folder / "transforms_train.json"
+        frames, splits = read_split_files(folder)
+    else:
+        path = folder / "transforms.json"
+        content = read_json(path)
+        frames = sorted(read_frames(folder, path, content), key=lambda frame: frame.name)
+        splits = listed_splits(content, frames, path) or holdout(len(frames), data.llffhold)
+    names = [frame.name for frame in frames]
+    check_splits(names, splits, str(path))
+    return Photographs(
+        folder=folder,
+        names=names,
+        camtoworlds=np.stack([frame.camtoworld[:3] for frame in frames]),
+        intrinsics=np.stack([frame.intrinsics for frame in frames]),
+        sizes=np.stack([frame.size for frame in frames]).astype(np.int64),
+        splits=splits,
+    )
+
+
+def read_split_files(folder: Path) -> tuple[list[Frame], dict[str, np.ndarray]]:
+    """The frames of transforms_{train,val,test}.json in their order, and the indices of each split."""
+    frames, splits = [], {}
+    for split in SPLITS:
+        path = folder / f"transforms_{split}.json"
+        if path.exists():
+            found = read_frames(folder, path, read_json(path))
+            splits[split] = np.arange(len(frames), len(frames) + len(found))
+            frames += found
+    return frames, with_val_and_test(splits, f"{folder}: transforms_val.json or transforms_test.json")
+
+
+def listed_splits(content: Mapping, frames: list[Frame], path: Path) -> dict[str, np.ndarray] | None:
+    """Indices of each split as nerfstudio's lists of file names say; nothing where there is no list."""
+    if not any(f"{split}_filenames" in content for split in SPLITS):
+        return None
+    index = {str(PurePosixPath(frame.stated)): i for i, frame in enumerate(frames)}
+    splits = {}
+    for split in SPLITS:
+        key = f"{split}_filenames"
+        names = require(content, key, list, str(path)) if key in content else []
+        for name in names:
+            if not isinstance(name, str) or str(PurePosixPath(name)) not in index:
+                raise DataError(f"{path}: {key!r} has {name!r}, which is the 'file_path' of no frame")
+        if names or split == "train":
+            splits[split] = np.array(sorted({index[str(PurePosixPath(name))] for name in names}), dtype=np.int64)
+    return with_val_and_test(splits, f"{path}: 'val_filenames' or 'test_filenames'")
+
+
+def with_val_and_test(splits: dict[str, np.ndarray], where: str) -> dict[str, np.ndarray]:
+    """All three splits, where val stands for a missing test and test for a missing val."""
+    either = splits.get("test", splits.get("val"))
+    if either is None:
+        raise DataError(f"{where} is missing: views are needed that are not trained on")
+    return {"train": splits["train"], "val": splits.get("val", either), "test": either}
+
+
+def read_frames(folder: Path, path: Path, content: Mapping) -> list[Frame]:
+    """All frames of one file."""
+    frames = require(content, "frames", list, str(path))
+    if not frames:
+        raise DataError(f"{path}: 'frames' is empty, expected at least one frame")
+    check_count(len(frames), f"{path}: 'frames'")
+    found = [read_frame(folder, frame, content, f"{path}: frame {i}") for i, frame in enumerate(frames)]
+    matrices = np.stack([frame.camtoworld for frame in found])
+    check_poses(matrices, lambda i: f"{path}: frame {i}: 'transform_matrix'", rigid=True)
+    if any("mask_path" in frame for frame in frames):
+        log.warning("%s: masks are not used: what they hide is learnt and scored like the rest", path)
+    return found
+
+
+def read_frame(folder: Path, frame: object, content: Mapping, where: str) -> Frame:
+    """One entry of `frames`; where it lacks a value of the camera, that of the file counts."""
+    stated = require(frame, "file_path", str, where)
+    matrix = finite_array(require(frame, "transform_matrix", list, where), (4, 4), f"{where}: 'transform_matrix'")
+    values = {**content, **frame}
+    refuse_distortion(values, where)
+    path = find_image(folder, stated, where)
+    stated_size = [number(values, key, where) if key in values else None for key in ("w", "h")]
+    header = image_size(path) if None in stated_size else (0, 0)
+    size = np.array([side or own for side, own in zip(stated_size, header, strict=True)], dtype=np.float64)
+    focals = [focal_length(frame, content, axis, side, where) for axis, side in zip("xy", size, strict=True)]
+    if focals == [None, None]:
+        raise DataError(f"{where}: no focal length: 'fl_x' (pixels) or 'camera_angle_x' (radians) is missing")
+    # Square pixels where one is missing.
+    fx, fy = (own or other for own, other in zip(focals, focals[::-1], strict=True))
+    cx, cy = (
+        number(values, key, where) if key in values else side / 2 for key, side in zip(("cx", "cy"), size, strict=True)
+    )
+    intrinsics = np.array([fx, fy, cx, cy])
+    check_intrinsics(intrinsics, size, where)
+    return Frame(path.relative_to(folder).as_posix(), stated, matrix, intrinsics, size)
+
+
+def focal_length(frame: Mapping, content: Mapping, axis: str, side: float, where: str) -> float | None:
+    """Pixels, from fl_x or camera_angle_x (fl_y, camera_angle_y) of the frame, else of the file, if there."""
+    for values in (frame, content):
+        if f"fl_{axis}" in values:
+            return positive(values, f"fl_{axis}", where)
+        if f"camera_angle_{axis}" in values:
+            angle = number(values, f"camera_angle_{axis}", where)
+            if not MIN_ANGLE <= angle <= MAX_ANGLE:
+                raise DataError(
+                    f"{where}: 'camera_angle_{axis}' must be an angle in radians between 0 and pi, found {angle}"
+                )
+            return float(0.5 * side / np.tan(0.5 * angle))
+    return None
+
+
+def refuse_distortion(values: Mapping, where: str) -> None:
+    """`DataError` unless the camera is a pinhole."""
+    model = values.get("camera_model", "PINHOLE")
+    lenses = [key for key in OTHER_LENSES if values.get(key) not in (None, False, 0)]
+    if not isinstance(model, str) or model.upper() not in CAMERA_MODELS or lenses:
+        what = f"'{lenses[0]}' is set" if lenses else f"'camera_model' is {model!r}"
+        raise DataError(f"{where}: {what}; {HOW_TO_UNDISTORT}")
+    for key in COEFFICIENTS:
+        if key in values and abs(value := number(values, key, where)) > NO_DISTORTION:
+            raise DataError(f"{where}: the lens is distorted, {key!r} is {value:g}; {HOW_TO_UNDISTORT}")
+
+
+def find_image(folder: Path, stated: str, where: str) -> Path:
+    """The photograph that is `stated`, with or without its suffix."""
+    for suffix in ("", *SUFFIXES):
+        path = safe_path(folder, stated + suffix, f"{where}: 'file_path'")
+        if os.path.isfile(path):  # false also for impossible names
+            return path
+    raise DataError(f"{where}: image {stated!r} does not exist in {folder}, nor does it as {', '.join(SUFFIXES[:3])}")
+
+
+def number(values: Mapping, key: str, where: str) -> float:
+    return float(finite_array(values[key], (), f"{where}: {key!r}"))
+
+
+def positive(values: Mapping, key: str, where: str) -> float:
+    value = number(values, key, where)
+    if value <= 0:
+        raise DataError(f"{where}: {key!r} must be above 0, found {value:g}")
+    return value

@@ -1,0 +1,1 @@
+"""Scenes out of archives, folders and the network."""

@@ -1,0 +1,1 @@
+"""Pictures of all runs of a dataset or scene."""

@@ -1,0 +1,120 @@
+"""Depth, accumulated opacity and error of one view of a scene, by every variant."""
+
+import logging
+from pathlib import Path
+from typing import NamedTuple
+
+import matplotlib as mpl
+import numpy as np
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+
+from mipnerf.config import DataConfig
+from mipnerf.datasets.load import load_scene
+from mipnerf.datasets.scene import read_gray
+from mipnerf.errors import DataError
+from mipnerf.report.figures.plots import STYLE
+from mipnerf.report.figures.strips import CLIPPED_SHARE, ERROR_COLORS, choose_view, read_result, show
+from mipnerf.report.frame import Run, first_seeds, only_name
+from mipnerf.report.names import title_of
+
+CELL, BAR = 1.7, 0.09  # inches of an image, and of a colour bar
+DEPTH_COLORS, ACC_COLORS = "viridis", "gray"  # as their lightness grows, they are read in grey, too
+LEAST_ACC = 0.5  # below, what a ray meets is no surface
+OLDER = "evaluated by an older version,\nhave it again by `snakemake --forcerun evaluate -- figures`"
+
+log = logging.getLogger(__name__)
+
+
+class Maps(NamedTuple):
+    """What one run makes of a view."""
+
+    rendering: np.ndarray  # [H, W, 3] in [0, 1]
+    depth: np.ndarray  # [H, W], NaN where a ray is less than half opaque
+    acc: np.ndarray  # [H, W] in [0, 1], NaN where it was not written
+    error: np.ndarray  # [H, W]
+    ndc: bool  # whether depth is in normalised device coordinates
+
+
+def plot_depth(data_folder: Path, runs: list[Run], view: int | None = None) -> Figure:
+    """Rows are runs; columns the rendering at full resolution, its depth, opacity and error, on scales that all share.
+
+    `view` is the index in the test split; default: that of the strip. What an older version evaluated has neither depth
+    nor opacity: these stay empty, and the picture says so.
+    """
+    scene = f"{only_name(runs, 'dataset')}/{only_name(runs, 'scene')}"
+    runs = first_seeds(runs)
+    view = choose_view(runs, view)
+    maps = [read_maps(data_folder, run, view) for run in runs]
+    height, width = maps[0].acc.shape
+    near, far = depth_limits([each.depth for each in maps])
+    older = [run.variant for run, each in zip(runs, maps, strict=True) if np.isnan(each.acc).all()]
+    if older:
+        log.warning("%s: no depth of %s: %s", scene, ", ".join(older), OLDER.replace("\n", " "))
+    largest = max(float(np.quantile(each.error, 1 - CLIPPED_SHARE)) for each in maps) or 1
+    scales = [
+        {},
+        {"cmap": DEPTH_COLORS, "vmin": near, "vmax": far},
+        {"cmap": ACC_COLORS, "vmin": 0, "vmax": 1},
+        {"cmap": ERROR_COLORS, "vmin": 0, "vmax": largest},
+    ]
+    with mpl.rc_context(STYLE | {"axes.grid": False}):
+        ratios = [CELL * height / width] * len(runs) + [BAR]
+        figure = Figure(figsize=(4 * CELL + 0.4, sum(ratios) + 0.04 * len(runs) + 0.8), layout="constrained")
+        *grid, bars = figure.subplots(len(runs) + 1, 4, squeeze=False, height_ratios=ratios)
+        for cells, run, images in zip(grid, runs, maps, strict=True):
+            drawn = [
+                show(axes, image, (height, width), **scale)
+                for axes, image, scale in zip(cells, images, scales, strict=False)
+            ]
+            cells[0].set_ylabel(title_of(run.variant).replace(" w/o", "\nw/o").replace(" +", "\n+"), fontsize=8)
+        for axes, title in zip(grid[0], ("rendering", "depth", "opacity", "error"), strict=True):
+            axes.set_title(title)
+        bars[0].axis("off")
+        unit = "normalised device coordinates" if maps[0].ndc else "units of the scene"
+        labels = {1: ("both", unit), 2: ("neither", "accumulated weight"), 3: ("max", "mean |difference| of RGB")}
+        for column, (extend, label) in labels.items():
+            bar = figure.colorbar(drawn[column], cax=bars[column], orientation="horizontal", extend=extend)
+            bar.set_label(label, fontsize=8)
+            bar.ax.tick_params(labelsize=7.5)
+            bar.locator = MaxNLocator(2 if column == 2 else 4)
+        figure.get_layout_engine().set(w_pad=0.02, h_pad=0.02, wspace=0.01, hspace=0)
+        note = f"\n(empty cells: {OLDER})" if older else ""
+        figure.suptitle(f"{scene}, test view {view}{note}", fontsize=9)
+    return figure
+
+
+def read_maps(data_folder: Path, run: Run, view: int) -> Maps:
+    """What evaluation wrote of a view at full resolution.
+
+    Raises `DataError` where the rendering is not there, or something does not fit the data.
+    """
+    rendering, error = read_result(data_folder, run, 0, view)
+    scene = load_scene(
+        data_folder, "test", run.setting("levels"), DataConfig(**run.setting("data")), level=0, view=view
+    )
+    near, far = float(scene.nears[0]), float(scene.fars[0])
+    depth, acc = (_read_map(run, view, name, rendering.shape[:2]) for name in ("depth", "acc"))
+    acc = acc / 255
+    return Maps(
+        rendering, np.where(acc < LEAST_ACC, np.nan, near + depth / 65535 * (far - near)), acc, error, scene.ndc
+    )
+
+
+def depth_limits(depths: list[np.ndarray]) -> tuple[float, float]:
+    """The scale of all `depths`: what lies between, but for the outermost pixels; 0 and 1 where nothing is opaque."""
+    values = np.concatenate([depth[np.isfinite(depth)] for depth in depths])
+    if values.size == 0:
+        return 0.0, 1.0
+    low, high = np.quantile(values, [2 * CLIPPED_SHARE, 1 - 2 * CLIPPED_SHARE])
+    return (float(low), float(high)) if high > low else (float(low), float(low) + 1)
+
+
+def _read_map(run: Run, view: int, name: str, shape: tuple[int, ...]) -> np.ndarray:
+    path = run.folder / "level_0" / "renderings" / f"{view:03d}_{name}.png"
+    if not path.exists():
+        return np.full(shape, np.nan)
+    image = read_gray(path)
+    if image.shape != shape:
+        raise DataError(f"{path}: has shape {image.shape}, but the rendering {shape}; evaluate this run again")
+    return image

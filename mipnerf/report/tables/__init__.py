@@ -1,0 +1,1 @@
+"""Tables, and what of them is the published number."""

@@ -1,0 +1,150 @@
+"""One step of training: the loss of the reference, its gradient clipping, Adam."""
+
+import hashlib
+from collections.abc import Callable, Iterable, Sequence
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from mipnerf.config import DataConfig, TrainConfig
+from mipnerf.devices import autocast
+from mipnerf.network.model import LevelOutput, MipNerf
+from mipnerf.training.batching import Batch
+from mipnerf.training.distributed import ALONE, World
+from mipnerf.workers import Workers
+
+
+class Loss(NamedTuple):
+    """`losses` [L] are those of the levels, three times their mean squared errors; `loss` is their weighted sum."""
+
+    loss: Tensor
+    losses: Tensor
+
+
+def compute_loss(
+    outputs: Sequence[LevelOutput | tuple[Tensor, ...]],
+    pixels: Tensor,
+    lossmult: Tensor,
+    config: TrainConfig,
+    importance: Tensor | None = None,
+    mask_sum: Tensor | None = None,
+) -> Loss:
+    """The loss of `train_step` in google/mipnerf, without weight decay.
+
+    Args:
+        outputs: per level, rgb [N, 3] first.
+        pixels: [N, 3].
+        lossmult: [N, 1], the area of each pixel; it weighs all three channels but is summed once.
+        importance: [N, 1], weights of draws that were not uniform.
+        mask_sum: sum of `loss_mask` over the whole batch, where this is a part of one.
+    """
+    mask = loss_mask(lossmult, config, importance)
+    normalizer = mask.sum() if mask_sum is None else mask_sum
+    losses = torch.stack([(mask * (output[0] - pixels) ** 2).sum() / normalizer for output in outputs])
+    return Loss(config.coarse_loss_mult * losses[:-1].sum() + losses[-1], losses)
+
+
+def loss_mask(lossmult: Tensor, config: TrainConfig, importance: Tensor | None = None) -> Tensor:
+    """The weight [N, 1] of each ray in the loss."""
+    mask = torch.ones_like(lossmult) if config.disable_multiscale_loss else lossmult
+    return mask if importance is None else mask * importance
+
+
+def weight_l2(parameters: Iterable[Tensor]) -> Tensor:
+    """Mean square of all parameters, biases too."""
+    parameters = list(parameters)
+    return sum((p**2).sum() for p in parameters) / sum(p.numel() for p in parameters)
+
+
+def clip_gradients_(parameters: Iterable[nn.Parameter], max_val: float, max_norm: float) -> None:
+    """Clip gradients in place, each to `max_val` and then their norm to `max_norm`; 0 leaves them."""
+    parameters = list(parameters)
+    if max_val > 0:
+        nn.utils.clip_grad_value_(parameters, max_val)
+    if max_norm > 0:
+        norm = torch.sqrt(sum((p.grad**2).sum() for p in parameters))
+        scale = (max_norm / (norm + 1e-7)).clamp_max(1)
+        for p in parameters:
+            p.grad.mul_(scale)
+
+
+def make_optimizer(model: nn.Module) -> torch.optim.Optimizer:
+    """Adam as the reference has it; the learning rate is set at every step."""
+    return torch.optim.Adam(model.parameters(), lr=0.0, betas=(0.9, 0.999), eps=1e-8, fused=True)
+
+
+def part_seed(run_seed: int, step: int, start: int) -> int:
+    """A seed whose every bit depends on all three: generators on a CPU look at 32 bits only."""
+    text = f"{run_seed} {step} {start}".encode()
+    return int.from_bytes(hashlib.blake2b(text, digest_size=7).digest())
+
+
+def _seed(seed: int, device: torch.device, is_global: bool) -> torch.Generator | None:
+    """A generator of its own, or PyTorch's, which is the one that compiled code reads."""
+    if is_global:
+        torch.manual_seed(seed)
+        return None
+    return torch.Generator(device).manual_seed(seed)
+
+
+def train_step(
+    model: MipNerf,
+    optimizer: torch.optim.Optimizer,
+    batch: Batch,
+    learning_rate: float,
+    train: TrainConfig,
+    data: DataConfig,
+    precision: torch.dtype = torch.float32,
+    microbatch_rays: int | None = None,
+    seed: tuple[int, int] = (0, 0),
+    workers: Workers | None = None,
+    compiled: Callable[..., list[LevelOutput]] | None = None,
+    share: range | None = None,
+    world: World = ALONE,
+) -> Tensor:
+    """Take one step and return the losses [L] of the levels, still on the device.
+
+    Args:
+        microbatch_rays: split the batch into parts of this many rays; the gradient stays that of the whole, since every
+            part is divided by the batch's sum of weights.
+        seed: of the jitter, of the run and the step; each part draws its own.
+        workers: compute the parts beside one another; they are added in their order.
+        compiled: `model.render_levels` after `torch.compile`; not with more than one worker.
+        share: the rays that are computed here, by default all.
+        world: the processes that compute the other rays; losses and gradients are summed over them.
+    """
+    lossmult = batch.rays.lossmult
+    mask_sum = loss_mask(lossmult, train, batch.importance).sum()
+    parameters = list(model.parameters())
+
+    def gradient_of_part(start: int) -> tuple[Tensor, tuple[Tensor, ...]]:
+        part = slice(start, min(start + part_size, share.stop))
+        generator = _seed(part_seed(*seed, start), lossmult.device, is_global=compiled is not None)
+        if compiled is not None:
+            torch.compiler.cudagraph_mark_step_begin()
+        with torch.enable_grad(), autocast(lossmult.device, precision):
+            outputs = (compiled or model.render_levels)(batch.rays[part], train.randomized, data.white_bkgd, generator)
+        loss = compute_loss(outputs, batch.pixels[part], lossmult[part], train, batch.importance[part], mask_sum)
+        gradients = torch.autograd.grad(loss.loss, parameters)
+        # The next part overwrites what a captured graph has returned.
+        return loss.losses.detach(), tuple(g.clone() for g in gradients) if compiled and len(starts) > 1 else gradients
+
+    part_size = microbatch_rays or len(batch.rays)
+    share = share or range(len(batch.rays))
+    starts = range(share.start, share.stop, part_size)
+    parts = workers.map(gradient_of_part, starts) if workers else map(gradient_of_part, starts)
+    losses, gradients = next(parts)
+    for part_losses, part_gradients in parts:
+        losses = losses + part_losses
+        gradients = [whole + part for whole, part in zip(gradients, part_gradients, strict=True)]
+    losses, *gradients = world.sum([losses, *gradients])
+    for parameter, gradient in zip(parameters, gradients, strict=True):
+        parameter.grad = gradient
+    if train.weight_decay_mult > 0:
+        (train.weight_decay_mult * weight_l2(parameters)).backward()
+    clip_gradients_(parameters, train.grad_max_val, train.grad_max_norm)
+    for group in optimizer.param_groups:
+        group["lr"] = learning_rate
+    optimizer.step()
+    return losses

@@ -27,7 +27,7 @@ def main() -> None:
     parser.add_argument("--fresh", action="store_true", help="train anew; what is there is put aside")
     parser.add_argument("--log", type=Path, help="write the log here as well")
     args = parser.parse_args()
-    setup_logging(args.log, kept=args.output / "checkpoints" / "train.log")
+    setup_logging(args.log, kept=args.log.with_name("train_all.log") if args.log else None)
     settings, operation = split_operation(args.set)
     config = run_from_settings(*args.output.resolve().parts[-3:], settings, args.levels)
 

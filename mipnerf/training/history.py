@@ -142,6 +142,12 @@ def write_validation(path: Path, rows: Sequence[ValidationRow]) -> None:
     write_text(path, "\n".join([",".join(VALIDATION_COLUMNS), *lines]) + "\n")
 
 
+def truncate_validation(path: Path, last_step: int) -> None:
+    """Drop the rows of a validation.csv after `last_step`, which a resumed run will write again."""
+    if path.exists():
+        write_validation(path, [row for row in read_validation(path) if row.step <= last_step])
+
+
 def picture_name(step: int, view: int) -> str:
     """The file of a validation view after a step."""
     return f"{step:08d}_{view:03d}.png"

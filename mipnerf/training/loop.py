@@ -28,7 +28,15 @@ from mipnerf.training.batching import Batch, RayBatcher
 from mipnerf.training.checkpoint import StateWriter, list_states, load_newest_state
 from mipnerf.training.distributed import ALONE, World, join_world
 from mipnerf.training.events import EventLog, check_events
-from mipnerf.training.history import append_row, format_duration, format_row, read_rows, read_validation, truncate
+from mipnerf.training.history import (
+    append_row,
+    format_duration,
+    format_row,
+    read_rows,
+    read_validation,
+    truncate,
+    truncate_validation,
+)
 from mipnerf.training.optimization import make_optimizer, train_step
 from mipnerf.training.provenance import Journal, read_starts
 from mipnerf.training.results import write_run
@@ -174,31 +182,26 @@ class Trainer:
     def restore(self, checkpoints: Path) -> None:
         """Go back to the newest intact state, if there is one."""
         state = self.world.from_main(lambda: load_newest_state(checkpoints, torch.device("cpu")))
-        if state is None:
-            if self.world.is_main:
-                (checkpoints / "history.csv").unlink(missing_ok=True)
-                self._begin_validation()
-            return
-        self.model.load_state_dict(state["parameters"])
-        self.optimizer.load_state_dict(state["optimizer"])
-        self.batcher.generator.set_state(state["batch_generator"])
-        self.step, self.seconds = state["step"], state["seconds"]
-        if window := state.get("window"):  # states of 0.1.0 have none
-            self.window.restore(window)
+        if state is not None:
+            self.model.load_state_dict(state["parameters"])
+            self.optimizer.load_state_dict(state["optimizer"])
+            self.batcher.generator.set_state(state["batch_generator"])
+            self.step, self.seconds = state["step"], state["seconds"]
+            if window := state.get("window"):  # states of 0.1.0 have none
+                self.window.restore(window)
         if self.world.is_main:
             truncate(checkpoints / "history.csv", self.step, self.run.model.num_levels)
-            self._begin_validation()
-        log.info("%s goes on after step %s of %s", self.run.name, f"{self.step:,}", f"{self.run.train.max_steps:,}")
+            truncate_validation(checkpoints / "validation.csv", self.step)
+        if self.validator:
+            self.validator.begin(self.step)
+        if state is not None:
+            log.info("%s goes on after step %s of %s", self.run.name, f"{self.step:,}", f"{self.run.train.max_steps:,}")
 
     def validate_on(self, scene: Scene, table: Path, pictures: Path) -> None:
         """Render and score the views of `scene` now and then."""
         self.validator = Validator(
             self.run, self.operation, scene, table, pictures, self.device, self.precision, self.workers
         )
-
-    def _begin_validation(self) -> None:
-        if self.validator:
-            self.validator.begin(self.step)
 
     def begin_journal(self, checkpoints: Path) -> None:
         """Note this start, unless nothing is left to be done."""

@@ -141,6 +141,26 @@ def test_a_signal_puts_a_rendering_off_until_the_training_goes_on(tmp_path, monk
     assert same(weights(tmp_path / "parts"), weights(tmp_path / "whole"))
 
 
+def test_what_a_lost_step_was_validated_with_is_dropped_also_where_validation_is_off(
+    tmp_path, monkeypatch, small_run, small_scene, views
+):
+    original, calls = training.train_step, itertools.count(1)
+
+    def die_at_10(*arguments):
+        if next(calls) == 10:
+            raise KeyboardInterrupt  # nothing is saved
+        return original(*arguments)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(training, "train_step", die_at_10)
+        with pytest.raises(KeyboardInterrupt):
+            train(small_run, OFTEN, small_scene, tmp_path, threads=1, validation=views)
+    (table,) = tmp_path.glob("checkpoints/*/validation.csv")
+    assert {row.step for row in read_validation(table)} == {4, 8}
+    train(small_run, OFTEN, small_scene, tmp_path, threads=1)  # from step 5 on
+    assert {row.step for row in read_validation(tmp_path / "validation.csv")} == {4}
+
+
 def test_at_the_end_the_state_is_saved_before_views_are_rendered(tmp_path, monkeypatch, small_run, small_scene, views):
     found = []
 

@@ -10,7 +10,7 @@ from mipnerf.config import SuiteConfig, parse_config
 from mipnerf.errors import ConfigError
 
 CONFIG_FILES = ("datasets.yaml", "variants.yaml", "config.yaml")  # in the order in which the workflow reads them
-HOME = Path(__file__).parents[1] / "config"  # of the workflow that this library belongs to
+HOME = Path(__file__).parents[2] / "config"  # of the workflow that this library belongs to
 
 
 def missing_files(project: Path) -> list[Path]:

@@ -25,7 +25,7 @@ def describe_software(device: torch.device) -> dict[str, str | None]:
     is_gpu = device.type == "cuda"
     return {
         "package_version": __version__,
-        "git": git_state(Path(__file__).parents[1]),
+        "git": git_state(Path(__file__).parents[2]),
         "python": platform.python_version(),
         "torch": str(torch.__version__),
         "cuda": torch.version.cuda if is_gpu else None,

@@ -15,7 +15,7 @@ from mipnerf.config import parse_config
 from mipnerf.errors import ConfigError
 from mipnerf.training.events import check_events
 from rules.suite.command import read_command
-from rules.suite.configuration import complete, typed, write_complete
+from rules.suite.configuration import complete, typed, typed_part, write_complete
 from rules.suite.request import Request, named_folders, one_of, parents
 from rules.suite.sources import Sources
 from rules.suite.targets import asked_runs, check_targets, forced_folders
@@ -43,7 +43,7 @@ def place(path):
 
 try:
     # A module's files are beside it; else those in the working directory come first, as Snakemake has it.
-    given = typed(config, workflow.config_settings.config)
+    given = (typed if IS_WHOLE else typed_part)(config, workflow.config_settings.config)
     config = complete(given, Path("config") if IS_WHOLE else None)
     SUITE = parse_config(config)
     check_events(SUITE.operation)

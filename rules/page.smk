@@ -6,7 +6,6 @@ rule report_page:
         metrics=REQUEST.files("metrics.csv"),
         configs=REQUEST.files("config.yaml"),
         histories=REQUEST.files("history.csv"),
-        validations=REQUEST.validations(),
         scenes=lambda wildcards: [ancient(REQUEST.manifest(*scene)) for scene in REQUEST.scenes],
         reference=REFERENCE,
         figures=REQUEST.figures(),

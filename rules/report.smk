@@ -78,7 +78,6 @@ rule plot:
     input:
         metrics=REQUEST.files_of_dataset("metrics.csv"),
         histories=REQUEST.files_of_dataset("history.csv"),
-        validations=lambda wildcards: REQUEST.validations(wildcards.dataset),
         reference=REFERENCE,
     output:
         svg=report(

@@ -1,6 +1,7 @@
 """One training a run, or the network of another run.
 
-Checkpoints are no outputs: Snakemake would delete them when a job fails.
+Checkpoints are no outputs: Snakemake would delete them when a job fails. Neither are validation.csv and its pictures,
+which runs of earlier versions do not have; they are written with history.csv.
 """
 
 
@@ -17,7 +18,6 @@ rule train:
         model="results/{dataset}/{variant}/{scene}/model.pt",
         config="results/{dataset}/{variant}/{scene}/config.yaml",
         history="results/{dataset}/{variant}/{scene}/history.csv",
-        validation="results/{dataset}/{variant}/{scene}/validation.csv",
     log:
         "results/{dataset}/{variant}/{scene}/logs/train.log",
     benchmark:
@@ -55,12 +55,10 @@ rule adopt:
         model=REQUEST.adopted_file("model.pt"),
         config=REQUEST.adopted_file("config.yaml"),
         history=REQUEST.adopted_file("history.csv"),
-        validation=REQUEST.adopted_validation,
     output:
         model="results/{dataset}/{variant}/{scene}/model.pt",
         config="results/{dataset}/{variant}/{scene}/config.yaml",
         history="results/{dataset}/{variant}/{scene}/history.csv",
-        validation="results/{dataset}/{variant}/{scene}/validation.csv",
     log:
         "results/{dataset}/{variant}/{scene}/logs/adopt.log",
     wildcard_constraints:

@@ -17,7 +17,7 @@ from mipnerf.datasets.load import load_scene
 from mipnerf.datasets.scene import Scene
 from mipnerf.errors import ConfigError, DataError
 from mipnerf.evaluation.views import score_view, to_uint8
-from mipnerf.files import atomic_path
+from mipnerf.files import atomic_path, write_text
 from mipnerf.network.model import MipNerf
 from mipnerf.network.rendering import render_image
 from mipnerf.training.batching import integer_tensor, to_rgb
@@ -100,6 +100,11 @@ class Validator:
         write_validation(self.table, rows)
         self.last_step = max((row.step for row in rows), default=0)
         kept = {picture_name(row.step, row.view) for row in rows}
+        # Another training of the run has pictures of the same names.
+        mark, training = self.pictures / "training.txt", self.table.parent.name
+        if not mark.exists() or mark.read_text(encoding="utf-8") != training:
+            kept.clear()
+            write_text(mark, training)
         for path in self.pictures.glob("*.png"):
             if path.name not in kept:
                 path.unlink(missing_ok=True)

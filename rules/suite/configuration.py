@@ -24,6 +24,15 @@ def complete(given: Mapping[str, Any], folder: Path | None) -> dict[str, Any]:
     return merged(values, given)
 
 
+def typed_part(given: Mapping[str, Any], words: Mapping[str, Any]) -> dict[str, Any]:
+    """`typed` of a module's configuration, which may be any part of that of its workflow, to which `words` belong."""
+    result = typed(given, words)
+    for part in words.values():
+        if isinstance(part, Mapping):
+            result = typed_part(result, part)
+    return result
+
+
 def typed(given: Mapping[str, Any], words: Mapping[str, Any]) -> dict[str, Any]:
     """`given`, where what `--config` said is numbers; Snakemake leaves them as `words` within `key={...}`."""
     result = dict(given)

@@ -23,7 +23,7 @@ DATASETS = [f"bricks_{{i:02d}}" for i in range({datasets})]
 VARIANTS = ["mipnerf", *(f"mipnerf_seed{{i}}" for i in range(1, {seeds}))]
 RUNS = [f"results/{{dataset}}/{{variant}}/bricks" for dataset in DATASETS for variant in VARIANTS]
 OF = {{dataset: [run for run in RUNS if run.split("/")[1] == dataset] for dataset in DATASETS}}
-TRAINED = ["model.pt", "config.yaml", "history.csv", "validation.csv"]
+TRAINED = ["model.pt", "config.yaml", "history.csv"]
 FORMATS = ["md", "csv", "tex", "html"]
 
 def of_dataset(*names):
@@ -47,7 +47,7 @@ rule evaluate:
     output: "results/{{dataset}}/{{variant}}/bricks/metrics.csv"
     shell: "true"
 rule plot:
-    input: of_dataset("metrics.csv", "history.csv", "validation.csv")
+    input: of_dataset("metrics.csv", "history.csv")
     output: "results/plots/{{dataset}}_{{kind}}.svg", "results/plots/{{dataset}}_{{kind}}.png"
     wildcard_constraints: kind="levels|history"
     shell: "true"

@@ -20,7 +20,7 @@ from rules.suite.shards import finished_shards
 
 Wildcards = Any  # of Snakemake: an attribute for each wildcard
 
-TRAINED_FILES = ("model.pt", "config.yaml", "history.csv", "validation.csv")
+TRAINED_FILES = ("model.pt", "config.yaml", "history.csv")
 
 
 def one_of(known: Iterable[str], unless: Iterable[str] = ()) -> str:
@@ -105,18 +105,6 @@ class Request:
         """The file called `name` in the folder of every selected run."""
         return [f"{folder}/{name}" for folder in self.folders(dataset, scene)]
 
-    def validations(self, dataset: str | None = None) -> list[str]:
-        """The validation.csv of every selected run that is trained here; others may have none."""
-        folders = self.folders(dataset)
-        return [
-            f"{folder}/validation.csv" for folder in folders if folder.removeprefix("results/") not in self.imported
-        ]
-
-    def adopted_validation(self, wildcards: Wildcards) -> list[str]:
-        """The validation.csv of the run whose network is taken, where that is trained here."""
-        name = self.network_of(wildcards)
-        return [] if name in self.imported else [f"results/{name}/validation.csv"]
-
     def files_of_dataset(self, name: str) -> Callable[[Wildcards], list[str]]:
         """`files` of the dataset that the wildcards name."""
         return lambda wildcards: self.files(name, wildcards.dataset)
@@ -193,10 +181,8 @@ class Request:
         if hasattr(wildcards, "shard"):
             return []
         placed = Path(self.place(folder))
-        if not self.is_main or (placed / "metrics.csv").exists():
-            names = finished_shards(placed, levels, preferred=self.suite.eval_shards)
-        else:
-            names = self.shards if self.suite.eval_shards > 1 else []
+        is_divided = self.is_main and self.suite.eval_shards > 1 and not (placed / "metrics.csv").exists()
+        names = self.shards if is_divided else finished_shards(placed, levels, preferred=self.suite.eval_shards)
         return [f"{folder}/level_{level}/shards/{name}.csv" for level in levels for name in names]
 
     def lpips_argument(self) -> list[str]:

@@ -51,7 +51,7 @@ def test_views_are_scored_every_so_many_steps_and_at_the_end(tmp_path, small_run
     rows = read_validation(tmp_path / "validation.csv")
     assert [(row.step, row.level, row.view) for row in rows] == [(s, 1, v) for s in (4, 8, 12) for v in (0, 1, 2)]
     assert all(row.ssim is None for row in rows)  # smaller than the window of SSIM
-    pictures = sorted(path.name for path in (tmp_path / "validation").iterdir())
+    pictures = sorted(path.name for path in (tmp_path / "validation").glob("*.png"))
     assert pictures == [f"{step:08d}_{view:03d}.png" for step in (4, 8, 12) for view in (0, 1, 2)]
     # The last scores are those of the trained network.
     model, _ = load_trained(tmp_path / "model.pt", torch.device("cpu"))
@@ -180,7 +180,7 @@ def test_at_the_end_the_state_is_saved_before_views_are_rendered(tmp_path, monke
 def test_only_the_newest_pictures_are_kept(tmp_path, monkeypatch, small_run, small_scene, views):
     monkeypatch.setattr(validating, "KEPT_PICTURES", 2)
     train(small_run, OFTEN, small_scene, tmp_path, threads=1, validation=views)
-    assert {path.name[:8] for path in (tmp_path / "validation").iterdir()} == {"00000008", "00000012"}
+    assert {path.name[:8] for path in (tmp_path / "validation").glob("*.png")} == {"00000008", "00000012"}
     assert len(read_validation(tmp_path / "validation.csv")) == 9
 
 
@@ -210,8 +210,11 @@ def test_pictures_of_another_training_go(tmp_path, small_run, run_with, small_sc
     train(small_run, OFTEN, small_scene, tmp_path, threads=1, validation=views)
     seldom = OFTEN.model_copy(update={"validate_every": 6})
     train(run_with(train={"seed": 1}), seldom, small_scene, tmp_path, threads=1, validation=views)
-    steps = {path.name[:8] for path in (tmp_path / "validation").iterdir()}
+    steps = {path.name[:8] for path in (tmp_path / "validation").glob("*.png")}
     assert steps == {"00000006", "00000012"}
+    # Back to the first, of which no step is taken: none of the other's pictures stands for one of its own.
+    train(small_run, OFTEN, small_scene, tmp_path, threads=1, validation=views)
+    assert not list((tmp_path / "validation").glob("*.png"))
 
 
 def test_memory_that_does_not_hold_a_view_costs_a_warning(tmp_path, monkeypatch, caplog, small_run, small_scene, views):

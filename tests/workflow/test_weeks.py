@@ -186,6 +186,9 @@ def test_weeks_in_one_folder(tmp_path):
     pixels = Image.open(image).rotate(180)
     pixels.save(image)
     expect(weeks.command(), "Unpacking desk of captures", *mine, TABLE)
+    pixels.rotate(90).resize(pixels.size).save(image)
+    expect(weeks.command(), "Unpacking desk of captures", *mine, TABLE)
+    expect(weeks.command(), NOTHING)
     fewer = transforms_of(weeks.toy)
     fewer["frames"] = fewer["frames"][:-1]
     write_json(weeks.capture, fewer)

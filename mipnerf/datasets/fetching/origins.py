@@ -86,9 +86,11 @@ def want(comparison: Comparison) -> Path | None:
     """
     fetched, path = comparison.fetched, wanted_file(comparison.fetched)
     names = {kind: getattr(comparison, kind) for kind in ("added", "changed", "removed")}
-    text = json.dumps({"source": str(comparison.source), **names}, indent=2) + "\n"
     try:
-        age = os.stat(fetched / MANIFEST).st_mtime_ns + TICK
+        fetched_at = os.stat(fetched / MANIFEST).st_mtime_ns
+        # Snakemake passes over a file that says what it said before: no two changes say the same.
+        content = {"source": str(comparison.source), "fetched_at": fetched_at, **names}
+        text, age = json.dumps(content, indent=2) + "\n", fetched_at + TICK
         if not (path.exists() and path.stat().st_mtime_ns >= age and path.read_text(encoding="utf-8") == text):
             write_text(path, text)
             if path.stat().st_mtime_ns < age:  # the manifest is of a clock that is ahead

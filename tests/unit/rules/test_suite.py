@@ -10,7 +10,7 @@ from snakemake.exceptions import WorkflowError
 from mipnerf.config import SuiteConfig, parse_config
 from mipnerf.config.files import merged, read_mapping, read_suite
 from rules.suite.command import read_command
-from rules.suite.configuration import complete, typed, write_complete
+from rules.suite.configuration import complete, typed, typed_part, write_complete
 from rules.suite.request import Request, named_folders, one_of, parents
 from rules.suite.shards import finished_shards
 from rules.suite.sources import Sources
@@ -114,6 +114,12 @@ def test_words_of_the_command_line_are_numbers_and_those_of_files_are_not():
     assert typed(given, words) == {"train": {"max_steps": 5, "lr_init": "5e-4"}, "lpips": "false", "scale": "1"}
 
 
+def test_words_for_any_part_of_a_workflows_configuration_are_numbers():
+    words = {"mip": {"scale": "0.5", "bricks": {"size": "64"}}}
+    assert typed_part({"scale": "0.5", "bricks": {"size": "64"}}, words) == {"scale": 0.5, "bricks": {"size": 64}}
+    assert typed_part({"mip": {"scale": "0.5"}}, words) == {"mip": {"scale": 0.5}}
+
+
 def test_a_module_leaves_the_targets_of_others_alone():
     check_targets(request_of(), read_command(["snakemake", "mine", "results/mine.txt"]), RULES, False)
     with pytest.raises(WorkflowError, match="did you mean"):
@@ -187,6 +193,11 @@ def test_an_evaluated_run_keeps_its_shards_whatever_the_configuration_says(tmp_p
     assert len(expected) == 12
     for count in (1, 2):
         assert request_of(tmp_path, eval_shards=count).shards_of(wildcards()) == expected
+    # Even where the collected metrics are gone, unless other parts are asked for.
+    (run / "metrics.csv").unlink()
+    assert request_of(tmp_path).shards_of(wildcards()) == expected
+    assert len(request_of(tmp_path, eval_shards=2).shards_of(wildcards())) == 8
+    (run / "metrics.csv").touch()
     # A job on another machine finds those that were made for it.
     (run / "metrics.csv").unlink()
     assert request_of(tmp_path, is_main=False, eval_shards=3).shards_of(wildcards()) == expected

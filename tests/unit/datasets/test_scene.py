@@ -229,7 +229,7 @@ def test_safe_path_drops_the_leading_dot():
 
 
 def test_the_data_layer_never_imports_torch():
-    modules = "scene blender multiscale convert fetch poses llff load"
+    modules = "scene blender multiscale convert fetching.fetch captures.poses llff load"
     code = "import sys\n" + "".join(f"import mipnerf.datasets.{name}\n" for name in modules.split())
     subprocess.run([sys.executable, "-c", code + "assert 'torch' not in sys.modules"], check=True)
 

@@ -9,7 +9,7 @@ rule scaling:
     log:
         "results/logs/scaling.log",
     conda:
-        "../config/envs/mipnerf.yaml"
+        ENVIRONMENT
     threads: 4
     resources:
         total_cores=total_cores(),

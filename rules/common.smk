@@ -5,6 +5,7 @@ import sys
 from pathlib import Path
 
 from snakemake.exceptions import WorkflowError
+from snakemake.settings.types import DeploymentMethod
 from snakemake.utils import validate
 
 # The workflow's own folder; the working directory may be another one.
@@ -53,6 +54,11 @@ except ConfigError as error:
     raise WorkflowError(str(error)) from None
 validate(config, "../config/schemas/config.schema.json")
 
+# Looking it up takes a tenth of a dry run of thousands of jobs.
+IS_CONDA = (
+    "--lint" in sys.argv or DeploymentMethod.CONDA in workflow.deployment_settings.deployment_method
+)
+ENVIRONMENT = "../config/envs/mipnerf.yaml" if IS_CONDA else None
 DATA = SUITE.data_root
 # Passed as resources, which are not tracked: these change no result, so a new value must not rerun a job.
 OPERATION = REQUEST.operation

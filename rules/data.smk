@@ -13,7 +13,7 @@ rule render_bricks:
     log:
         f"{DATA}/logs/render_bricks.log",
     conda:
-        "../config/envs/mipnerf.yaml"
+        ENVIRONMENT
     threads: 8
     resources:
         total_cores=total_cores(),
@@ -45,7 +45,7 @@ rule fetch_scene:
     wildcard_constraints:
         source=one_of(SOURCES.fetched_from_here(), unless=SOURCES.fetched),
     conda:
-        "../config/envs/mipnerf.yaml"
+        ENVIRONMENT
     resources:
         # Not tracked: the same content in another place is the same scene.
         archive=SOURCES.archive_of,
@@ -72,7 +72,7 @@ rule download_scene:
         source=one_of(SOURCES.downloaded(), unless=SOURCES.fetched),
     localrule: True
     conda:
-        "../config/envs/mipnerf.yaml"
+        ENVIRONMENT
     resources:
         download=1,
         operation=OPERATION,
@@ -105,7 +105,7 @@ rule convert_scene:
     log:
         f"{DATA}/logs/convert_scene/{{dataset}}_{{scene}}.log",
     conda:
-        "../config/envs/mipnerf.yaml"
+        ENVIRONMENT
     threads: 8
     resources:
         total_cores=total_cores(),
@@ -130,7 +130,7 @@ rule lpips_weights:
         f"{DATA}/logs/lpips_weights.log",
     localrule: True
     conda:
-        "../config/envs/mipnerf.yaml"
+        ENVIRONMENT
     resources:
         mem_mb=2000,
         runtime=30,

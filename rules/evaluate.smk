@@ -23,7 +23,7 @@ rule evaluate:
     benchmark:
         "results/{dataset}/{variant}/{scene}/benchmarks/evaluate.tsv"
     conda:
-        "../config/envs/mipnerf.yaml"
+        ENVIRONMENT
     threads: 4
     resources:
         total_cores=total_cores(),

@@ -25,7 +25,7 @@ rule pyramid:
         "results/logs/pyramid_{dataset}_{scene}.log",
     localrule: True
     conda:
-        "../config/envs/mipnerf.yaml"
+        ENVIRONMENT
     params:
         runs=lambda wildcards, input: parents(input.metrics),
         data=subpath(input.scene, parent=True),
@@ -55,7 +55,7 @@ rule depth:
         "results/logs/depth_{dataset}_{scene}.log",
     localrule: True
     conda:
-        "../config/envs/mipnerf.yaml"
+        ENVIRONMENT
     params:
         runs=lambda wildcards, input: parents(input.metrics),
         data=subpath(input.scene, parent=True),
@@ -84,7 +84,7 @@ rule cameras:
         "results/logs/cameras_{dataset}_{scene}.log",
     localrule: True
     conda:
-        "../config/envs/mipnerf.yaml"
+        ENVIRONMENT
     params:
         runs=lambda wildcards, input: parents(input.metrics),
         data=subpath(input.scene, parent=True),

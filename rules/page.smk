@@ -21,7 +21,7 @@ rule report_page:
         "results/logs/report_page.log",
     localrule: True
     conda:
-        "../config/envs/mipnerf.yaml"
+        ENVIRONMENT
     params:
         runs=lambda wildcards, input: parents(input.metrics),
         data=lambda wildcards, input: named_folders(REQUEST.scenes, input.scenes),

@@ -26,7 +26,7 @@ rule aggregate:
         "results/logs/aggregate.log",
     localrule: True
     conda:
-        "../config/envs/mipnerf.yaml"
+        ENVIRONMENT
     params:
         runs=lambda wildcards, input: parents(input.metrics),
         reference=lambda wildcards, input: parents(input.reference)[0],
@@ -61,7 +61,7 @@ rule table:
         "results/logs/table_{table}.log",
     localrule: True
     conda:
-        "../config/envs/mipnerf.yaml"
+        ENVIRONMENT
     params:
         runs=lambda wildcards, input: parents(input.metrics),
         reference=lambda wildcards, input: parents(input.reference)[0],
@@ -94,7 +94,7 @@ rule plot:
         kind="levels|history|deltas|cost",
     localrule: True
     conda:
-        "../config/envs/mipnerf.yaml"
+        ENVIRONMENT
     params:
         runs=lambda wildcards, input: parents(input.metrics),
         reference=lambda wildcards, input: parents(input.reference)[0],
@@ -122,7 +122,7 @@ rule strip:
         "results/logs/strip_{dataset}_{scene}.log",
     localrule: True
     conda:
-        "../config/envs/mipnerf.yaml"
+        ENVIRONMENT
     params:
         runs=lambda wildcards, input: parents(input.metrics),
         data=subpath(input.scene, parent=True),

@@ -26,7 +26,7 @@ rule train:
         dataset=one_of(SUITE.datasets, unless=REQUEST.imported),
         variant=REQUEST.variants(are_trained=True),
     conda:
-        "../config/envs/mipnerf.yaml"
+        ENVIRONMENT
     threads: 4
     resources:
         total_cores=total_cores(),
@@ -64,7 +64,7 @@ rule adopt:
     wildcard_constraints:
         variant=REQUEST.variants(are_trained=False),
     conda:
-        "../config/envs/mipnerf.yaml"
+        ENVIRONMENT
     params:
         trained=subpath(input.model, parent=True),
         folder=subpath(output.model, parent=True),

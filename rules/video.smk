@@ -16,7 +16,7 @@ rule frames:
         path="spherical|spiral|zoom",
         shard=one_of(REQUEST.video_shards),
     conda:
-        "../config/envs/mipnerf.yaml"
+        ENVIRONMENT
     threads: 4
     resources:
         total_cores=total_cores(),
@@ -49,7 +49,7 @@ rule video:
         path="spherical|spiral|zoom",
     localrule: True
     conda:
-        "../config/envs/mipnerf.yaml"
+        ENVIRONMENT
     params:
         fps=SUITE.video.fps,
     message:
@@ -72,7 +72,7 @@ rule compare_videos:
         other="[a-z0-9_]+",
     localrule: True
     conda:
-        "../config/envs/mipnerf.yaml"
+        ENVIRONMENT
     params:
         fps=SUITE.video.fps,
     message:

@@ -2,6 +2,7 @@ import struct
 import subprocess
 import sys
 import threading
+import time
 import zlib
 from dataclasses import replace
 from io import BytesIO
@@ -137,18 +138,17 @@ def test_parallel_really_runs_side_by_side():
 
 
 def test_parallel_gives_up_after_the_first_error():
-    begun, failed = [], threading.Event()
+    begun = []
 
     def work(i: int) -> None:
         begun.append(i)
         if i == 0:
-            failed.set()
             raise DataError("first")
-        failed.wait(20)
+        time.sleep(0.01)  # 20 s in all: the caller surely learns of the error meanwhile
 
     with pytest.raises(DataError, match="first"):
-        parallel(work, range(20_000), workers=2)
-    assert len(begun) < 20_000
+        parallel(work, range(4_000), workers=2)
+    assert len(begun) < 4_000
 
 
 @pytest.mark.parametrize("mode", ["RGBA", "RGB"])

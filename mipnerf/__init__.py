@@ -8,8 +8,7 @@
 They are loaded where they are asked for, so that the command line answers at once.
 """
 
-from importlib import import_module
-from typing import Any
+from mipnerf.faces import face
 
 __version__ = "0.1.0"
 
@@ -24,9 +23,4 @@ _PLACES = {
     "compute_avg_error": "evaluation.metrics",
 }
 __all__ = ["__version__", *_PLACES]
-
-
-def __getattr__(name: str) -> Any:
-    if name not in _PLACES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f"{__name__}.{_PLACES[name]}"), name)
+__getattr__ = face(__name__, _PLACES)

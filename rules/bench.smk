@@ -12,7 +12,7 @@ rule scaling:
         ENVIRONMENT
     threads: 4
     resources:
-        total_cores=total_cores(),
+        total_cores=TOTAL_CORES,
         launcher=LAUNCHER,
         operation=OPERATION,
         # Seconds of a point, and those of a step or image above which it is left out.

@@ -17,7 +17,7 @@ from mipnerf.errors import ConfigError
 from mipnerf.training.events import check_events
 from rules.suite.command import read_command
 from rules.suite.configuration import complete, typed, typed_part, write_complete
-from rules.suite.request import Request, named_folders, one_of, parents
+from rules.suite.request import TRAINED_FILES, Request, named_folders, one_of, parents
 from rules.suite.sources import Sources
 from rules.suite.targets import asked_runs, check_targets, forced_folders
 
@@ -63,6 +63,8 @@ DATA = SUITE.data_root
 # Passed as resources, which are not tracked: these change no result, so a new value must not rerun a job.
 OPERATION = REQUEST.operation
 LAUNCHER = SUITE.launcher
+# What `--cores` said, of which a job's threads are a share; 0 on a cluster, where a job has what it was granted.
+TOTAL_CORES = (workflow.resource_settings.cores or 0) if IS_MAIN else 0
 REFERENCE = [
     local(str(BESIDE / f"config/reference/{name}.csv"))
     for name in (
@@ -92,11 +94,6 @@ def evaluated_scene_of(wildcards):
     return ancient(manifest) if REQUEST.is_trained_here(wildcards) else manifest
 
 
-def total_cores():
-    """What `--cores` said, of which a job's threads are a share; 0 on a cluster, where a job has what it was granted."""
-    return (workflow.resource_settings.cores or 0) if IS_MAIN else 0
-
-
 def keep_configuration():
     """Have all jobs read what this process has read, whatever becomes of the files while they wait."""
     path = write_complete(config, Path(".snakemake", "configurations").absolute())
@@ -110,7 +107,7 @@ if IS_MAIN:
     SOURCES.look(ASKED)
     SOURCES.check(ASKED)
     os.environ.update(
-        MIPNERF_FRESH=forced_folders(REQUEST, COMMAND, ["train"], ["model.pt", "history.csv"]),
+        MIPNERF_FRESH=forced_folders(REQUEST, COMMAND, ["train"], TRAINED_FILES),
         MIPNERF_FRESH_EVALUATION=forced_folders(
             REQUEST,
             COMMAND,

@@ -16,7 +16,7 @@ rule render_bricks:
         ENVIRONMENT
     threads: 8
     resources:
-        total_cores=total_cores(),
+        total_cores=TOTAL_CORES,
         mem_mb=2000,
         runtime=30,
     params:
@@ -108,7 +108,7 @@ rule convert_scene:
         ENVIRONMENT
     threads: 8
     resources:
-        total_cores=total_cores(),
+        total_cores=TOTAL_CORES,
         mem_mb=2000,
         runtime=60,
     params:

@@ -26,7 +26,7 @@ rule evaluate:
         ENVIRONMENT
     threads: 4
     resources:
-        total_cores=total_cores(),
+        total_cores=TOTAL_CORES,
         launcher=LAUNCHER,
         operation=OPERATION,
         gpu=1,

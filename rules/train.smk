@@ -29,7 +29,7 @@ rule train:
         ENVIRONMENT
     threads: 4
     resources:
-        total_cores=total_cores(),
+        total_cores=TOTAL_CORES,
         launcher=LAUNCHER,
         operation=OPERATION,
         gpu=1,

@@ -19,7 +19,7 @@ rule frames:
         ENVIRONMENT
     threads: 4
     resources:
-        total_cores=total_cores(),
+        total_cores=TOTAL_CORES,
         launcher=LAUNCHER,
         operation=OPERATION,
         gpu=1,

@@ -2,6 +2,7 @@
 
 import json
 import math
+import zipfile
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -29,6 +30,14 @@ def write_scene(folder: Path, views: dict[str, int] | None = None, width: int = 
             frames.append({"file_path": f"./{split}/r_{i}", "transform_matrix": look_at_centre(rng).tolist()})
         write_transforms(folder, split, {"camera_angle_x": ANGLE, "frames": frames})
     return folder
+
+
+def pack(folder: Path, archive: Path, top: str = "nerf_synthetic", compression: int = zipfile.ZIP_STORED) -> Path:
+    """An archive of all that is in `folder`, below the folder `top`."""
+    with zipfile.ZipFile(archive, "w", compression) as stream:
+        for file in sorted(folder.rglob("*")):
+            stream.write(file, Path(top) / file.relative_to(folder))
+    return archive
 
 
 def write_llff_scene(

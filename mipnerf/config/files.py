@@ -1,6 +1,6 @@
 """The configuration of a project, read from its files as Snakemake reads them."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -26,10 +26,15 @@ def default_files(folder: Path | None) -> list[Path]:
 
 def read_suite(project: Path, configfiles: Sequence[Path] = ()) -> SuiteConfig:
     """The configuration of a project, with `configfiles` on top, as the workflow reads them in its folder."""
+    return parse_config(read_values([*default_files(project / "config"), *configfiles]))
+
+
+def read_values(files: Iterable[Path]) -> dict[str, Any]:
+    """The content of all `files`, each merged with those before it."""
     values: dict[str, Any] = {}
-    for path in [*default_files(project / "config"), *configfiles]:
+    for path in files:
         values = merged(values, read_mapping(path))
-    return parse_config(values)
+    return values
 
 
 def read_mapping(path: Path) -> dict[str, Any]:

@@ -29,7 +29,7 @@ from mipnerf.network.model import MipNerf
 from mipnerf.network.rendering import render_image
 from mipnerf.signals import StopSignals
 from mipnerf.threads import available_cpus
-from mipnerf.training.batching import integer_tensor, to_rgb
+from mipnerf.training.batching import true_rgb
 from mipnerf.training.checkpoint import load_model
 from mipnerf.workers import Workers
 
@@ -186,7 +186,7 @@ class Evaluator:
     def _score(self, scene: Scene, cameras: Cameras, i: int, grid: int) -> tuple[dict[str, float], list[np.ndarray]]:
         """Render view `i` of `cameras`, which are `scene`'s with `grid` x `grid` rays a pixel: scores and pictures."""
         white_bkgd = self.trained.run.data.white_bkgd
-        truth = to_rgb(integer_tensor(scene.images[i]).to(self.device), white_bkgd, scene.max_value)
+        truth = true_rgb(scene, i, white_bkgd, self.device)
         height, width = truth.shape[:2]
         started = time.perf_counter()
         rendering = render_image(

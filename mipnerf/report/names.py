@@ -1,9 +1,6 @@
 """Which tables there are: known before any run is, and without reading anything."""
 
-from collections.abc import Iterable
-
 PAPER_TABLES = {"multiscale_blender": ("table1", "table3"), "blender": ("table2",)}
-FORMATS = ("md", "csv", "tex", "html")
 
 
 def method_tables(dataset: str) -> tuple[str, ...]:
@@ -19,12 +16,6 @@ def scene_table(dataset: str) -> str:
 def table_names(dataset: str) -> tuple[str, ...]:
     """Every table of a dataset: results/tables/NAME."""
     return (*method_tables(dataset), scene_table(dataset))
-
-
-def table_files(datasets: Iterable[str]) -> list[str]:
-    """Every file of the tables of some datasets, below the folder of results."""
-    files = [f"tables/{name}.{ending}" for dataset in datasets for name in table_names(dataset) for ending in FORMATS]
-    return [*[f"table.{ending}" for ending in FORMATS], *files, "verdict.md", "verdict.csv"]
 
 
 # How figures call the variants; others go by their own names.

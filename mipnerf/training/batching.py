@@ -141,6 +141,11 @@ def to_rgb(colors: Tensor, white_bkgd: bool, max_value: int = 255) -> Tensor:
     return values[..., :3] * alpha + (1 - alpha)
 
 
+def true_rgb(scene: Scene, view: int, white_bkgd: bool, device: torch.device) -> Tensor:
+    """The colours [H, W, 3] in [0, 1] that a view of `scene` should have, on `device`."""
+    return to_rgb(integer_tensor(scene.images[view]).to(device), white_bkgd, scene.max_value)
+
+
 def image_rays(cameras: Cameras, view: int, height: int, width: int) -> Rays:
     """All rays of a view, row by row: [height * width]."""
     device = cameras.origins.device

@@ -130,10 +130,12 @@ def read_validation(path: Path) -> list[ValidationRow]:
     return rows
 
 
-def last_validation(rows: Sequence[ValidationRow]) -> float | None:
-    """The mean PSNR of the views after the last step that was looked at."""
-    last = [row.psnr for row in rows if row.step == rows[-1].step]
-    return sum(last) / len(last) if last else None
+def validation_means(rows: Sequence[ValidationRow]) -> dict[int, float]:
+    """The mean PSNR of the views by step."""
+    psnrs: dict[int, list[float]] = {}
+    for row in rows:
+        psnrs.setdefault(row.step, []).append(row.psnr)
+    return {step: sum(of_step) / len(of_step) for step, of_step in psnrs.items()}
 
 
 def write_validation(path: Path, rows: Sequence[ValidationRow]) -> None:

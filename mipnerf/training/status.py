@@ -17,8 +17,8 @@ from mipnerf.training.history import (
     eta_seconds,
     format_duration,
     last_row,
-    last_validation,
     read_validation,
+    validation_means,
 )
 
 # Thousands of runs are read again and again; where PyYAML was built without libyaml, it takes ten times as long.
@@ -199,9 +199,8 @@ def _host(folder: Path) -> str | None:
 
 def _validation(checkpoints: Path) -> str | None:
     """The last mean PSNR of validation views, and after which step."""
-    rows = read_validation(checkpoints / "validation.csv")
-    psnr = last_validation(rows)
-    return None if psnr is None else f"{psnr:.2f} at {rows[-1].step:,}"
+    means = validation_means(read_validation(checkpoints / "validation.csv"))
+    return "{1:.2f} at {0:,}".format(*list(means.items())[-1]) if means else None
 
 
 def _modified(path: Path) -> float:

@@ -20,7 +20,7 @@ from mipnerf.evaluation.views import score_view, to_uint8
 from mipnerf.files import atomic_path, write_text
 from mipnerf.network.model import MipNerf
 from mipnerf.network.rendering import render_image
-from mipnerf.training.batching import integer_tensor, to_rgb
+from mipnerf.training.batching import true_rgb
 from mipnerf.training.history import ValidationRow, picture_name, read_validation, write_validation
 from mipnerf.workers import Workers
 
@@ -138,7 +138,7 @@ class Validator:
 
     def _validate_view(self, model: MipNerf, i: int, step: int, seconds: float, workers: _Stoppable) -> ValidationRow:
         scene, data = self.scene, self.run.data
-        truth = to_rgb(integer_tensor(scene.images[i]).to(self.device), data.white_bkgd, scene.max_value)
+        truth = true_rgb(scene, i, data.white_bkgd, self.device)
         height, width = truth.shape[:2]
         rgb = render_image(
             model, self.cameras, i, height, width, data.white_bkgd, self.precision, self.chunk_rays, workers

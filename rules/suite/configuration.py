@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from mipnerf.config.files import default_files, merged, read_mapping
+from mipnerf.config.files import default_files, merged, read_values
 from mipnerf.config.runs import retyped
 from mipnerf.files import write_text
 
@@ -18,10 +18,7 @@ def complete(given: Mapping[str, Any], folder: Path | None) -> dict[str, Any]:
     """`given` on top of the defaults: those in `folder`, and of the workflow where it has none, or where it is None."""
     if given.get(COMPLETE):
         return {key: value for key, value in given.items() if key != COMPLETE}
-    values: dict[str, Any] = {}
-    for path in default_files(folder):
-        values = merged(values, read_mapping(path))
-    return merged(values, given)
+    return merged(read_values(default_files(folder)), given)
 
 
 def typed_part(given: Mapping[str, Any], words: Mapping[str, Any]) -> dict[str, Any]:

@@ -6,15 +6,14 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
+from processes import PATIENCE, signalled
 
 from mipnerf.datasets.bricks import render_bricks
 from mipnerf.datasets.convert import convert_to_multiscale
 
-PATIENCE = 300.0  # seconds for anything to happen, on a machine however busy
 SCRIPTS = Path(__file__).parents[2] / "workflow_scripts"
 VIEWS, LEVELS = 12, 2
 SETTINGS = (
@@ -82,15 +81,7 @@ def undisturbed(run, tmp_path_factory) -> tuple[dict, list[list[str]]]:
 def stop(run: Path, output: Path, least: int, number: int) -> subprocess.Popen:
     """Begin an evaluation and send a signal once `least` views are recorded."""
     words = command(run, output, "--levels", *range(LEVELS), "--collect", output / "metrics.csv")
-    process = subprocess.Popen(words, stderr=subprocess.PIPE, text=True)
-    deadline = time.monotonic() + PATIENCE
-    while num_recorded(output) < least:
-        assert process.poll() is None, process.stderr.read()
-        assert time.monotonic() < deadline
-        time.sleep(0.001)
-    process.send_signal(number)
-    process.wait(PATIENCE)
-    return process
+    return signalled(words, number, lambda: num_recorded(output) >= least)
 
 
 def test_killed_twice_only_what_is_missing_is_rendered(run, output, undisturbed):

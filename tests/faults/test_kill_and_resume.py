@@ -11,12 +11,12 @@ from pathlib import Path
 
 import pytest
 import torch
+from processes import PATIENCE, signalled
 
 from mipnerf.datasets.bricks import render_bricks
 from mipnerf.datasets.convert import convert_to_multiscale
 from mipnerf.training.history import read_rows, read_validation
 
-PATIENCE = 300.0  # seconds for anything to happen, on a machine however busy
 SCRIPT = Path(__file__).parents[2] / "workflow_scripts" / "train.py"
 STEPS = 200
 
@@ -46,15 +46,7 @@ def saved_step(output: Path) -> int:
 
 def run_until(data: Path, output: Path, step: int, number: int) -> subprocess.Popen:
     """Start training and send a signal as soon as a checkpoint of `step` or later is there."""
-    process = subprocess.Popen(command(data, output), stderr=subprocess.PIPE, text=True)
-    deadline = time.monotonic() + PATIENCE
-    while saved_step(output) < step:
-        assert process.poll() is None, process.stderr.read()
-        assert time.monotonic() < deadline
-        time.sleep(0.002)
-    process.send_signal(number)
-    process.wait(PATIENCE)
-    return process
+    return signalled(command(data, output), number, lambda: saved_step(output) >= step)
 
 
 def finish(data: Path, output: Path) -> str:

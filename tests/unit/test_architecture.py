@@ -14,6 +14,7 @@ LIBRARY = ROOT / "mipnerf"
 LAYERS = [
     [
         "errors",
+        "faces",
         "files",
         "threads",
         "signals",
@@ -110,6 +111,7 @@ TORCH_FREE = [
     "config",
     "console",
     "errors",
+    "faces",
     "files",
     "threads",
     "thirdparty",

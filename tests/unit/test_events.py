@@ -3,6 +3,7 @@
 import signal
 import struct
 import sys
+from contextlib import contextmanager
 
 import pytest
 
@@ -55,18 +56,25 @@ def assert_shows_history(folder):
         assert [value for _, value in found[tag]] == pytest.approx([getattr(row, name) for row in rows])
 
 
-def test_the_history_is_shown_also_after_stops_and_a_new_beginning(tmp_path, monkeypatch, small_run, small_scene):
+@contextmanager
+def stopped_at_7(monkeypatch):
+    """A signal comes in the seventh step of the training within."""
     original = training.Trainer.take_step
 
-    def stop_at_7(self, *arguments):
+    def take_step(self, *arguments):
         if self.step == 7:
             signal.raise_signal(signal.SIGTERM)
         return original(self, *arguments)
 
     with monkeypatch.context() as patch:
-        patch.setattr(training.Trainer, "take_step", stop_at_7)
+        patch.setattr(training.Trainer, "take_step", take_step)
         with pytest.raises(Interrupted):
-            train(small_run, OPERATION, small_scene, tmp_path, threads=1)
+            yield
+
+
+def test_the_history_is_shown_also_after_stops_and_a_new_beginning(tmp_path, monkeypatch, small_run, small_scene):
+    with stopped_at_7(monkeypatch):
+        train(small_run, OPERATION, small_scene, tmp_path, threads=1)
     assert [step for step, _ in points(tmp_path / "tensorboard")["train/psnr"]] == [3, 6]
     train(small_run, OPERATION, small_scene, tmp_path, threads=1)
     assert_shows_history(tmp_path)
@@ -76,17 +84,8 @@ def test_the_history_is_shown_also_after_stops_and_a_new_beginning(tmp_path, mon
 
 def test_validation_views_and_their_scores_are_shown_also_after_a_stop(tmp_path, monkeypatch, small_run, small_scene):
     operation, views = OPERATION.model_copy(update={"validate_every": 4}), small_scene.at_level(0).select([1])
-    original = training.Trainer.take_step
-
-    def stop_at_7(self, *arguments):
-        if self.step == 7:
-            signal.raise_signal(signal.SIGTERM)
-        return original(self, *arguments)
-
-    with monkeypatch.context() as patch:
-        patch.setattr(training.Trainer, "take_step", stop_at_7)
-        with pytest.raises(Interrupted):
-            train(small_run, operation, small_scene, tmp_path, threads=1, validation=views)
+    with stopped_at_7(monkeypatch):
+        train(small_run, operation, small_scene, tmp_path, threads=1, validation=views)
     train(small_run, operation, small_scene, tmp_path, threads=1, validation=views)
     rows = read_validation(tmp_path / "validation.csv")
     shown = points(tmp_path / "tensorboard")["validation/psnr_view_1"]

@@ -21,6 +21,7 @@ from mipnerf.errors import Interrupted
 from mipnerf.evaluation.views import load_trained, score_view, to_uint8
 from mipnerf.training import loop as training
 from mipnerf.training import validating
+from mipnerf.training.batching import true_rgb
 from mipnerf.training.history import read_rows, read_validation
 from mipnerf.training.loop import train
 from mipnerf.training.validating import validation_views
@@ -70,12 +71,7 @@ def test_views_are_scored_every_so_many_steps_and_at_the_end(tmp_path, small_run
     assert [row.psnr for row in again] == pytest.approx([row.psnr for row in rows[-3:]])
     picture = iio.imread(tmp_path / "validation" / "00000012_002.png")
     assert picture.shape == (4, 8, 3)
-    assert np.array_equal(picture[:, :4], to_uint8(training_truth(views, small_run)))
-
-
-def training_truth(views, run):
-    image = torch.from_numpy(views.images[2].astype(np.int64))
-    return validating.to_rgb(image, run.data.white_bkgd, views.max_value)
+    assert np.array_equal(picture[:, :4], to_uint8(true_rgb(views, 2, small_run.data.white_bkgd, torch.device("cpu"))))
 
 
 @pytest.mark.parametrize("threads", [1, 2])

@@ -4,10 +4,14 @@ import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
+import yaml
+from capture_files import make_toy, transforms_of, write_images, write_json
 from filelock import FileLock
+from scene_files import pack, write_scene
 
 ROOT = Path(__file__).parents[2]
 PARTS = ["Snakefile", "rules", "workflow_scripts", "config", "mipnerf", "pyproject.toml"]
@@ -15,22 +19,12 @@ PARTS = ["Snakefile", "rules", "workflow_scripts", "config", "mipnerf", "pyproje
 SINGLE = ("--max-threads", "1")
 
 
-class Project:
-    """A folder with the workflow in it: as it is checked out, or all that another project has, with all times kept."""
+class Folder:
+    """A folder in which Snakemake and other commands are run."""
 
-    def __init__(self, folder: Path, other: Path | None = None):
+    def __init__(self, folder: Path):
         self.folder = folder
-        if other:
-            shutil.copytree(other, folder)
-            return
-        folder.mkdir(parents=True)
-        for part in PARTS:
-            source = ROOT / part
-            if source.is_dir():
-                # With the compiled modules, unless one is just being written.
-                shutil.copytree(source, folder / part, ignore=shutil.ignore_patterns("*.pyc.*"))
-            else:
-                shutil.copy(source, folder / part)
+        folder.mkdir(parents=True, exist_ok=True)
 
     @property
     def environment(self) -> dict[str, str]:
@@ -67,6 +61,43 @@ class Project:
         """Run the toy configuration, two jobs at a time."""
         toy = ("--cores", "2", *SINGLE, "--configfile", "config/test/toy.yaml")
         return self.snakemake(*toy, *arguments, check=check)
+
+
+class Project(Folder):
+    """A folder with the workflow in it: as it is checked out, or all that another project has, with all times kept."""
+
+    def __init__(self, folder: Path, other: Path | None = None):
+        if other:
+            shutil.copytree(other, folder)
+        super().__init__(folder)
+        if other:
+            return
+        for part in PARTS:
+            source = ROOT / part
+            if source.is_dir():
+                # With the compiled modules, unless one is just being written.
+                shutil.copytree(source, folder / part, ignore=shutil.ignore_patterns("*.pyc.*"))
+            else:
+                shutil.copy(source, folder / part)
+
+
+def three_datasets(folder: Path, scenes: Sequence[str] = ("lego",)) -> dict:
+    """A toy configuration without runs for the bricks, scenes in blender.zip, and a capture in captures/desk."""
+    toy = make_toy(views=9, width=40, height=32)
+    write_json(write_images(toy, folder / "captures" / "desk"), transforms_of(toy))
+    for scene in scenes:
+        write_scene(folder / "blender" / scene, {"train": 3, "val": 1, "test": 2}, 32, 32)
+    archive = pack(folder / "blender", folder / "blender.zip")
+    values = yaml.safe_load((ROOT / "config/test/toy.yaml").read_text())
+    run = values.pop("runs")[0]
+    mine = {"source": "captures", "layout": "transforms", "scenes": ["desk"], "levels": 2}
+    return values | {
+        "model": run["model"],
+        "train": run["train"],
+        "verify": "off",
+        "sources": {"captures": str(folder / "captures"), "nerf_synthetic": str(archive)},
+        "datasets": {"multiscale_blender": {"levels": 2}, "mine": mine},
+    }
 
 
 @pytest.fixture

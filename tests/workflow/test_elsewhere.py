@@ -2,19 +2,16 @@
 
 import pytest
 
-from .conftest import ROOT, SINGLE, Project, jobs
+from .conftest import ROOT, SINGLE, Folder, jobs
 from .test_dry_run import DEFAULT
 
 PAGE = ROOT / "docs" / "elsewhere.md"
 
 
 @pytest.fixture
-def folder(project, tmp_path) -> Project:
+def folder(project, tmp_path) -> Folder:
     """A working folder beside the project, in which nothing is."""
-    other = Project.__new__(Project)
-    other.folder = tmp_path / "work" / "deep"
-    other.folder.mkdir(parents=True)
-    return other
+    return Folder(tmp_path / "work" / "deep")
 
 
 def test_a_working_folder_with_nothing_in_it_gets_the_defaults(project, folder):

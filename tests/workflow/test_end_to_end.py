@@ -7,10 +7,10 @@ import sys
 import torch
 import yaml
 from PIL import Image
+from report_files import table_files
 
 from mipnerf.datasets.convert import convert_to_multiscale
 from mipnerf.report.figures.kinds import FIGURES, SCENE_FIGURES
-from mipnerf.report.names import table_files
 
 from .conftest import jobs
 

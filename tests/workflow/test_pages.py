@@ -2,12 +2,12 @@
 
 import re
 import shlex
-import zipfile
 from pathlib import Path
 
 import pytest
 import torch
 import yaml
+from scene_files import pack
 
 from mipnerf.config.files import read_suite
 from mipnerf.config.runs import resolve_runs
@@ -166,13 +166,8 @@ def block_with(text: str) -> list[str]:
 @pytest.fixture
 def archive(tmp_path) -> Path:
     """An archive in the layout of the Blender scenes, with a lego that consists of bricks."""
-    scene = tmp_path / "lego"
-    render_bricks(scene, size=96, num_train=3, num_val=1, num_test=2, samples=1, workers=1)
-    path = tmp_path / "archive.zip"
-    with zipfile.ZipFile(path, "w") as content:
-        for file in sorted(scene.rglob("*")):
-            content.write(file, Path("nerf_synthetic") / "lego" / file.relative_to(scene))
-    return path
+    render_bricks(tmp_path / "blender" / "lego", size=96, num_train=3, num_val=1, num_test=2, samples=1, workers=1)
+    return pack(tmp_path / "blender", tmp_path / "archive.zip")
 
 
 def test_the_commands_by_hand_work_in_their_order(project):

@@ -10,11 +10,11 @@ from pathlib import Path
 
 import pytest
 import yaml
-from capture_files import make_toy, transforms_of, write_images, write_json
+from capture_files import make_toy, transforms_of, write_json
 from PIL import Image
-from scene_files import write_scene
+from scene_files import pack
 
-from .conftest import ROOT, SINGLE, Project, jobs
+from .conftest import ROOT, SINGLE, Project, jobs, three_datasets
 
 ROWS = re.findall(r"^\| (.+?) \| (.+?) \|$", (ROOT / "docs/reruns.md").read_text(), re.MULTILINE)[1:]
 SUMMARY = Counter(aggregate=1, all=1)
@@ -31,7 +31,7 @@ TRAINED = Counter(train=1, evaluate=1)
 EACH = Counter(train=3, evaluate=3)
 
 
-class Folder(Project):
+class Finished(Project):
     """A finished folder with a configuration, and the data beside it."""
 
     @property
@@ -53,65 +53,48 @@ class Folder(Project):
         """What Snakemake says to this configuration."""
         return self.snakemake("--cores", "2", *SINGLE, "--configfile", "mine.yaml", *arguments).stdout
 
-    def pack(self, scenes: Path, compression: int = zipfile.ZIP_STORED) -> None:
-        with zipfile.ZipFile(self.archive, "w", compression) as archive:
-            for file in sorted(scenes.rglob("*")):
-                archive.write(file, Path("nerf_synthetic") / file.relative_to(scenes))
-
 
 @pytest.fixture(scope="module")
-def original(tmp_path_factory) -> Folder:
+def original(tmp_path_factory) -> Finished:
     """Three datasets with one run each, finished."""
     base = tmp_path_factory.mktemp("original")
-    folder = Folder(base / "project")
-    toy = make_toy(views=9, width=40, height=32)
-    write_json(write_images(toy, base / "captures" / "desk"), transforms_of(toy))
-    write_scene(base / "blender" / "lego", {"train": 3, "val": 1, "test": 2}, 32, 32)
-    folder.pack(base / "blender")
-    values = yaml.safe_load((ROOT / "config/test/toy.yaml").read_text())
-    values |= {key: values["runs"][0][key] for key in ("model", "train")}
-    mine = {"source": "captures", "layout": "transforms", "scenes": ["desk"], "levels": 2}
-    values |= {
-        "verify": "off",
-        "sources": {"captures": str(base / "captures"), "nerf_synthetic": str(folder.archive)},
-        "datasets": {"multiscale_blender": {"levels": 2}, "mine": mine},
-        "runs": [
-            {"dataset": "bricks", "variants": ["mipnerf"]},
-            {"dataset": "multiscale_blender", "scenes": ["lego"], "variants": ["mipnerf"]},
-            {"dataset": "mine", "variants": ["mipnerf"]},
-        ],
-    }
+    folder = Finished(base / "project")
+    values = three_datasets(base)
+    values["runs"] = [
+        {"dataset": "bricks", "variants": ["mipnerf"]},
+        {"dataset": "multiscale_blender", "scenes": ["lego"], "variants": ["mipnerf"]},
+        {"dataset": "mine", "variants": ["mipnerf"]},
+    ]
     folder.write_configuration(values)
     folder.configured("--", "all", "figures")
     return folder
 
 
 @pytest.fixture
-def folder(original, tmp_path) -> Folder:
+def folder(original, tmp_path) -> Finished:
     """A copy of the finished folder and of its data, to be changed at will."""
     base = tmp_path / "copy"
-    shutil.copytree(original.folder.parent, base)
-    copy = Folder.__new__(Folder)
-    copy.folder = base / "project"
+    shutil.copytree(original.folder.parent, base, ignore=shutil.ignore_patterns("project"))
+    copy = Finished(base / "project", original.folder)
     values = copy.configuration
     values["sources"] = {"captures": str(copy.captures), "nerf_synthetic": str(copy.archive)}
     copy.write_configuration(values)
     return copy
 
 
-def values(**changes: object) -> Callable[[Folder], None]:
+def values(**changes: object) -> Callable[[Finished], None]:
     """An edit of the configuration."""
 
-    def change(folder: Folder) -> None:
+    def change(folder: Finished) -> None:
         folder.write_configuration(folder.configuration | changes)
 
     return change
 
 
-def entry(**changes: object) -> Callable[[Folder], None]:
+def entry(**changes: object) -> Callable[[Finished], None]:
     """An edit of the entry of `runs` for the bricks."""
 
-    def change(folder: Folder) -> None:
+    def change(folder: Finished) -> None:
         content = folder.configuration
         content["runs"][0] |= changes
         folder.write_configuration(content)
@@ -119,12 +102,12 @@ def entry(**changes: object) -> Callable[[Folder], None]:
     return change
 
 
-def removed(name: str) -> Callable[[Folder], None]:
+def removed(name: str) -> Callable[[Finished], None]:
     return lambda folder: (folder.folder / "results" / name).unlink()
 
 
-def dataset(name: str, **changes: object) -> Callable[[Folder], None]:
-    def change(folder: Folder) -> None:
+def dataset(name: str, **changes: object) -> Callable[[Finished], None]:
+    def change(folder: Finished) -> None:
         content = folder.configuration
         content["datasets"][name] |= changes
         folder.write_configuration(content)
@@ -132,61 +115,61 @@ def dataset(name: str, **changes: object) -> Callable[[Folder], None]:
     return change
 
 
-def one_run_less(folder: Folder) -> None:
+def one_run_less(folder: Finished) -> None:
     content = folder.configuration
     content["runs"].pop()
     folder.write_configuration(content)
 
 
-def turn_photograph(folder: Folder) -> None:
+def turn_photograph(folder: Finished) -> None:
     image = sorted(folder.captures.rglob("*.png"))[0]
     Image.open(image).rotate(180).save(image)
 
 
-def one_frame_less(folder: Folder) -> None:
+def one_frame_less(folder: Finished) -> None:
     toy = make_toy(views=9, width=40, height=32)
     content = transforms_of(toy)
     content["frames"].pop()
     write_json(folder.captures / "desk", content)
 
 
-def add_text(folder: Folder) -> None:
+def add_text(folder: Finished) -> None:
     (folder.captures / "desk" / "README.txt").write_text("Taken on a Sunday.")
 
 
-def change_archive(folder: Folder) -> None:
+def change_archive(folder: Finished) -> None:
     scenes = folder.archive.with_suffix("")
     Image.new("RGBA", (32, 32), (9, 8, 7, 255)).save(sorted(scenes.rglob("*.png"))[0])
-    folder.pack(scenes)
+    pack(scenes, folder.archive)
 
 
-def move_archive(folder: Folder) -> None:
-    folder.pack(folder.archive.with_suffix(""), zipfile.ZIP_DEFLATED)
+def move_archive(folder: Finished) -> None:
+    pack(folder.archive.with_suffix(""), folder.archive, compression=zipfile.ZIP_DEFLATED)
     os.rename(folder.archive, moved := folder.archive.with_name("moved.zip"))
     content = folder.configuration
     content["sources"]["nerf_synthetic"] = str(moved)
     folder.write_configuration(content)
 
 
-def add_comments(folder: Folder) -> None:
+def add_comments(folder: Finished) -> None:
     for name in ("mine.yaml", "rules/train.smk", "rules/suite/request.py", "mipnerf/training/loop.py"):
         path = folder.folder / name
         path.write_text(path.read_text() + "\n# A remark.\n")
 
 
-def edit_rule(folder: Folder) -> None:
+def edit_rule(folder: Finished) -> None:
     path = folder.folder / "rules" / "train.smk"
     path.write_text(path.read_text().replace('"--set {params.settings:q}', '" --set {params.settings:q}'))
 
 
-def edit_reference(folder: Folder) -> None:
+def edit_reference(folder: Finished) -> None:
     path = folder.folder / "config" / "reference" / "per_scene.csv"
     path.write_text(path.read_text() + "\n")
 
 
 FETCHED = Counter(fetch_scene=1)
 RUN = "bricks/mipnerf/bricks"
-CHANGES: dict[str, tuple[Callable[[Folder], None], Counter]] = {
+CHANGES: dict[str, tuple[Callable[[Finished], None], Counter]] = {
     "nothing": (lambda folder: None, Counter()),
     "a value of `model`, `train` or `data` for all runs": (values(data={"white_bkgd": False}), EACH + ALL),
     "a value of one dataset": (dataset("mine", train={"seed": 3}), TRAINED + MINE),

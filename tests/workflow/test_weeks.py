@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 import yaml
-from capture_files import make_toy, transforms_of, write_images, write_json
+from capture_files import make_toy, transforms_of, write_json
 from PIL import Image
-from scene_files import write_scene
+from scene_files import pack, write_scene
 
-from .conftest import ROOT, SINGLE, Project
+from .conftest import SINGLE, Project, three_datasets
 
 NOTHING: list[str] = []
 TABLES = {"bricks": ["bricks", "bricks_scenes"], "mine": ["mine", "mine_scenes"]}
@@ -24,33 +24,12 @@ class Weeks:
 
     def __init__(self, folder: Path) -> None:
         self.project = Project(folder / "project")
-        self.values = yaml.safe_load((ROOT / "config/test/toy.yaml").read_text())
-        toy = self.values.pop("runs")[0]
-        self.values |= {key: toy[key] for key in ("model", "train")} | {"verify": "off"}
-        self.values["datasets"] = {
-            "multiscale_blender": {"levels": 2},
-            "mine": {
-                "source": "captures",
-                "layout": "transforms",
-                "scenes": ["desk"],
-                "levels": 2,
-                "data": {"white_bkgd": False},
-            },
-        }
-        self.capture = folder / "captures" / "desk"
-        self.toy = make_toy(views=9, width=40, height=32)
-        write_json(write_images(self.toy, self.capture), transforms_of(self.toy))
-        for scene in ("lego", "ship"):
-            write_scene(folder / "blender" / scene, {"train": 3, "val": 1, "test": 2}, 32, 32)
-        self.archive = folder / "blender.zip"
-        self.pack()
-        self.values["sources"] = {"captures": str(self.capture.parent), "nerf_synthetic": str(self.archive)}
+        self.values = three_datasets(folder, ["lego", "ship"])
+        self.archive, self.capture = folder / "blender.zip", folder / "captures" / "desk"
 
     def pack(self, compression: int = zipfile.ZIP_STORED) -> None:
         """Make the archive of the Blender scenes anew."""
-        with zipfile.ZipFile(self.archive, "w", compression) as archive:
-            for file in sorted(self.archive.with_suffix("").rglob("*")):
-                archive.write(file, Path("nerf_synthetic") / file.relative_to(self.archive.with_suffix("")))
+        pack(self.archive.with_suffix(""), self.archive, compression=compression)
 
     def command(self, *targets: str, **values: object) -> list[str]:
         """What the jobs of a command say that they do, in alphabetical order, with `values` in the configuration."""
@@ -60,7 +39,20 @@ class Weeks:
         output = self.project.snakemake(*options, *(("--", *targets) if targets else ())).stdout
         if not (messages := re.findall(r"^Job \d+: (.*)$", output, re.MULTILINE)):
             assert "Nothing to be done" in output
+        # Whatever made the table shows the runs that are asked for, and no others.
+        if not targets or {"all", "results/table.md"} & set(targets):
+            assert self.rows() == self.asked_rows()
         return sorted(messages)
+
+    def asked_rows(self) -> set[tuple[str, str, str]]:
+        """Dataset, scene and variant of every run of the configuration."""
+        scenes = {"bricks": ["bricks"], "mine": ["desk"]}
+        return {
+            (entry["dataset"], scene, variant)
+            for entry in self.values["runs"]
+            for scene in entry.get("scenes", scenes.get(entry["dataset"]))
+            for variant in entry["variants"]
+        }
 
     def rows(self) -> set[tuple[str, str, str]]:
         """Dataset, scene and variant of every row of the table."""
@@ -189,7 +181,7 @@ def test_weeks_in_one_folder(tmp_path):
     pixels.rotate(90).resize(pixels.size).save(image)
     expect(weeks.command(), "Unpacking desk of captures", *mine, TABLE)
     expect(weeks.command(), NOTHING)
-    fewer = transforms_of(weeks.toy)
+    fewer = transforms_of(make_toy(views=9, width=40, height=32))
     fewer["frames"] = fewer["frames"][:-1]
     write_json(weeks.capture, fewer)
     expect(weeks.command("all"), "Unpacking desk of captures", *mine, TABLE)

@@ -12,7 +12,7 @@ import yaml
 from mipnerf.report.conditions import facts_of
 from mipnerf.report.frame import Run, level_name, read_history
 from mipnerf.report.tables.table import MISSING, Cell, Column, Table
-from mipnerf.training.history import ValidationRow, format_duration, read_validation
+from mipnerf.training.history import format_duration, read_validation, validation_means
 
 CURVE_POINTS = 150
 CURVE_SIZE = 320, 90  # units of the drawing
@@ -89,7 +89,8 @@ def read_curve(folder: Path) -> Curve | None:
     if log.empty:
         return None
     step, psnr = (_thinned(log[key].to_numpy()) for key in ("step", "psnr"))
-    steps, psnrs = map(_thinned, _mean_views(views))
+    means = validation_means(views)
+    steps, psnrs = (_thinned(np.array([*values])) for values in (means, means.values()))
     x, y = np.concatenate([step, steps]), np.concatenate([psnr, psnrs])
     width, height = CURVE_SIZE
     points = [f"{a:.1f},{b:.1f}" for a, b in zip(width * _unit(x), height * (1 - _unit(y)), strict=True)]
@@ -185,14 +186,6 @@ def _time_cell(seconds: float | None) -> Cell:
 def _memory_cell(jobs: Sequence[Job]) -> Cell:
     memory = max((job.memory for job in jobs if job.memory is not None), default=None)
     return Cell(MISSING if memory is None else f"{memory:,.0f}", memory)
-
-
-def _mean_views(views: Sequence[ValidationRow]) -> tuple[np.ndarray, np.ndarray]:
-    """The steps of all validations, and the mean PSNR of each."""
-    psnrs: dict[int, list[float]] = {}
-    for view in views:
-        psnrs.setdefault(view.step, []).append(view.psnr)
-    return np.array([*psnrs]), np.array([np.mean(of_step) for of_step in psnrs.values()])
 
 
 def _thinned(values: np.ndarray) -> np.ndarray:

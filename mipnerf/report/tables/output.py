@@ -12,21 +12,18 @@ from mipnerf.report.tables.formats import html_page, latex_page, markdown_page, 
 from mipnerf.report.tables.paper import paper_report
 from mipnerf.report.tables.short import dataset_tables, markdown_tables, tidy_tables
 from mipnerf.report.tables.table import Table
-from mipnerf.report.tables.verdict import overall, verdict_frame, verdict_page
+from mipnerf.report.tables.verdict import Comparison, overall, verdict_frame, verdict_page
 
 
-def write_tables(
-    folder: Path,
-    runs: list[Run],
-    reference: Reference,
-    progress: Sequence[Progress] = (),
-    figures: Sequence[str] = (),
-    lpips_reason: str | None = None,
-) -> str:
-    """Write the files of `mipnerf.report.names.table_files` and return the overall verdict; see `write_overview`."""
-    for table in paper_report(runs, reference, progress)[0]:
+def write_tables(folder: Path, runs: list[Run], reference: Reference, progress: Sequence[Progress] = ()) -> str:
+    """Write every table, the short one and the verdict; returns the overall verdict.
+
+    `progress` is of runs that have no metrics yet: the tables say so.
+    """
+    report = paper_report(runs, reference, progress)
+    for table in report[0]:
         write_table(folder / "tables", table)
-    return write_overview(folder, runs, reference, progress, figures, lpips_reason)
+    return _write_overview(folder, runs, reference, report, progress)
 
 
 def write_table(folder: Path, table: Table) -> None:
@@ -35,18 +32,25 @@ def write_table(folder: Path, table: Table) -> None:
 
 
 def write_overview(
-    folder: Path,
-    runs: list[Run],
-    reference: Reference,
-    progress: Sequence[Progress] = (),
-    figures: Sequence[str] = (),
-    lpips_reason: str | None = None,
+    folder: Path, runs: list[Run], reference: Reference, figures: Sequence[str], lpips_reason: str | None
 ) -> str:
     """Write the short table and the verdict, with links to the tables, and return the overall verdict.
 
-    `figures` are links, relative to `folder`. `progress` is of runs that have no metrics yet: the tables say so.
+    `figures` are links, relative to `folder`.
     """
-    tables, comparisons = paper_report(runs, reference, progress)
+    return _write_overview(folder, runs, reference, paper_report(runs, reference), (), figures, lpips_reason)
+
+
+def _write_overview(
+    folder: Path,
+    runs: list[Run],
+    reference: Reference,
+    report: tuple[list[Table], list[Comparison]],
+    progress: Sequence[Progress],
+    figures: Sequence[str] = (),
+    lpips_reason: str | None = None,
+) -> str:
+    tables, comparisons = report
     write_text(folder / "verdict.csv", verdict_frame(comparisons).to_csv(index=False, lineterminator="\n"))
     write_text(folder / "verdict.md", verdict_page(comparisons, _waiting(progress)))
     tidy = summarise(runs, reference, asked=["lpips"] if lpips_reason else [])

@@ -8,10 +8,10 @@ import re
 import pandas as pd
 import pytest
 import yaml
+from report_files import table_files
 
 from mipnerf.config import parse_config
 from mipnerf.report.frame import read_runs
-from mipnerf.report.names import table_files
 from mipnerf.report.progress import Progress, gather
 from mipnerf.report.reference import METHODS, load_reference
 from mipnerf.report.summary import method_means

@@ -5,10 +5,10 @@ import sys
 from pathlib import Path
 
 import pytest
+from report_files import table_files
 
 from mipnerf.errors import DataError
 from mipnerf.report.frame import collect_metrics, read_metrics
-from mipnerf.report.names import table_files
 
 ROOT = Path(__file__).parents[3]
 

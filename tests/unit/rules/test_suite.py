@@ -8,7 +8,7 @@ import pytest
 from snakemake.exceptions import WorkflowError
 
 from mipnerf.config import SuiteConfig, parse_config
-from mipnerf.config.files import merged, read_mapping, read_suite
+from mipnerf.config.files import read_mapping, read_suite
 from rules.suite.command import read_command
 from rules.suite.configuration import complete, typed, typed_part, write_complete
 from rules.suite.request import Request, named_folders, one_of, parents
@@ -22,10 +22,7 @@ METRICS = "results/bricks/mipnerf/bricks/metrics.csv"
 
 def suite_of(**values: object) -> SuiteConfig:
     """The default configuration with some values changed."""
-    base = {}
-    for name in ("datasets", "variants", "config"):
-        base = merged(base, read_mapping(ROOT / "config" / f"{name}.yaml"))
-    return parse_config(merged(base, values))
+    return parse_config(complete(values, None))
 
 
 def request_of(folder: Path = Path(), is_main: bool = True, **values: object) -> Request:

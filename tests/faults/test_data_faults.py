@@ -10,6 +10,7 @@ import zipfile
 from pathlib import Path
 
 import pytest
+from processes import PATIENCE
 from scene_files import read_transforms_file, tree, write_scene, write_transforms
 
 from mipnerf.datasets.blender import load_scene as load_blender
@@ -18,7 +19,6 @@ from mipnerf.datasets.fetching.fetch import fetch_scene
 from mipnerf.datasets.multiscale import load_scene
 from mipnerf.errors import DataError
 
-PATIENCE = 300.0  # seconds for anything to happen, on a machine however busy
 SCRIPTS = Path(__file__).parents[2] / "workflow_scripts"
 
 

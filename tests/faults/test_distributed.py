@@ -11,6 +11,7 @@ from pathlib import Path
 import psutil
 import pytest
 import torch
+from processes import PATIENCE
 
 from mipnerf.config import OperationConfig
 from mipnerf.config.runs import run_from_settings
@@ -22,7 +23,6 @@ from mipnerf.training.history import read_rows, read_validation
 from mipnerf.training.loop import Trainer, train
 from mipnerf.training.validating import validation_views
 
-PATIENCE = 300.0  # seconds for anything to happen, on a machine however busy
 SCRIPT = Path(__file__).parents[2] / "workflow_scripts" / "train.py"
 SETTINGS = [
     *("model.net_depth=2", "model.net_width=16", "model.num_samples=8", "model.max_deg_point=4"),

@@ -12,9 +12,9 @@ from pathlib import Path
 
 import pytest
 from download_server import Reply, serving
+from processes import PATIENCE
 from scene_files import write_scene
 
-PATIENCE = 300.0  # seconds for anything to happen, on a machine however busy
 SCRIPT = Path(__file__).parents[2] / "workflow_scripts" / "download.py"
 SCENES = ("lego", "ship")
 

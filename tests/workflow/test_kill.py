@@ -6,9 +6,10 @@ import signal
 import subprocess
 import time
 
+from processes import PATIENCE
+
 from .test_end_to_end import RUN
 
-PATIENCE = 300.0  # seconds for anything to happen, on a machine however busy
 LONGER = ["--config", "train={max_steps: 400}", "operation={save_every: 10}", "--", f"{RUN}/model.pt"]
 
 

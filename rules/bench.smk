@@ -12,9 +12,7 @@ rule scaling:
         ENVIRONMENT
     threads: 4
     resources:
-        total_cores=TOTAL_CORES,
         launcher=LAUNCHER,
-        operation=OPERATION,
         # Seconds of a point, and those of a step or image above which it is left out.
         point_seconds="1",
         point_limit="20",
@@ -29,4 +27,4 @@ rule scaling:
         f"exec {{resources.launcher}} python {SCRIPTS}/scaling.py "
         "--csv {output.csv:q} --svg {output.svg:q} "
         "--png {output.png:q} --seconds {resources.point_seconds} --limit {resources.point_limit} "
-        "--threads {threads}/{resources.total_cores} --log {log:q} --set {params.settings:q} {resources.operation}"
+        "--threads {threads}/$MIPNERF_CORES --log {log:q} --set {params.settings:q} $MIPNERF_OPERATION"

@@ -21,15 +21,17 @@ from rules.suite.request import TRAINED_FILES, Request, named_folders, one_of, p
 from rules.suite.sources import Sources
 from rules.suite.targets import asked_runs, check_targets, forced_folders
 
+IS_MAIN = workflow.is_main_process
 # Rules say `python`; it is the one that runs Snakemake, also where its environment is not activated. The library is the
-# one beside the Snakefile, also where another environment runs the rules.
+# one beside the Snakefile, also where another environment runs the rules. A job's threads are a share of what `--cores`
+# said; on a cluster, that is 0 and a job has what it was granted.
 os.environ.update(
     MIPNERF_HOME=str(HOME),
+    MIPNERF_CORES=str(workflow.resource_settings.cores or 0) if IS_MAIN else "0",
     PATH=os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)]),
     PYTHONPATH=os.pathsep.join([str(HOME), *filter(None, [os.environ.get("PYTHONPATH")])]),
 )
 
-IS_MAIN = workflow.is_main_process
 MODIFIER = workflow.modifier
 IS_WHOLE = MODIFIER.is_main_snakefile()  # and no module of another workflow
 # Relative where Snakemake runs in the workflow's own folder, so that a project can be moved.
@@ -60,11 +62,9 @@ IS_CONDA = (
 )
 ENVIRONMENT = "../config/envs/mipnerf.yaml" if IS_CONDA else None
 DATA = SUITE.data_root
-# Passed as resources, which are not tracked: these change no result, so a new value must not rerun a job.
-OPERATION = REQUEST.operation
+# These change no result, so a new value must not rerun a job: neither variables nor resources are tracked.
+os.environ.update(MIPNERF_OPERATION=REQUEST.operation)
 LAUNCHER = SUITE.launcher
-# What `--cores` said, of which a job's threads are a share; 0 on a cluster, where a job has what it was granted.
-TOTAL_CORES = (workflow.resource_settings.cores or 0) if IS_MAIN else 0
 REFERENCE = [
     local(str(BESIDE / f"config/reference/{name}.csv"))
     for name in (

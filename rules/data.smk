@@ -16,7 +16,6 @@ rule render_bricks:
         ENVIRONMENT
     threads: 8
     resources:
-        total_cores=TOTAL_CORES,
         mem_mb=2000,
         runtime=30,
     params:
@@ -31,7 +30,7 @@ rule render_bricks:
         f"exec python {SCRIPTS}/bricks.py "
         "--output {params.folder:q} --size {params.size} "
         "--train {params.train} --val {params.val} --test {params.test} "
-        "--threads {threads}/{resources.total_cores} --log {log:q}"
+        "--threads {threads}/$MIPNERF_CORES --log {log:q}"
 
 
 rule fetch_scene:
@@ -75,7 +74,6 @@ rule download_scene:
         ENVIRONMENT
     resources:
         download=1,
-        operation=OPERATION,
         verify=SUITE.verify,
         mem_mb=1000,
         runtime="4h",
@@ -92,7 +90,7 @@ rule download_scene:
         f"exec python {SCRIPTS}/download.py "
         "--urls {params.urls:q} --scene {wildcards.scene} "
         "--output {params.folder:q} --downloads {params.downloads:q} {params.checksums:q} --verify {resources.verify} "
-        "--log {log:q} --set {resources.operation}"
+        "--log {log:q} --set $MIPNERF_OPERATION"
 
 
 rule convert_scene:
@@ -108,7 +106,6 @@ rule convert_scene:
         ENVIRONMENT
     threads: 8
     resources:
-        total_cores=TOTAL_CORES,
         mem_mb=2000,
         runtime=60,
     params:
@@ -120,7 +117,7 @@ rule convert_scene:
     shell:
         f"exec python {SCRIPTS}/convert.py "
         "--input {params.source:q} --output {params.folder:q} "
-        "--levels {params.levels} --threads {threads}/{resources.total_cores} --log {log:q}"
+        "--levels {params.levels} --threads {threads}/$MIPNERF_CORES --log {log:q}"
 
 
 rule lpips_weights:

@@ -26,26 +26,21 @@ rule evaluate:
         ENVIRONMENT
     threads: 4
     resources:
-        total_cores=TOTAL_CORES,
         launcher=LAUNCHER,
-        operation=OPERATION,
         gpu=1,
         mem_mb=4000,
         runtime="4h",
     params:
         data=subpath(input.scene, parent=True),
         folder=subpath(input.model, parent=True),
-        levels=REQUEST.levels_of,
-        part=REQUEST.part_of,
-        evaluation=REQUEST.evaluation_of,
-        lpips=REQUEST.lpips_argument(),
+        evaluation=REQUEST.evaluation_arguments,
     message:
         "Evaluating {wildcards.dataset}/{wildcards.variant}/{wildcards.scene}"
     shell:
         f"exec {{resources.launcher}} python {SCRIPTS}/evaluate.py "
         "--model {input.model:q} --data {params.data:q} "
-        "--output {params.folder:q} --levels {params.levels} {params.part:q} {params.evaluation} "
-        "{params.lpips:q} --threads {threads}/{resources.total_cores} --log {log:q} --set {resources.operation}"
+        "--output {params.folder:q} {params.evaluation:q} "
+        "--threads {threads}/$MIPNERF_CORES --log {log:q} --set $MIPNERF_OPERATION"
 
 
 use rule evaluate as evaluate_level with:

@@ -29,16 +29,13 @@ rule train:
         ENVIRONMENT
     threads: 4
     resources:
-        total_cores=TOTAL_CORES,
         launcher=LAUNCHER,
-        operation=OPERATION,
         gpu=1,
         mem_mb=8000,
         runtime="24h",
     params:
         data=subpath(input.scene, parent=True),
-        levels=lambda wildcards: REQUEST.run_of(wildcards).levels,
-        manifest=lambda wildcards: place(REQUEST.source_of(wildcards)),
+        scene=REQUEST.scene_arguments,
         folder=subpath(output.model, parent=True),
         settings=REQUEST.training_settings,
     message:
@@ -46,8 +43,8 @@ rule train:
     shell:
         f"exec {{resources.launcher}} python {SCRIPTS}/train.py "
         "--data {params.data:q} --output {params.folder:q} "
-        "--levels {params.levels} --manifest {params.manifest:q} --threads {threads}/{resources.total_cores} --log {log:q} "
-        "--set {params.settings:q} {resources.operation}"
+        "{params.scene:q} --threads {threads}/$MIPNERF_CORES --log {log:q} "
+        "--set {params.settings:q} $MIPNERF_OPERATION"
 
 
 rule adopt:

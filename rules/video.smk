@@ -19,9 +19,7 @@ rule frames:
         ENVIRONMENT
     threads: 4
     resources:
-        total_cores=TOTAL_CORES,
         launcher=LAUNCHER,
-        operation=OPERATION,
         gpu=1,
         mem_mb=4000,
         runtime="4h",
@@ -35,7 +33,7 @@ rule frames:
         f"exec {{resources.launcher}} python {SCRIPTS}/frames.py "
         "--model {input.model:q} --data {params.data:q} "
         "--path {wildcards.path} --frames {params.frames} {params.width} --shard {wildcards.shard} "
-        "--output {output:q} --threads {threads}/{resources.total_cores} --log {log:q} --set {resources.operation}"
+        "--output {output:q} --threads {threads}/$MIPNERF_CORES --log {log:q} --set $MIPNERF_OPERATION"
 
 
 rule video:

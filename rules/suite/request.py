@@ -1,11 +1,13 @@
 """What the configuration asks for: its runs, their files and the arguments of their jobs."""
 
+import inspect
 import re
 import shlex
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
+from snakemake.common import overwrite_function_params
 from snakemake.exceptions import WorkflowError
 
 from mipnerf.config import RunConfig, SuiteConfig
@@ -18,6 +20,7 @@ from mipnerf.thirdparty import require_package
 from mipnerf.training.status import is_imported
 from rules.suite.shards import finished_shards
 
+Method = TypeVar("Method", bound=Callable[..., Any])
 Wildcards = Any  # of Snakemake: an attribute for each wildcard
 
 TRAINED_FILES = ("model.pt", "config.yaml", "history.csv")
@@ -27,6 +30,13 @@ def one_of(known: Iterable[str], unless: Iterable[str] = ()) -> str:
     """A pattern for one of `known`, where what follows begins with none of `unless`."""
     exceptions = "".join(f"(?!{re.escape(name)}/)" for name in unless)
     return f"{exceptions}(?:{'|'.join(known) or '(?!)'})"
+
+
+def asked_often(method: Method) -> Method:
+    """`method`, with its parameters noted: Snakemake asks for them several times a job, at more cost than a call."""
+    _, *parameters = inspect.signature(method).parameters.items()
+    overwrite_function_params(method, dict(parameters))
+    return method
 
 
 class Request:
@@ -121,6 +131,7 @@ class Request:
         """The file that is there once a scene can be read, and tells when it changes; the scene is its folder."""
         return f"{scene_folder(self.suite, dataset, scene)}/manifest.json"
 
+    @asked_often
     def manifest_of(self, wildcards: Wildcards) -> str:
         """`manifest` of the scene that the wildcards name."""
         return self.manifest(wildcards.dataset, wildcards.scene)
@@ -147,6 +158,7 @@ class Request:
         self.run_of(wildcards)
         return self.network_of(wildcards) not in self.imported
 
+    @asked_often
     def training_settings(self, wildcards: Wildcards) -> list[str]:
         """What the run changes of the defaults that matter to training, as arguments of `--set`."""
         return self.run_of(wildcards).training_settings()
@@ -159,18 +171,28 @@ class Request:
             raise WorkflowError(f"{run.name} has no level {level}; its levels are 0 to {run.levels - 1}")
         return list(range(run.levels)) if level is None else [int(level)]
 
-    def part_of(self, wildcards: Wildcards, output: Sequence[str]) -> list[str]:
-        """The arguments that say what of an evaluation a job does: all and one file of it, one level, or a shard."""
-        if hasattr(wildcards, "shard"):
-            return ["--shard", wildcards.shard]
-        return [] if hasattr(wildcards, "level") else ["--collect", output[0]]
+    @asked_often
+    def scene_arguments(self, wildcards: Wildcards) -> list[str]:
+        """The arguments that tell a training of its scene: how many levels it has, and where it comes from."""
+        return ["--levels", str(self.run_of(wildcards).levels), "--manifest", self.place(self.source_of(wildcards))]
 
-    def evaluation_of(self, wildcards: Wildcards) -> list[str]:
-        """The arguments that say how the run is evaluated, where that is not all views, each rendered as it is."""
+    @asked_often
+    def evaluation_arguments(self, wildcards: Wildcards, output: Sequence[str]) -> list[str]:
+        """The arguments that say what is evaluated, and how where that is not all views, each rendered as it is.
+
+        A job does all levels of a run and one file of them, one level, or a shard of it.
+        """
         data = self.run_of(wildcards).data
-        limit = [] if data.max_test_views is None else ["--max-views", str(data.max_test_views)]
-        return limit + ["--supersample"] * data.supersample
+        arguments = ["--levels", *map(str, self.levels_of(wildcards))]
+        if hasattr(wildcards, "shard"):
+            arguments += ["--shard", wildcards.shard]
+        elif not hasattr(wildcards, "level"):
+            arguments += ["--collect", output[0]]
+        if data.max_test_views is not None:
+            arguments += ["--max-views", str(data.max_test_views)]
+        return arguments + ["--supersample"] * data.supersample + self.lpips_argument()
 
+    @asked_often
     def shards_of(self, wildcards: Wildcards) -> list[str]:
         """The parts in which the levels of a run are evaluated; none where one job does all.
 

@@ -8,7 +8,7 @@ import ctypes
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from typing import TypeVar
+from typing import Protocol, TypeVar
 
 import torch
 
@@ -19,6 +19,13 @@ Result = TypeVar("Result")
 # Numbers of glibc's malloc.h, and the largest block that may stay on the heap.
 M_TRIM_THRESHOLD, M_TOP_PAD, M_MMAP_THRESHOLD = -1, -2, -3
 MAX_HEAP_BLOCK = 1 << 25
+
+
+class Mapper(Protocol):
+    """What computes parts of something."""
+
+    def map(self, function: Callable[[Item], Result], items: Iterable[Item]) -> Iterator[Result]:
+        """`function` of all items, in their order."""
 
 
 class Workers:

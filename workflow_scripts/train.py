@@ -4,7 +4,7 @@ import argparse
 import time
 from pathlib import Path
 
-from mipnerf.config.runs import run_from_settings, split_operation
+from mipnerf.config.runs import run_of_folder, split_operation
 from mipnerf.console import run, setup_logging
 from mipnerf.threads import parse_threads
 from mipnerf.training.fresh import fresh_word
@@ -29,7 +29,7 @@ def main() -> None:
     args = parser.parse_args()
     setup_logging(args.log, kept=args.log.with_name("train_all.log") if args.log else None)
     settings, operation = split_operation(args.set)
-    config = run_from_settings(*args.output.resolve().parts[-3:], settings, args.levels)
+    config = run_of_folder(args.output, settings, args.levels)
 
     from mipnerf.datasets.fetching.sources import is_verified
     from mipnerf.datasets.load import load_scene

@@ -9,7 +9,7 @@ import json
 import re
 from collections.abc import Container, Mapping
 from itertools import product
-from typing import Annotated, Any, Literal, Self
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
 from pydantic import (
     BeforeValidator,
@@ -148,7 +148,7 @@ EVALUATION_KEYS = ("max_test_views", "supersample")
 
 def _partial(section: type[Section], without: Container[str] = ()) -> type[Section]:
     """`section` with every key optional: any part of it may be given."""
-    fields = {}
+    fields: dict[str, Any] = {}
     for name, field in section.model_fields.items():
         if name in without:
             continue
@@ -158,8 +158,13 @@ def _partial(section: type[Section], without: Container[str] = ()) -> type[Secti
     return create_model(f"{section.__name__}Overrides", __base__=Section, **fields)
 
 
-ModelOverrides, TrainOverrides = map(_partial, (ModelConfig, TrainConfig))
-DataOverrides = _partial(DataConfig, without=("layout",))  # a dataset has it
+if TYPE_CHECKING:
+    ModelOverrides = ModelConfig
+    TrainOverrides = TrainConfig
+    DataOverrides = DataConfig
+else:
+    ModelOverrides, TrainOverrides = map(_partial, (ModelConfig, TrainConfig))
+    DataOverrides = _partial(DataConfig, without=("layout",))  # a dataset has it
 
 
 class Overrides(Section):

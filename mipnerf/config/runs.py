@@ -4,6 +4,7 @@ import itertools
 import json
 import math
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from mipnerf.config import (
@@ -38,7 +39,7 @@ def resolve_runs(suite: SuiteConfig) -> dict[str, RunConfig]:
         scenes = dataset.scenes if runs.scenes == "all" else runs.scenes
         for scene in scenes:
             lookup(dict.fromkeys(dataset.scenes), scene, f"runs[{i}].scenes")
-            seeds = runs.seeds or [None]
+            seeds: Sequence[int | None] = runs.seeds or [None]
             for variant, seed in itertools.product(runs.variants, seeds):
                 layers = [dataset, runs, suite, *_variant_layers(suite, variant, f"runs[{i}].variants")]
                 name = variant if seed == seeds[0] else f"{variant}_seed{seed}"
@@ -215,6 +216,12 @@ def run_from_settings(dataset: str, variant: str, scene: str, settings: Sequence
     """The run whose differences from the defaults are `settings`, each `section.key=value`."""
     values = {"dataset": dataset, "variant": variant, "scene": scene, "levels": levels}
     return linearly_scaled(validated(RunConfig, values | parse_settings(settings, ("model", "train", "data"))))
+
+
+def run_of_folder(folder: Path, settings: Sequence[str], levels: int) -> RunConfig:
+    """`run_from_settings` of what a folder DATASET/VARIANT/SCENE is called after."""
+    dataset, variant, scene = folder.resolve().parts[-3:]
+    return run_from_settings(dataset, variant, scene, settings, levels)
 
 
 def split_operation(settings: Sequence[str]) -> tuple[list[str], OperationConfig]:

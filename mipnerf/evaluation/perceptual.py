@@ -11,7 +11,7 @@ import json
 import logging
 import socket
 from collections.abc import Iterator
-from functools import cached_property
+from functools import cached_property, reduce
 from pathlib import Path
 
 import numpy as np
@@ -54,14 +54,14 @@ class Lpips:
         if min(rgb.shape[:2]) < MIN_SIZE:
             return None
         scales = zip(self._features(rgb), self._features(truth), self._calibration, strict=True)
-        return sum(functional.conv2d((a - b) ** 2, weights).mean() for a, b, weights in scales).item()
+        return reduce(torch.add, (functional.conv2d((a - b) ** 2, weights).mean() for a, b, weights in scales)).item()
 
     @cached_property
     def fingerprint(self) -> str:
         """A digest (hex) of the weights, on which every distance depends."""
         digest = hashlib.sha256()
         for values in (*self._weights.values(), *self._biases.values(), *self._calibration):
-            digest.update(np.ascontiguousarray(values.cpu().numpy()))
+            digest.update(np.ascontiguousarray(values.cpu().numpy()).data)
         return digest.hexdigest()
 
     def _features(self, image: Tensor) -> Iterator[Tensor]:

@@ -133,7 +133,7 @@ class RecordWriter:
         self.records = records
         self.written: dict[int, ViewRecord] = {}  # by view
         self._pool = ThreadPoolExecutor(1)
-        self._pending: deque[Future] = deque()
+        self._pending: deque[Future[ViewRecord]] = deque()
 
     def add(self, record: ViewRecord, pictures: Sequence[np.ndarray]) -> None:
         """Have these written; waits where many are not."""
@@ -149,7 +149,9 @@ class RecordWriter:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None):
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self._pool.shutdown()
         if error is None:
             self._wait()

@@ -1,12 +1,13 @@
 """The views of one level, or the frames of a video, as several jobs, whose results together are those of one."""
 
 import re
-from typing import NamedTuple
+from dataclasses import dataclass
 
 from mipnerf.errors import ConfigError
 
 
-class Shard(NamedTuple):
+@dataclass(frozen=True)
+class Shard:
     """Part `index` (from 0) of `count` parts of a list."""
 
     index: int = 0

@@ -125,7 +125,7 @@ class Evaluator:
         shared = hashlib.sha256()
         for name, values in sorted(model.state_dict().items()):
             shared.update(name.encode())
-            shared.update(np.ascontiguousarray(values.cpu().numpy()))
+            shared.update(np.ascontiguousarray(values.cpu().numpy()).data)
         rays = (run.data.white_bkgd, run.data.use_pixel_centers, run.data.ndc_unit_viewdirs, scene.ndc, scene.max_value)
         lpips = self.lpips.fingerprint if self.lpips else None
         facts = [FORMAT, run.model.model_dump(), run.train.precision, rays, level, self._grid(level), lpips]
@@ -135,9 +135,9 @@ class Evaluator:
             digest = shared.copy()
             for values in (scene.camtoworlds[i], scene.pix2cams[i], scene.nears[i], scene.fars[i]):
                 # Shards may be on machines whose cosines differ in the last bits; and -0 is 0.
-                digest.update(np.ascontiguousarray(np.round(values, 10) + 0.0, dtype="<f8"))
+                digest.update(np.ascontiguousarray(np.round(values, 10) + 0.0, dtype="<f8").data)
             digest.update(f"{image.dtype.str} {image.shape}".encode())
-            digest.update(np.ascontiguousarray(image))
+            digest.update(np.ascontiguousarray(image).data)
             keys[int(scene.views[i])] = digest.hexdigest()
         return keys
 
@@ -172,7 +172,7 @@ class Evaluator:
             raise Interrupted(
                 f"{name} was stopped by signal {signals.received}; {len(found)} of its {len(keys)} views are there, "
                 "the same command goes on with the others",
-                signals.received,
+                signals.received or 0,
             )
         whole = [found[view] for view in keys]
         if shard == WHOLE:

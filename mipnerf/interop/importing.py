@@ -8,7 +8,7 @@ from pathlib import Path
 import torch
 
 from mipnerf.config import RunConfig
-from mipnerf.config.runs import parse_settings, run_from_settings
+from mipnerf.config.runs import parse_settings, run_of_folder
 from mipnerf.errors import CheckpointError
 from mipnerf.interop.flax import read_flax
 from mipnerf.interop.parameters import ForeignCheckpoint, check_shapes, check_values, infer_sizes, load_flax_params
@@ -83,7 +83,7 @@ def _describe_run(foreign: ForeignCheckpoint, folder: Path, settings: Sequence[s
                 f"{json.dumps(sizes[key])}; give --set model.{key}={json.dumps(sizes[key])}, or none"
             )
     inferred = [f"model.{key}={json.dumps(value)}" for key, value in sizes.items()]
-    return run_from_settings(*folder.resolve().parts[-3:], [*stated, *inferred], levels)
+    return run_of_folder(folder, [*stated, *inferred], levels)
 
 
 def _make_model(run: RunConfig, foreign: ForeignCheckpoint) -> MipNerf:
@@ -98,8 +98,8 @@ def _make_model(run: RunConfig, foreign: ForeignCheckpoint) -> MipNerf:
 
 def _record(path: Path, foreign: ForeignCheckpoint, model: MipNerf) -> dict[str, str | int | None]:
     """The record that training would have made; what is not known of it is None."""
-    unknown = ("train_seconds", "device", "threads", "precision", "torch", "train_views", "width", "height")
-    unknown += ("data_sha256", "starts")
+    machine, data = ("device", "threads", "precision", "torch"), ("train_views", "width", "height", "data_sha256")
+    unknown = ("train_seconds", *machine, *data, "starts")
     return {
         "imported_from": path.name,
         "imported_layout": foreign.layout,

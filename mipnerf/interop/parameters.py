@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import torch
-from torch import nn
+from torch import Tensor
 
 from mipnerf.errors import CheckpointError
 from mipnerf.network.model import MipNerf
@@ -131,7 +131,7 @@ def infer_sizes(params: Mapping[str, np.ndarray], stated: Mapping[str, Any]) -> 
     return sizes
 
 
-def _named_parameters(model: MipNerf) -> dict[str, nn.Parameter]:
+def _named_parameters(model: MipNerf) -> dict[str, Tensor]:
     networks = [model.mlp] if model.coarse_mlp is None else [model.coarse_mlp, model.mlp]
     named = {}
     for i, mlp in enumerate(networks):
@@ -144,7 +144,7 @@ def _named_parameters(model: MipNerf) -> dict[str, nn.Parameter]:
 def _kernel_shapes(params: Mapping[str, np.ndarray]) -> list[tuple[int, int]]:
     """(in, out) of all layers of MLP_0."""
     count = sum(name.startswith("MLP_0/") and name.endswith("/kernel") for name in params)
-    shapes = [np.shape(params.get(f"MLP_0/Dense_{k}/kernel")) for k in range(count)]
+    shapes = [np.shape(params.get(f"MLP_0/Dense_{k}/kernel", ())) for k in range(count)]
     if not shapes or any(len(shape) != 2 for shape in shapes):
         raise CheckpointError("it needs the layers MLP_0/Dense_0, Dense_1, ... with a matrix `kernel` each")
     return shapes

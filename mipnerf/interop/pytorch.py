@@ -112,12 +112,12 @@ def _class_names(path: Path) -> set[tuple[str, str]]:
         if sum(entry.file_size for entry in archive.infolist()) > MAX_BYTES:
             raise CheckpointError(f"it unpacks to more than {MAX_BYTES >> 30} GiB, which no mip-NeRF needs")
         pickles = [name for name in archive.namelist() if name.endswith("data.pkl")]
-        names = {
-            tuple(argument.split(" ", 1))
-            for name in pickles
-            for operation, argument, _ in pickletools.genops(archive.read(name))
-            if operation.name == "GLOBAL"
-        }
+        names = set()
+        for name in pickles:
+            for operation, argument, _ in pickletools.genops(archive.read(name)):
+                if operation.name == "GLOBAL":
+                    module, _, attribute = str(argument).partition(" ")
+                    names.add((module, attribute))
     if len(names) > MAX_CLASSES:
         raise CheckpointError(f"it names {len(names)} classes, which no checkpoint of these ports does")
     return names

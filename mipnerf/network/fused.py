@@ -6,10 +6,13 @@
 - Weights are converted to the type of the products once a call; their gradients come back in the parameters' type.
 """
 
-from typing import Any, NamedTuple
+from collections.abc import Iterator, Sequence
+from typing import Any, NamedTuple, Protocol
 
 import torch
 from torch import Tensor
+
+Pair = tuple[Tensor, Tensor]  # weight and bias of a layer
 
 
 class Layout(NamedTuple):
@@ -20,7 +23,19 @@ class Layout(NamedTuple):
     dtype: torch.dtype  # of the products
 
 
-def fused_mlp(mlp: torch.nn.Module, x: Tensor, condition: Tensor | None, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
+class Perceptron(Protocol):
+    """What is asked of a network, which is an `MLP`."""
+
+    layers: Sequence[torch.nn.Linear]
+
+    def skips_after(self, i: int) -> bool:
+        """Whether the features join the output of trunk layer `i`."""
+
+    def linear_layers(self) -> Iterator[torch.nn.Linear]:
+        """All layers in their order."""
+
+
+def fused_mlp(mlp: Perceptron, x: Tensor, condition: Tensor | None, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
     """Raw rgb [N, S, 3] and raw density [N, S, 1], in `dtype`, of `mlp` as `MLP.forward` has them.
 
     Args:
@@ -105,12 +120,12 @@ class _FusedMlp(torch.autograd.Function):
         return None, None, None, *trunk_gradients, *gradients
 
 
-def _pairs(parameters: list[Tensor] | tuple[Tensor, ...]) -> list[tuple[Tensor, Tensor]]:
+def _pairs(parameters: list[Tensor] | tuple[Tensor, ...]) -> list[Pair]:
     """Weight and bias of every layer."""
     return list(zip(parameters[::2], parameters[1::2], strict=True))
 
 
-def _split(layers: list[tuple[Tensor, Tensor]], layout: Layout) -> tuple[list, tuple[Tensor, Tensor], list]:
+def _split(layers: list[Pair], layout: Layout) -> tuple[list[Pair], Pair, list[Pair]]:
     """The layers of the trunk, the density layer, and those from the bottleneck (or to rgb at once) on."""
     depth = len(layout.skips)
     return layers[:depth], layers[depth], layers[depth + 1 :]

@@ -10,6 +10,7 @@ cone at unit `t`.
 """
 
 import math
+from collections.abc import Callable
 
 import torch
 from torch import Tensor
@@ -92,7 +93,10 @@ def cylinder_to_gaussian(d: Tensor, t0: Tensor, t1: Tensor, radius: Tensor, diag
     return lift_gaussian(d, t_mean, t_var, r_var, diag)
 
 
-_TO_GAUSSIAN = {"cone": conical_frustum_to_gaussian, "cylinder": cylinder_to_gaussian}
+_TO_GAUSSIAN: dict[str, Callable[..., tuple[Tensor, Tensor]]] = {
+    "cone": conical_frustum_to_gaussian,
+    "cylinder": cylinder_to_gaussian,
+}
 
 
 def cast_rays(

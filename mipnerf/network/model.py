@@ -1,7 +1,7 @@
 """The networks of mip-NeRF, one MLP evaluated at every level of samples, and of its baselines."""
 
-from collections.abc import Iterator
-from typing import NamedTuple
+from collections.abc import Callable, Iterator, Sequence
+from typing import NamedTuple, cast
 
 import torch
 from torch import Tensor, nn
@@ -13,7 +13,7 @@ from mipnerf.network import mip, nerf
 from mipnerf.network.encoding import encode_by_doubling
 from mipnerf.network.fused import fused_mlp
 
-_ACTIVATIONS = {"softplus": F.softplus, "relu": F.relu, "sigmoid": torch.sigmoid}
+_ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {"softplus": F.softplus, "relu": F.relu, "sigmoid": torch.sigmoid}
 
 
 class LevelOutput(NamedTuple):
@@ -34,6 +34,11 @@ def _linear(num_inputs: int, num_outputs: int) -> nn.Linear:
     nn.init.xavier_uniform_(layer.weight)
     nn.init.zeros_(layer.bias)
     return layer
+
+
+def _listed(layers: list[nn.Linear]) -> Sequence[nn.Linear]:
+    """Layers as a part of a module; PyTorch's list does not tell of what."""
+    return cast(Sequence[nn.Linear], nn.ModuleList(layers))
 
 
 def _apply_to_pair(layer: nn.Linear, hidden: Tensor, extra: Tensor | None) -> Tensor:
@@ -61,19 +66,22 @@ class MLP(nn.Module):
         self.skip_layer = config.skip_layer
         self.activation = _ACTIVATIONS[config.net_activation]
         width = num_position_features
-        self.layers = nn.ModuleList()
+        layers = []
         for i in range(config.net_depth):
-            self.layers.append(_linear(width, config.net_width))
+            layers.append(_linear(width, config.net_width))
             width = config.net_width + (num_position_features if self.skips_after(i) else 0)
+        self.layers = _listed(layers)
         self.density_layer = _linear(width, config.num_density_channels)
-        self.bottleneck_layer = None
-        self.condition_layers = nn.ModuleList()
+        bottleneck_layer, condition_layers = None, []
         if num_direction_features:
-            self.bottleneck_layer = _linear(width, config.net_width)
+            bottleneck_layer = _linear(width, config.net_width)
             width = config.net_width + num_direction_features
             for _ in range(config.net_depth_condition):
-                self.condition_layers.append(_linear(width, config.net_width_condition))
+                condition_layers.append(_linear(width, config.net_width_condition))
                 width = config.net_width_condition
+        # In this order, which is that of the parameters in a checkpoint.
+        self.condition_layers = _listed(condition_layers)
+        self.bottleneck_layer = bottleneck_layer
         self.rgb_layer = _linear(width, config.num_rgb_channels)
 
     def skips_after(self, i: int) -> bool:
@@ -103,6 +111,8 @@ class MLP(nn.Module):
             extra = x if self.skips_after(i) else None
         raw_density = _apply_to_pair(self.density_layer, hidden, extra)
         if condition is not None:
+            if self.bottleneck_layer is None:
+                raise ValueError("this network takes no directions")
             hidden = _apply_to_pair(self.bottleneck_layer, hidden, extra)
             extra = condition[:, None, :]
             for layer in self.condition_layers:

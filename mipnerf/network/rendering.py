@@ -12,7 +12,7 @@ from mipnerf.devices import autocast, free_memory
 from mipnerf.errors import ConfigError
 from mipnerf.network.model import MipNerf
 from mipnerf.training.batching import image_rays
-from mipnerf.workers import Workers
+from mipnerf.workers import Mapper
 
 log = logging.getLogger(__name__)
 
@@ -36,7 +36,7 @@ def render_rays(
     white_bkgd: bool,
     precision: torch.dtype = torch.float32,
     chunk_rays: int = 0,
-    workers: Workers | None = None,
+    workers: Mapper | None = None,
 ) -> tuple[Tensor, Tensor, Tensor]:
     """rgb [N, 3], distance [N] and acc [N] of the finest level for N rays.
 
@@ -89,7 +89,7 @@ def render_image(
     white_bkgd: bool,
     precision: torch.dtype = torch.float32,
     chunk_rays: int = 0,
-    workers: Workers | None = None,
+    workers: Mapper | None = None,
 ) -> Rendering:
     """Render a view of `cameras`, deterministically."""
     rays = image_rays(cameras, view, height, width)

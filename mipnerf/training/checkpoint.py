@@ -44,7 +44,7 @@ class StateWriter:
     def __init__(self, folder: Path, keep: int):
         self.folder, self.keep = folder, keep
         self._pool = ThreadPoolExecutor(1)
-        self._pending: Future | None = None
+        self._pending: Future[None] | None = None
 
     def save(self, step: int, state: dict[str, Any]) -> None:
         """Copy `state` and have it written; waits for the one before it."""
@@ -71,7 +71,9 @@ class StateWriter:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None):
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self._pool.shutdown()
         if error is None:
             self.wait()
@@ -110,16 +112,24 @@ def list_states(folder: Path) -> list[Path]:
     return sorted(found, key=saved_step, reverse=True)
 
 
+def _step_and_digest(path: Path) -> tuple[str, str]:
+    """What the name of a state says; `ValueError` for other names."""
+    match = _NAME.fullmatch(path.name)
+    if match is None:
+        raise ValueError(f"{path.name} is not the name of a state")
+    return match[1], match[2]
+
+
 def saved_step(path: Path) -> int:
     """The step in the name of a state."""
-    return int(_NAME.fullmatch(path.name)[1])
+    return int(_step_and_digest(path)[0])
 
 
 def load_newest_state(folder: Path, device: torch.device) -> dict[str, Any] | None:
     """The newest state in `folder` that is intact, or None where there is none."""
     for path in list_states(folder):
         content = path.read_bytes()
-        if _digest(content) == _NAME.fullmatch(path.name)[2]:
+        if _digest(content) == _step_and_digest(path)[1]:
             return torch.load(io.BytesIO(content), map_location=device, weights_only=True)
         log.warning("%s is damaged and is passed over; the one before it is taken", path)
     return None

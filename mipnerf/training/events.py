@@ -3,6 +3,7 @@
 import time
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from mipnerf.config import OperationConfig
 from mipnerf.datasets.scene import image_size
@@ -35,7 +36,7 @@ class EventLog:
         self._writer = EventsWriter(str(folder / "events"), f".{time.time_ns()}")
         # A TensorBoard that shows the older files forgets what is in them.
         self._write(0, time.time(), session_log=SessionLog(status=SessionLog.START))
-        rows = [*read_rows(history), *read_validation(validation)]
+        rows: list[HistoryRow | ValidationRow] = [*read_rows(history), *read_validation(validation)]
         last = max((row.seconds for row in rows), default=0.0)
         for row in sorted(rows, key=lambda row: row.seconds):
             self._write_row(row, time.time() - (last - row.seconds))
@@ -65,7 +66,7 @@ class EventLog:
             content.append(Summary.Value(tag=f"validation/view_{row.view}", image=image))
         self._write(row.step, wall_time, summary=Summary(value=content))
 
-    def _write(self, step: int, wall_time: float, **content) -> None:
+    def _write(self, step: int, wall_time: float, **content: Any) -> None:
         from tensorboardX.proto.event_pb2 import Event
 
         self._writer.write_event(Event(step=step, wall_time=wall_time, **content))

@@ -74,7 +74,8 @@ def last_row(path: Path) -> HistoryRow | None:
             lines = stream.read().decode("utf-8", "replace").splitlines()[1:]
     except OSError:
         return None
-    return (_parse(list(csv.reader(lines))) or [None])[-1]
+    rows = _parse(list(csv.reader(lines)))
+    return rows[-1] if rows else None
 
 
 def _cells(row: HistoryRow, num_losses: int | None = None) -> list[str]:
@@ -90,7 +91,8 @@ def _parse(records: list[list[str]]) -> list[HistoryRow]:
         try:
             step, *values = record[: len(COLUMNS)]
             losses = tuple(float(cell) for cell in record[len(COLUMNS) :] if cell)
-            rows.append(HistoryRow(int(step), *map(float, values), losses=losses))
+            loss, psnr, lr, rays_per_s, seconds = map(float, values)
+            rows.append(HistoryRow(int(step), loss, psnr, lr, rays_per_s, seconds, losses))
         except (ValueError, TypeError):
             continue
     return rows

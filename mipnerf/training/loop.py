@@ -22,7 +22,7 @@ from mipnerf.datasets.scene import Scene
 from mipnerf.devices import compiled, describe_device, resolve_device, resolve_precision
 from mipnerf.errors import CheckpointError, ConfigError, Interrupted, TrainingDiverged
 from mipnerf.files import write_text
-from mipnerf.network.model import MipNerf
+from mipnerf.network.model import LevelOutput, MipNerf
 from mipnerf.signals import StopSignals
 from mipnerf.training.batching import Batch, RayBatcher
 from mipnerf.training.checkpoint import StateWriter, list_states, load_newest_state
@@ -107,8 +107,8 @@ def train(
         trainer.restore(checkpoints)
         trainer.begin_journal(checkpoints)
         if operation.tensorboard and world.is_main:
-            tables = (checkpoints / name for name in ("history.csv", "validation.csv"))
-            trainer.events = EventLog(folder / "tensorboard", *tables, folder / "validation")
+            history, table = checkpoints / "history.csv", checkpoints / "validation.csv"
+            trainer.events = EventLog(folder / "tensorboard", history, table, folder / "validation")
         trainer.run_to_end(checkpoints, signals)
         if world.is_main:
             trainer.export(folder, checkpoints, facts)
@@ -130,7 +130,7 @@ class Trainer:
     share: range  # rays of each batch that are computed by this process
     window: Window
     world: World = ALONE
-    compiled: Callable | None = None  # what renders the levels, if not the model itself
+    compiled: Callable[..., list[LevelOutput]] | None = None  # what renders the levels, if not the model itself
     step: int = 0
     seconds: float = 0.0  # of training, until the last row of the history
     validator: Validator | None = None
@@ -253,8 +253,8 @@ class Trainer:
                 self.validate(signals)
             is_due = self.step % operation.save_every == 0 or self.step == 1
             is_late = time.monotonic() - last_save > 60 * operation.save_minutes
-            signal_number, is_late = self.world.largest(signals.received or 0, is_late)
-            if is_due or is_late or is_last or signal_number:
+            signal_number, is_late_anywhere = self.world.largest(signals.received or 0, is_late)
+            if is_due or is_late_anywhere or is_last or signal_number:
                 self.check_window()
                 self.save(writer)
                 last_save = time.monotonic()

@@ -2,6 +2,7 @@
 
 import hashlib
 from collections.abc import Callable, Iterable, Sequence
+from functools import reduce
 from typing import NamedTuple
 
 import torch
@@ -54,7 +55,7 @@ def loss_mask(lossmult: Tensor, config: TrainConfig, importance: Tensor | None =
 def weight_l2(parameters: Iterable[Tensor]) -> Tensor:
     """Mean square of all parameters, biases too."""
     parameters = list(parameters)
-    return sum((p**2).sum() for p in parameters) / sum(p.numel() for p in parameters)
+    return reduce(torch.add, ((p**2).sum() for p in parameters)) / sum(p.numel() for p in parameters)
 
 
 def clip_gradients_(parameters: Iterable[nn.Parameter], max_val: float, max_norm: float) -> None:
@@ -63,10 +64,11 @@ def clip_gradients_(parameters: Iterable[nn.Parameter], max_val: float, max_norm
     if max_val > 0:
         nn.utils.clip_grad_value_(parameters, max_val)
     if max_norm > 0:
-        norm = torch.sqrt(sum((p.grad**2).sum() for p in parameters))
+        gradients = [p.grad for p in parameters if p.grad is not None]
+        norm = torch.sqrt(reduce(torch.add, ((g**2).sum() for g in gradients)))
         scale = (max_norm / (norm + 1e-7)).clamp_max(1)
-        for p in parameters:
-            p.grad.mul_(scale)
+        for g in gradients:
+            g.mul_(scale)
 
 
 def make_optimizer(model: nn.Module) -> torch.optim.Optimizer:
@@ -118,8 +120,12 @@ def train_step(
     mask_sum = loss_mask(lossmult, train, batch.importance).sum()
     parameters = list(model.parameters())
 
-    def gradient_of_part(start: int) -> tuple[Tensor, tuple[Tensor, ...]]:
-        part = slice(start, min(start + part_size, share.stop))
+    part_size = microbatch_rays or len(batch.rays)
+    rays = share or range(len(batch.rays))
+    starts = range(rays.start, rays.stop, part_size)
+
+    def gradient_of_part(start: int) -> tuple[Tensor, Sequence[Tensor]]:
+        part = slice(start, min(start + part_size, rays.stop))
         generator = _seed(part_seed(*seed, start), lossmult.device, is_global=compiled is not None)
         if compiled is not None:
             torch.compiler.cudagraph_mark_step_begin()
@@ -130,9 +136,6 @@ def train_step(
         # The next part overwrites what a captured graph has returned.
         return loss.losses.detach(), tuple(g.clone() for g in gradients) if compiled and len(starts) > 1 else gradients
 
-    part_size = microbatch_rays or len(batch.rays)
-    share = share or range(len(batch.rays))
-    starts = range(share.start, share.stop, part_size)
     parts = workers.map(gradient_of_part, starts) if workers else map(gradient_of_part, starts)
     losses, gradients = next(parts)
     for part_losses, part_gradients in parts:

@@ -5,6 +5,7 @@ import platform
 import re
 import socket
 import subprocess
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -99,17 +100,17 @@ class EnergyMeter:
             pairs = zip(now, self._last, strict=True)
             self._cpu_joules += sum((energy - last) % span for (energy, span), (last, _) in pairs) / 1e6
             self._last = now
-        gpu = self._gpu() if self._gpu_start is not None else None
+        gpu = self._gpu() if self._gpu else None
         return {
             "cpu_joules": None if self._last is None else round(self._cpu_joules, 1),
-            "gpu_joules": None if gpu is None else round((gpu - self._gpu_start) / 1e3, 1),
+            "gpu_joules": None if gpu is None or self._gpu_start is None else round((gpu - self._gpu_start) / 1e3, 1),
         }
 
     def _read_zones(self) -> list[tuple[int, int]] | None:
         """Microjoules of each package, and where they begin anew."""
         try:
             values = [
-                tuple(int((zone / name).read_text()) for name in ("energy_uj", "max_energy_range_uj"))
+                (int((zone / "energy_uj").read_text()), int((zone / "max_energy_range_uj").read_text()))
                 for zone in self._zones
             ]
         except (OSError, ValueError):
@@ -124,7 +125,7 @@ def _is_package(name: Path) -> bool:
         return False
 
 
-def _gpu_counter(device: torch.device):
+def _gpu_counter(device: torch.device) -> Callable[[], int | None] | None:
     """A function that reads a GPU's millijoules since the driver was loaded; None without the package nvidia-ml-py."""
     if device.type != "cuda":
         return None

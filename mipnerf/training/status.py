@@ -64,7 +64,7 @@ class RunStatus:
         if row is None:
             return [self.name, self.state, *["—"] * 6, self.host or "—"]
         total = f"/{self.max_steps:,}" if self.max_steps else ""
-        is_running = self.state == "running" and self.max_steps
+        remaining = eta_seconds(row, self.max_steps) if self.state == "running" and self.max_steps else None
         return [
             self.name,
             self.state,
@@ -72,8 +72,8 @@ class RunStatus:
             f"{row.psnr:.2f}",
             self.validation or "—",
             f"{row.rays_per_s:,.0f}",
-            format_duration(eta_seconds(row, self.max_steps)) if is_running else "—",
-            format_duration(self.seconds_since),
+            "—" if remaining is None else format_duration(remaining),
+            "—" if self.seconds_since is None else format_duration(self.seconds_since),
             self.host or "—",
         ]
 
@@ -153,7 +153,8 @@ def error_at_end(log: Path) -> list[str]:
     if not starts:
         return []
     ending = [line for line in lines[starts[-1] :] if line.strip()]
-    if _ERROR.match(ending[0])["kind"] == "Interrupted" or any(map(_PROGRESS.search, ending[1:])):
+    last = _ERROR.match(ending[0])
+    if (last and last["kind"] == "Interrupted") or any(map(_PROGRESS.search, ending[1:])):
         return []
     return ending[:LOG_LINES]
 

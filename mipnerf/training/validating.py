@@ -22,7 +22,7 @@ from mipnerf.network.model import MipNerf
 from mipnerf.network.rendering import render_image
 from mipnerf.training.batching import true_rgb
 from mipnerf.training.history import ValidationRow, picture_name, read_validation, write_validation
-from mipnerf.workers import Workers
+from mipnerf.workers import Item, Mapper, Result, Workers
 
 log = logging.getLogger(__name__)
 VALIDATIONS = 20  # over a training, where the configuration does not say how often
@@ -58,11 +58,13 @@ class _StoppedError(Exception):
 class _Stoppable:
     """Workers that give up between two parts of an image."""
 
-    workers: Workers
+    workers: Mapper
     is_stopped: Callable[[], bool]
 
-    def map(self, function: Callable, items: Iterable) -> Iterator:
-        def unless_stopped(item):
+    def map(self, function: Callable[[Item], Result], items: Iterable[Item]) -> Iterator[Result]:
+        """`function` of all items, in their order."""
+
+        def unless_stopped(item: Item) -> Result:
             if self.is_stopped():
                 raise _StoppedError
             return function(item)

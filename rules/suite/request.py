@@ -177,17 +177,19 @@ class Request:
         return ["--levels", str(self.run_of(wildcards).levels), "--manifest", self.place(self.source_of(wildcards))]
 
     @asked_often
-    def evaluation_arguments(self, wildcards: Wildcards, output: Sequence[str]) -> list[str]:
+    def evaluation_arguments(self, wildcards: Wildcards) -> list[str]:
         """The arguments that say what is evaluated, and how where that is not all views, each rendered as it is.
 
-        A job does all levels of a run and one file of them, one level, or a shard of it.
+        A job does all levels of a run and one file of them, one level, or a shard of it. Not of the job's output:
+        Snakemake does not notice changes of what depends on that.
         """
-        data = self.run_of(wildcards).data
+        run = self.run_of(wildcards)
+        data = run.data
         arguments = ["--levels", *map(str, self.levels_of(wildcards))]
         if hasattr(wildcards, "shard"):
             arguments += ["--shard", wildcards.shard]
         elif not hasattr(wildcards, "level"):
-            arguments += ["--collect", output[0]]
+            arguments += ["--collect", self.place(f"results/{run.name}/metrics.csv")]
         if data.max_test_views is not None:
             arguments += ["--max-views", str(data.max_test_views)]
         return arguments + ["--supersample"] * data.supersample + self.lpips_argument()

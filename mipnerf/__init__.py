@@ -10,7 +10,7 @@ They are loaded where they are asked for, so that the command line answers at on
 
 from mipnerf.faces import face
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 _PLACES = {
     "load_trained": "evaluation.views",

@@ -4,6 +4,7 @@ import os
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -46,7 +47,7 @@ def has_bfloat16_products(device: torch.device) -> bool:
     return "avx512_bf16" in flags or "amx_bf16" in flags
 
 
-def autocast(device: torch.device, precision: torch.dtype) -> AbstractContextManager:
+def autocast(device: torch.device, precision: torch.dtype) -> AbstractContextManager[Any]:
     """Matrix products in `precision`; everything else stays as it is."""
     # Threads would share the cache of cast weights, and sums over the levels would depend on who fills it.
     is_cached = device.type != "cpu"
@@ -60,7 +61,7 @@ def synchronize(device: torch.device) -> None:
         torch.cuda.synchronize(device)
 
 
-def compiled(function: Callable, device: torch.device) -> Callable:
+def compiled(function: Callable[..., Any], device: torch.device) -> Callable[..., Any]:
     """`function`, compiled at its first call for arguments of these shapes; a GPU's launches are recorded as well."""
     return torch.compile(function, mode="reduce-overhead" if device.type == "cuda" else None, dynamic=False)
 

@@ -67,7 +67,7 @@ def time_parts(trainer: Trainer, seconds: float) -> dict[str, float]:
 @contextmanager
 def _timed(owner: Any, name: str, durations: list[float], device: torch.device) -> Iterator[None]:
     """Have every call of `owner.name` add its seconds to `durations`."""
-    original: Callable = getattr(owner, name)
+    original: Callable[..., Any] = getattr(owner, name)
 
     def timed(*args: Any, **kwargs: Any) -> Any:
         synchronize(device)

@@ -75,7 +75,9 @@ def product_bound(
     return best
 
 
-def _ways(products: Products, training: bool, workers: Workers, rows: int) -> Iterator[tuple[int, Callable[[], None]]]:
+def _ways(
+    products: Products, training: bool, workers: Workers, rows: int
+) -> Iterator[tuple[int, Callable[[], object]]]:
     """How many times the products are taken by a call, and the call: by all threads together, then one by each."""
     result = products.result()
     torch.set_num_threads(workers.count)

@@ -49,7 +49,7 @@ def measure(
     memory = PeakMemory(device)
     # The precision that training takes is first, so that no other adds to its memory.
     speeds = {own: measure_speed(run, operation, threads, own, seconds)}
-    result = {
+    result: dict[str, Any] = {
         "device": describe_device(device),
         "threads": threads or available_cpus(),
         "torch": str(torch.__version__),

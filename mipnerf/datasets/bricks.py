@@ -15,9 +15,10 @@ import os
 import struct
 import threading
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
+from typing import Any, TypeVar
 
 import numpy as np
 from tqdm import tqdm
@@ -43,6 +44,11 @@ GREEN, LIME, TEAL, BLUE, NAVY = "#1f8a3b", "#5fb83a", "#0f8f94", "#1c62c4", "#12
 PINK, GREY, BLACK = "#e2569d", "#8d9499", "#22262b"
 
 
+Point = Sequence[float]  # x, y in studs, z in plates
+Solid = tuple[Any, ...]  # a row of `PRIMITIVE`
+Result = TypeVar("Result")
+
+
 def world(x: float, y: float, z: float) -> tuple[float, float, float]:
     """Studs, studs and plates from the ground's front left corner -> world coordinates."""
     return (x - GROUND / 2) * STUD, (y - GROUND / 2) * STUD, z * PLATE + FLOOR_Z
@@ -52,7 +58,16 @@ def _linear(color: str) -> tuple[float, ...]:
     return tuple((value / 255.0) * (value / 255.0) for value in bytes.fromhex(color[1:]))
 
 
-def _solid(kind, a, b, radius, color, second=None, cell=(None, None, None), gloss=0.25):
+def _solid(
+    kind: int,
+    a: Point,
+    b: Point,
+    radius: float,
+    color: str,
+    second: str | None = None,
+    cell: Sequence[float | None] = (None, None, None),
+    gloss: float = 0.25,
+) -> Solid:
     """A row of `PRIMITIVE`; places, and the sides of the pattern's cells, in studs, studs and plates."""
     sides = tuple(
         math.inf if side is None else side * unit for side, unit in zip(cell, (STUD, STUD, PLATE), strict=True)
@@ -60,23 +75,23 @@ def _solid(kind, a, b, radius, color, second=None, cell=(None, None, None), glos
     return (kind, radius * STUD, gloss, world(*a), world(*b), _linear(color), _linear(second or color), sides)
 
 
-def box(low, high, color, **pattern) -> list[tuple]:
+def box(low: Point, high: Point, color: str, **pattern: Any) -> list[Solid]:
     return [_solid(BOX, low, high, 0.0, color, **pattern)]
 
 
-def rod(start, end, radius, color, **pattern) -> list[tuple]:
+def rod(start: Point, end: Point, radius: float, color: str, **pattern: Any) -> list[Solid]:
     return [_solid(CYLINDER, start, end, radius, color, **pattern)]
 
 
-def ball(centre, radius, color, **pattern) -> list[tuple]:
+def ball(centre: Point, radius: float, color: str, **pattern: Any) -> list[Solid]:
     return [_solid(SPHERE, centre, centre, radius, color, **pattern)]
 
 
-def disc(x, y, z, radius, plates, color, **pattern) -> list[tuple]:
+def disc(x: float, y: float, z: float, radius: float, plates: float, color: str, **pattern: Any) -> list[Solid]:
     return rod((x, y, z), (x, y, z + plates), radius, color, **pattern)
 
 
-def brick(x, y, z, wide, deep, plates, color, **pattern) -> list[tuple]:
+def brick(x: float, y: float, z: float, wide: int, deep: int, plates: float, color: str, **pattern: Any) -> list[Solid]:
     """A box with studs; those that another brick covers do no harm."""
     solids = box((x, y, z), (x + wide, y + deep, z + plates), color, **pattern)
     for i in range(wide):
@@ -85,12 +100,12 @@ def brick(x, y, z, wide, deep, plates, color, **pattern) -> list[tuple]:
     return solids
 
 
-def ground() -> list[tuple]:
+def ground() -> list[Solid]:
     quay = box((0, 0, 0), (12, 12, 1), NAVY, second=BLUE, cell=(0.5, 0.5, 0.5))
     return quay + box((0.25, 0.25, 1), (11.75, 11.75, 1.5), IVORY, second=TEAL, cell=(0.5, 0.5, None), gloss=0.1)
 
 
-def cottage() -> list[tuple]:
+def cottage() -> list[Solid]:
     """Walls of two-tone bricks, a stepped roof of red studs, glazing bars and a striped chimney."""
     solids = box((1.5, 5.5, 1.5), (7.5, 10.5, 11.5), IVORY, second=SAND, cell=(1, 1, 2), gloss=0.1)
     solids += box((1.3, 5.3, 1.5), (7.7, 10.7, 2.3), GREY)
@@ -108,10 +123,10 @@ def cottage() -> list[tuple]:
     return solids
 
 
-def window(corner, along) -> list[tuple]:
+def window(corner: Point, along: int) -> list[Solid]:
     """A blue pane, 1.25 studs by 4 plates, with white bars, across the wall through `corner` along x (0) or y (1)."""
 
-    def slab(start, end, bottom, top, depth, color):
+    def slab(start: float, end: float, bottom: float, top: float, depth: float, color: str) -> list[Solid]:
         low, high = list(corner), list(corner)
         low[along], high[along] = corner[along] + start, corner[along] + end
         low[1 - along], high[1 - along] = corner[1 - along] - depth, corner[1 - along] + depth
@@ -126,7 +141,7 @@ def window(corner, along) -> list[tuple]:
     return solids
 
 
-def lighthouse(x=9.6, y=9.4) -> list[tuple]:
+def lighthouse(x: float = 9.6, y: float = 9.4) -> list[Solid]:
     """Red and white stages, a gallery with a railing, the lantern and a striped flag on a hair-thin mast."""
     solids = disc(x, y, 1.5, 1.9, 2, GREY) + disc(x, y, 3.5, 1.65, 1, SAND)
     for stage in range(6):
@@ -145,7 +160,7 @@ def lighthouse(x=9.6, y=9.4) -> list[tuple]:
     return solids + flag
 
 
-def crane(x=10.2, y=2.2) -> list[tuple]:
+def crane(x: float = 10.2, y: float = 2.2) -> list[Solid]:
     """A lattice mast and jib of thin rods, a counterweight, and a brick on a cable."""
     thin, thick, half = 0.05, 0.09, 0.4
     solids = brick(9, 1, 1.5, 2, 2, 3, GREY)
@@ -161,22 +176,21 @@ def crane(x=10.2, y=2.2) -> list[tuple]:
     solids += box((x - 0.6, y - 0.57, 28.3), (x - 0.2, y + 0.57, 29.6), NAVY, gloss=0.8)
     # The jib runs to the left, its triangle of chords narrowing to the mast's top.
     tip, tail = x - 7.6, x + 1.7
-    for side in (-half, half):
-        solids += rod((tip, y + side, 30), (tail, y + side, 30), thick, YELLOW)
+    for across in (-half, half):
+        solids += rod((tip, y + across, 30), (tail, y + across, 30), thick, YELLOW)
     solids += rod((tip, y, 32.5), (x, y, 32.5), thin, YELLOW)
-    for i in range(10):
-        start = tip + 0.76 * i
-        for side in (-half, half):
-            solids += rod((start, y + side, 30), (start + 0.38, y, 32.5), thin, YELLOW)
-            solids += rod((start + 0.38, y, 32.5), (start + 0.76, y + side, 30), thin, YELLOW)
+    for left in (tip + 0.76 * i for i in range(10)):
+        for across in (-half, half):
+            solids += rod((left, y + across, 30), (left + 0.38, y, 32.5), thin, YELLOW)
+            solids += rod((left + 0.38, y, 32.5), (left + 0.76, y + across, 30), thin, YELLOW)
     solids += disc(x, y, 30, 0.1, 7, YELLOW) + ball((x, y, 37), 0.16, RED)
-    for end in (tip + 2, tail):
-        solids += rod((x, y, 37), (end, y, 32.5 if end < x else 30), 0.03, BLACK)
+    for anchor in (tip + 2, tail):
+        solids += rod((x, y, 37), (anchor, y, 32.5 if anchor < x else 30), 0.03, BLACK)
     solids += brick(11, 2, 27, 1, 1, 3, GREY)
     return solids + load(4.5, y)
 
 
-def load(x, y) -> list[tuple]:
+def load(x: float, y: float) -> list[Solid]:
     """The brick that hangs above the lorry: trolley, cable, hook and slings."""
     solids = box((x - 0.4, y - 0.5, 29.2), (x + 0.4, y + 0.5, 30), BLACK) + disc(x, y, 19, 0.03, 10.5, BLACK)
     solids += ball((x, y, 19), 0.17, ORANGE) + box((x - 1, y - 0.5, 12), (x + 1, y + 0.5, 15), PINK)
@@ -185,7 +199,7 @@ def load(x, y) -> list[tuple]:
     return solids
 
 
-def lorry(x=3.4, y=1.3) -> list[tuple]:
+def lorry(x: float = 3.4, y: float = 1.3) -> list[Solid]:
     """Blue cab, flat bed with two bricks, six wheels with hubs."""
     solids = box((x, y, 2.8), (x + 5, y + 1.8, 3.6), BLACK) + box((x + 1.7, y - 0.1, 3.6), (x + 5, y + 1.9, 4.2), GREY)
     solids += box((x, y, 3.6), (x + 1.4, y + 1.8, 6), BLUE, gloss=0.5)
@@ -201,7 +215,7 @@ def lorry(x=3.4, y=1.3) -> list[tuple]:
     return solids
 
 
-def garden() -> list[tuple]:
+def garden() -> list[Solid]:
     """A fir with a star, a fence of thin white poles on two sides, barrels and a striped bollard."""
     x, y = 1.8, 2.6
     solids = disc(x, y, 1.5, 0.25, 3, BROWN)
@@ -279,7 +293,7 @@ def _chunk(name: bytes, data: bytes) -> bytes:
     return struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))
 
 
-def _transforms(split: str, poses: list[np.ndarray]) -> dict:
+def _transforms(split: str, poses: list[np.ndarray]) -> dict[str, Any]:
     """The content of `transforms_{split}.json`; `rotation` is unused, as in the Blender scenes."""
     frames = [
         {"file_path": f"./{split}/r_{i}", "rotation": 0.0, "transform_matrix": pose.tolist()}
@@ -288,7 +302,7 @@ def _transforms(split: str, poses: list[np.ndarray]) -> dict:
     return {"camera_angle_x": CAMERA_ANGLE_X, "frames": frames}
 
 
-def _manifest(folder: Path) -> dict:
+def _manifest(folder: Path) -> dict[str, Any]:
     """Path, size and SHA-256 of every file in `folder`, sorted by path."""
     names = sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
     contents = ((name, (folder / name).read_bytes()) for name in names)
@@ -310,14 +324,17 @@ def _make_view(path: Path, pose: np.ndarray, size: int, samples: int) -> None:
 def _end_with_parent() -> None:
     """Let a worker end when the parent was killed, instead of waiting for work for ever."""
 
-    def watch():
-        multiprocessing.parent_process().join()
+    parent = multiprocessing.parent_process()
+
+    def watch() -> None:
+        if parent is not None:
+            parent.join()
         os._exit(1)
 
     threading.Thread(target=watch, daemon=True).start()
 
 
-def _call_each(function: Callable, tasks: list[tuple], workers: int) -> Iterator:
+def _call_each(function: Callable[..., Result], tasks: list[tuple[Any, ...]], workers: int) -> Iterator[Result]:
     """Yield `function(*task)` of all tasks; by processes, as numpy's calls are too short here for threads to pay."""
     if workers == 1:
         yield from (function(*task) for task in tasks)
@@ -327,7 +344,7 @@ def _call_each(function: Callable, tasks: list[tuple], workers: int) -> Iterator
         yield from pool.map(function, *zip(*tasks, strict=True))
 
 
-def _write_json(path: Path, content: dict) -> None:
+def _write_json(path: Path, content: dict[str, Any]) -> None:
     path.write_bytes((json.dumps(content, indent=2) + "\n").encode())
 
 

@@ -9,6 +9,7 @@ import hashlib
 import json
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from PIL import Image
@@ -84,7 +85,7 @@ def digest_of(parts: Iterable[bytes | np.ndarray]) -> bytes:
     """SHA-256 of all `parts`, one after the other."""
     digest = hashlib.sha256()
     for part in parts:
-        digest.update(part)
+        digest.update(part if isinstance(part, bytes) else part.data)
     return digest.digest()
 
 
@@ -99,7 +100,7 @@ def coarser_levels(pixels: np.ndarray, num_levels: int) -> list[np.ndarray]:
     return levels
 
 
-def split_metadata(data: BlenderSplit, split: str, width: int, height: int, num_levels: int) -> dict[str, list]:
+def split_metadata(data: BlenderSplit, split: str, width: int, height: int, num_levels: int) -> dict[str, list[Any]]:
     """One split of metadata.json: a list a key, with the levels of a view one after the other.
 
     `width` and `height` are those of the source, whose image plane and middle stay those of the cameras.

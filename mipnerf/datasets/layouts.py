@@ -13,7 +13,7 @@ ORIGIN = ".origin.json"  # and where it came from
 MODEL_FOLDERS = ("sparse/0", "sparse", "colmap/sparse/0")  # where COLMAP's files are, first choice first
 BLENDER_MARKER = "transforms_train.json"
 # Of the layouts of Blender, LLFF, transforms and COLMAP.
-SCENE_MARKERS = (BLENDER_MARKER, "poses_bounds.npy", "transforms.json")
+SCENE_MARKERS: tuple[str, ...] = (BLENDER_MARKER, "poses_bounds.npy", "transforms.json")
 SCENE_MARKERS += tuple(f"{folder}/cameras{suffix}" for folder in MODEL_FOLDERS for suffix in (".bin", ".txt"))
 LONGEST_FIRST = sorted(SCENE_MARKERS, key=len, reverse=True)  # colmap/sparse/0 before sparse/0
 MARKER_NAMES = ", ".join(SCENE_MARKERS[:4]) + " ..."

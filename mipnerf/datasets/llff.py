@@ -8,6 +8,7 @@ import io
 import tokenize
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -122,7 +123,7 @@ def render_path(folder: Path, data: DataConfig, num_poses: int = 120) -> Scene:
     )
 
 
-def make_scene(capture: Capture, data: DataConfig, *, focals: np.ndarray, levels: np.ndarray, **fields) -> Scene:
+def make_scene(capture: Capture, data: DataConfig, *, focals: np.ndarray, levels: np.ndarray, **fields: Any) -> Scene:
     """The scene of some cameras of a capture; `focals` [V] are those of level 0, `fields` those of `Scene`."""
     scales = capture.reduction * 2**levels
     # The image plane is that of the whole image, whatever has been cut off.

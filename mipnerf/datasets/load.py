@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from mipnerf.config import DataConfig
 from mipnerf.datasets import blender, llff, multiscale
@@ -32,7 +33,7 @@ def load_scene(
     Raises `DataError` for a folder without a scene or with a bad one, and `ConfigError` for a level, view or size that
     it cannot give.
     """
-    chosen = {"max_views": max_views, "view": view}
+    chosen: dict[str, Any] = {"max_views": max_views, "view": view}
     if reader := reader_of(folder, data):
         scene = load_photographs(reader(folder, data), split, data, num_levels, level=level, **chosen)
     elif (folder / "metadata.json").exists():

@@ -56,7 +56,9 @@ def load_scene(
     num_views, num_levels = entries.shape
     chosen = entries[evenly_spread(num_views, max_views, view)][:, chosen_levels(num_levels, level)].ravel()
     images = parallel(
-        lambda i: read_level(folder, names[i], arrays["width"][i], arrays["height"][i], f"{path}: {split}: entry {i}"),
+        lambda i: read_level(
+            folder, names[i], int(arrays["width"][i]), int(arrays["height"][i]), f"{path}: {split}: entry {i}"
+        ),
         chosen,
         workers,
     )

@@ -8,8 +8,13 @@ interval [near, far] of its parameter. Vectors are stored component first: point
 """
 
 import itertools
+from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
+
+Interval = tuple[np.ndarray, np.ndarray]  # near and far, [K, N]
+Vector = np.ndarray | Sequence[Any]  # [3, ...]
 
 BOX, CYLINDER, SPHERE = range(3)
 
@@ -28,7 +33,7 @@ SKY_LIGHT = (0.36, 0.40, 0.47)
 GROUND_LIGHT = (0.27, 0.24, 0.21)
 
 
-def dot(u, v):
+def dot(u: Vector, v: Vector) -> np.ndarray:
     """Sum over the first axis of `u * v`, in a fixed order."""
     return u[0] * v[0] + u[1] * v[1] + u[2] * v[2]
 
@@ -75,21 +80,21 @@ def _nonzero(x: np.ndarray) -> np.ndarray:
     return np.where(x == 0, 1e-12, x)
 
 
-def _meet_slab(start, end, slope):
+def _meet_slab(start: np.ndarray, end: np.ndarray, slope: np.ndarray) -> Interval:
     """The interval of t in which start <= t * slope <= end."""
     first, second = start / slope, end / slope
     return np.minimum(first, second), np.maximum(first, second)
 
 
-def _meet_boxes(boxes, origins, directions):
-    near, far = -np.inf, np.inf
+def _meet_boxes(boxes: np.ndarray, origins: np.ndarray, directions: np.ndarray) -> Interval:
+    near, far = np.array(-np.inf), np.array(np.inf)
     for lo, hi, origin, slope in zip(_columns(boxes["a"]), _columns(boxes["b"]), origins, directions, strict=True):
         enter, leave = _meet_slab(lo - origin, hi - origin, _nonzero(slope))
         near, far = np.maximum(near, enter), np.minimum(far, leave)
     return near, far
 
 
-def _meet_quadric(square, half_linear, constant):
+def _meet_quadric(square: np.ndarray, half_linear: np.ndarray, constant: np.ndarray) -> Interval:
     """The interval in which square t² + 2 half_linear t + constant < 0, for square > 0."""
     discriminant = half_linear * half_linear - square * constant
     root = np.sqrt(np.maximum(discriminant, 0.0))
@@ -97,7 +102,7 @@ def _meet_quadric(square, half_linear, constant):
     return near, (-half_linear + root) / square
 
 
-def _meet_cylinders(cylinders, origins, directions):
+def _meet_cylinders(cylinders: np.ndarray, origins: np.ndarray, directions: np.ndarray) -> Interval:
     foot, head, radius = _columns(cylinders["a"]), _columns(cylinders["b"]), cylinders["radius"][:, None]
     height, axis = np.sqrt(dot(head - foot, head - foot)), unit(head - foot)
     offset = [origin - start for origin, start in zip(origins, foot, strict=True)]
@@ -111,7 +116,7 @@ def _meet_cylinders(cylinders, origins, directions):
     return np.maximum(near, enter), np.minimum(far, leave)
 
 
-def _meet_spheres(spheres, origins, directions):
+def _meet_spheres(spheres: np.ndarray, origins: np.ndarray, directions: np.ndarray) -> Interval:
     offset = [origin - centre for origin, centre in zip(origins, _columns(spheres["a"]), strict=True)]
     radius = spheres["radius"][:, None]
     square, constant = dot(directions, directions), dot(offset, offset) - radius * radius
@@ -161,7 +166,7 @@ class Sunlight:
         self.upward = np.cross(SUN, self.across)
         self.lo, self.hi = self._extent(_corners(scene))
 
-    def _extent(self, points):
+    def _extent(self, points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         seen = np.stack([dot(points, self.across), dot(points, self.upward), dot(points, SUN)])
         return seen.min(axis=-1), seen.max(axis=-1)
 
@@ -171,7 +176,7 @@ class Sunlight:
         beside = (self.lo[:2] > hi[:2]) | (self.hi[:2] < lo[:2])
         blockers = self.scene[~beside.any(axis=0) & (self.hi[2] > lo[2, 0])]
         near, far = intervals(blockers, points, np.array(SUN)[:, None])
-        return ~((near < far) & (far > 0)).any(axis=0)
+        return np.logical_not(((near < far) & (far > 0)).any(axis=0))
 
 
 def _corners(scene: np.ndarray) -> np.ndarray:
@@ -205,7 +210,9 @@ def shade(solids: np.ndarray, points: np.ndarray, directions: np.ndarray, sunlig
     return np.stack(channels)
 
 
-def _screen_bounds(scene, camtoworld, tan_half_angle, size):
+def _screen_bounds(
+    scene: np.ndarray, camtoworld: np.ndarray, tan_half_angle: float, size: int
+) -> tuple[np.ndarray, np.ndarray]:
     """The pixel rectangles `(lo, hi)`, each [2, K], outside of which the primitives cannot be seen."""
     corners = _corners(scene) - camtoworld[:3, 3, None, None]
     right, up, back = (dot(corners, camtoworld[:3, axis]) for axis in range(3))
@@ -215,7 +222,9 @@ def _screen_bounds(scene, camtoworld, tan_half_angle, size):
     return seen.min(axis=-1) - 1e-6, seen.max(axis=-1) + 1e-6
 
 
-def camera_directions(x, y, camtoworld: np.ndarray, tan_half_angle: float, size: int) -> np.ndarray:
+def camera_directions(
+    x: np.ndarray, y: np.ndarray, camtoworld: np.ndarray, tan_half_angle: float, size: int
+) -> np.ndarray:
     """Ray directions [3, ...] with depth 1 through the image points `(x, y)` in pixels, (0, 0) the top left corner."""
     right = (2.0 * x / size - 1.0) * tan_half_angle
     up = (1.0 - 2.0 * y / size) * tan_half_angle
@@ -262,7 +271,9 @@ def render(
     return image
 
 
-def _trace(scene, sunlight, origin, directions):
+def _trace(
+    scene: np.ndarray, sunlight: Sunlight, origin: np.ndarray, directions: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
     """Display colours [3, N], black where nothing is hit, and whether something is [N]."""
     t, row = first_hit(scene, origin, directions)
     hit = np.isfinite(t)

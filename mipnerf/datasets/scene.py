@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
+from typing import Any, TypeVar
 
 import numpy as np
 from PIL import Image
@@ -19,6 +20,9 @@ from mipnerf.errors import ConfigError, DataError
 from mipnerf.threads import available_cpus
 
 # What Pillow raises for a damaged file depends on where the damage is.
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
 DECODE_ERRORS = (OSError, SyntaxError, ValueError, EOFError, struct.error, zlib.error, Image.DecompressionBombError)
 PNG_BIT_DEPTH = 24  # offset in the file; Pillow cuts 16 bits to 8 without a word
 PNG_START = b"\x89PNG"
@@ -50,7 +54,7 @@ class Scene:
     max_value: int = 255  # pixel value that stands for 1
     ndc: bool = False  # rays are to be taken to normalised device coordinates
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         views = len(self.images)
         shapes = {"camtoworlds": (views, 3, 4), "pix2cams": (views, 3, 3), "names": (views,)}
         shapes |= dict.fromkeys(("nears", "fars", "lossmults", "levels", "views"), (views,))
@@ -132,9 +136,9 @@ class Scene:
         digest = hashlib.sha256()
         for image in self.images:
             digest.update(repr(image.shape).encode())
-            digest.update(np.ascontiguousarray(image))
+            digest.update(np.ascontiguousarray(image).data)
         for values in (self.camtoworlds, self.pix2cams, self.nears, self.fars, self.lossmults, self.levels):
-            digest.update(np.ascontiguousarray(values, dtype="<f8"))
+            digest.update(np.ascontiguousarray(values, dtype="<f8").data)
         # As it was before there were other kinds of scenes: a training that has begun must find its checkpoints.
         if (self.max_value, self.ndc) != (255, False):
             digest.update(repr((self.max_value, self.ndc)).encode())
@@ -189,15 +193,18 @@ def pix2cam_matrix(fx: float, fy: float, cx: float, cy: float) -> np.ndarray:
     return np.array([[1 / fx, 0.0, -cx / fx], [0.0, -1 / fy, cy / fy], [0.0, 0.0, -1.0]])
 
 
-def parallel(function: Callable, items: Iterable, workers: int | None = None, progress: str | None = None) -> list:
+def parallel(
+    function: Callable[[Item], Result], items: Iterable[Item], workers: int | None = None, progress: str | None = None
+) -> list[Result]:
     """`[function(item) for item in items]` in threads; the first error cancels what has not begun.
 
     `progress` labels a bar on standard error, which appears only in a terminal.
     """
     items = list(items)
-    bar = {"desc": progress, "total": len(items), "disable": None if progress else True}
     with ThreadPoolExecutor(workers or available_cpus()) as pool:
-        return list(tqdm(pool.map(function, items), **bar))
+        return list(
+            tqdm(pool.map(function, items), desc=progress, total=len(items), disable=None if progress else True)
+        )
 
 
 def read_bytes(path: Path, limit: int = MAX_IMAGE_BYTES) -> bytes:
@@ -286,7 +293,7 @@ def check_size(pixels: np.ndarray, path: Path, width: int, height: int) -> None:
         raise DataError(f"{path}: image is {found} pixels, expected {width} x {height} as in the rest of the scene")
 
 
-def read_json(path: Path) -> dict:
+def read_json(path: Path) -> dict[str, Any]:
     """The JSON object in `path`; `DataError` if it is missing, malformed or another kind of value."""
     try:
         content = json.loads(read_bytes(path, MAX_CAMERA_BYTES))
@@ -297,7 +304,7 @@ def read_json(path: Path) -> dict:
     return content
 
 
-def require(mapping: object, key: str, kind: type, where: str):
+def require(mapping: object, key: str, kind: type, where: str) -> Any:
     """`mapping[key]`, which has to be of `kind`; `where` begins the message of the `DataError`."""
     if not isinstance(mapping, dict) or key not in mapping:
         found = ", ".join(mapping) if isinstance(mapping, dict) else abbreviate(mapping)
@@ -352,7 +359,7 @@ def check_poses(matrices: np.ndarray, where: Callable[[int], str], rigid: bool =
         is_rigid = np.isclose(gram, np.eye(3), atol=RIGID_TOLERANCE).all(axis=(1, 2))
         rules["must have perpendicular axes of unit length"] = is_rigid
     for rule, holds in rules.items():
-        for i in np.flatnonzero(~holds):
+        for i in np.flatnonzero(~holds).tolist():
             raise DataError(f"{where(i)} {rule}")
 
 

@@ -177,9 +177,9 @@ def coverage(train: Scene, other: Scene) -> np.ndarray:
 def is_alone(scene: Scene) -> np.ndarray:
     """[V] bool: whether no other camera (of at most `MAX_CAMERAS`, evenly spread) sees any of its frustum."""
     chosen = evenly_spread(scene.num_views, MAX_CAMERAS)
-    meets = seen_by(scene.select(chosen), frustum_points(scene)).any(axis=-1)
+    meets = np.asarray(seen_by(scene.select(chosen), frustum_points(scene)).any(axis=-1))
     meets[np.arange(len(chosen)), chosen] = False
-    return ~meets.any(axis=0)
+    return np.logical_not(meets.any(axis=0))
 
 
 def contained_radius(scene: Scene) -> float:

@@ -39,8 +39,8 @@ def find_suspicious(splits: Sequence[Split], run: RunConfig) -> list[Finding]:
             findings += check(split)
     train, others = splits[0], splits[1:]
     findings += check_alone(train)
-    for check in (check_bounds, check_neighbours, check_ndc):
-        findings += check(train.cameras, run)
+    for check_cameras in (check_bounds, check_neighbours, check_ndc):
+        findings += check_cameras(train.cameras, run)
     for other in others:
         findings += check_between(train, other)
     return findings

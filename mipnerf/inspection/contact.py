@@ -87,10 +87,11 @@ def draw_split(
         height, width = image.shape[:2]
         canvas[top : top + height, left : left + width] = image
         is_flagged = (split.name, view) in flagged
-        text = {"fontsize": 6, "va": "bottom", "ha": "left", "color": FLAGGED if is_flagged else "0.25"}
-        axes.text(left, top - 2, f"{view} !" if is_flagged else str(view), **text)
-        frame = {"edgecolor": FLAGGED if is_flagged else "0.75", "linewidth": 1.5 if is_flagged else 0.4}
-        axes.add_patch(Rectangle((left - 0.5, top - 0.5), width, height, facecolor="none", **frame))
+        name, ink = (f"{view} !", FLAGGED) if is_flagged else (str(view), "0.25")
+        axes.text(left, top - 2, name, fontsize=6, va="bottom", ha="left", color=ink)
+        edge, line = (FLAGGED, 1.5) if is_flagged else ("0.75", 0.4)
+        corner = left - 0.5, top - 0.5
+        axes.add_patch(Rectangle(corner, width, height, facecolor="none", edgecolor=edge, linewidth=line))
     axes.imshow(canvas, aspect="auto")
     axes.set(xticks=[], yticks=[])
     axes.spines[:].set_visible(False)

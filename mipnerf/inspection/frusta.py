@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Any
 
 import matplotlib as mpl
 import numpy as np
@@ -9,6 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
+from mpl_toolkits.mplot3d import Axes3D
 from mpl_toolkits.mplot3d.art3d import Line3DCollection
 
 from mipnerf.datasets.scene import Scene, evenly_spread
@@ -29,7 +31,7 @@ STYLES = {
     "test": {"color": COLORS[1], "marker": "^", "zorder": 4},
 }
 CORNERS = np.array([[0.0, 0.0], [1.0, 0.0], [1.0, 1.0], [0.0, 1.0]])
-EXAMPLE = {"color": "0.1", "linewidth": 1.0, "zorder": 5}
+EXAMPLE: dict[str, Any] = {"color": "0.1", "linewidth": 1.0, "zorder": 5}
 AXIS_NAMES = "xyz"
 
 
@@ -121,12 +123,12 @@ def example_frustum(scene: Scene) -> np.ndarray:
     return np.concatenate([planes, corners, np.stack([tips, corners[:, 0]], axis=1)])
 
 
-def draw_split(axes: Axes, kept: list[int], scene: Scene, size: float, style: dict) -> None:
+def draw_split(axes: Axes, kept: list[int], scene: Scene, size: float, style: dict[str, Any]) -> None:
     """Cameras as pyramids with a marker, and a faint line from near to far."""
     collection = LineCollection if len(kept) == 2 else Line3DCollection
     look = {"color": style["color"], "zorder": style["zorder"]}
-    axes.add_collection(collection(bound_lines(scene)[..., kept], linewidth=0.6, alpha=FAINT, **look))
-    axes.add_collection(collection(body_lines(scene, size)[..., kept], linewidth=0.5, alpha=0.8, **look))
+    axes.add_collection(collection(list(bound_lines(scene)[..., kept]), linewidth=0.6, alpha=FAINT, **look))
+    axes.add_collection(collection(list(body_lines(scene, size)[..., kept]), linewidth=0.5, alpha=0.8, **look))
     points = cameras.positions(scene)[:, kept].T
     axes.plot(*points, linestyle="", marker=style["marker"], markersize=2.5, markeredgewidth=0, **look)
 
@@ -134,15 +136,15 @@ def draw_split(axes: Axes, kept: list[int], scene: Scene, size: float, style: di
 def draw_example(axes: Axes, kept: list[int], edges: np.ndarray) -> None:
     """The frustum of one camera; dotted before near."""
     collection = LineCollection if len(kept) == 2 else Line3DCollection
-    axes.add_collection(collection(edges[:12][..., kept], **EXAMPLE))
-    axes.add_collection(collection(edges[12:][..., kept], **(EXAMPLE | {"linewidth": 0.7, "linestyle": ":"})))
+    axes.add_collection(collection(list(edges[:12][..., kept]), **EXAMPLE))
+    axes.add_collection(collection(list(edges[12:][..., kept]), **(EXAMPLE | {"linewidth": 0.7, "linestyle": ":"})))
 
 
 def name_bounds(axes: Axes, kept: list[int], edges: np.ndarray, is_ndc: bool) -> None:
     """`near` and `far` at the planes of the example."""
     for plane, text in ((edges[:4], "near"), (edges[4:8], "to infinity" if is_ndc else "far")):
         points = plane[:, 0, kept]
-        place = {"xytext": (0, 2), "textcoords": "offset points", "ha": "center", "va": "bottom"}
+        place: dict[str, Any] = {"xytext": (0, 2), "textcoords": "offset points", "ha": "center", "va": "bottom"}
         paper = {"facecolor": "white", "edgecolor": "none", "alpha": 0.75, "pad": 0.5}
         axes.annotate(text, points[points[:, 1].argmax()], fontsize=7, zorder=7, bbox=paper, **place)
 
@@ -165,7 +167,7 @@ def limit_plane(axes: Axes, kept: list[int], low: np.ndarray, high: np.ndarray) 
     axes.locator_params(nbins=5)
 
 
-def limit_space(axes: Axes, kept: list[int], low: np.ndarray, high: np.ndarray) -> None:
+def limit_space(axes: Axes3D, kept: list[int], low: np.ndarray, high: np.ndarray) -> None:
     """Equal scales, and few ticks."""
     low, high = low[kept], high[kept]
     axes.set(xlim=(low[0], high[0]), ylim=(low[1], high[1]), zlim=(low[2], high[2]), zlabel=AXIS_NAMES[kept[2]])

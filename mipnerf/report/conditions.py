@@ -1,6 +1,6 @@
 """What a reader must know about the runs to judge their numbers, and how it departs from what was published."""
 
-from mipnerf.report.frame import Run, ordered_names
+from mipnerf.report.frame import Run, if_all_known, ordered_names
 from mipnerf.report.reference import METHODS, Reference
 from mipnerf.report.tables.table import MISSING, rounded
 from mipnerf.training.history import format_duration
@@ -43,10 +43,10 @@ def costs_of(runs: list[Run], reference: Reference) -> list[list[str]]:
     rows = []
     for variant in ordered_names(runs, "method"):
         members = [run for run in runs if run.method == variant]
-        seconds = [train_seconds(run) for run in members]
-        hours = None if None in seconds else sum(seconds) / len(seconds) / 3600
+        seconds = if_all_known(train_seconds(run) for run in members)
+        hours = None if seconds is None else sum(seconds) / len(seconds) / 3600
         published = reference.train_hours(members[0].dataset, variant)
-        sizes = dict.fromkeys(facts_of(run)["parameters"] for run in members)
+        sizes = dict.fromkeys(str(facts_of(run)["parameters"]) for run in members)
         size = reference.num_parameters(members[0].dataset, variant)
         rows.append([variant, *map(_hours, (hours, published)), ", ".join(sizes), size or MISSING])
     return rows if any(row[2] != MISSING for row in rows) else []

@@ -14,6 +14,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import Any, Literal
 
 import pandas as pd
 import yaml
@@ -36,6 +37,11 @@ class Metric:
     title: str
     decimals: int
     higher_is_better: bool
+
+    @property
+    def better(self) -> Literal["higher", "lower"]:
+        """Which of two values is the better one."""
+        return "higher" if self.higher_is_better else "lower"
 
 
 METRICS = {
@@ -116,7 +122,7 @@ class Run:
     dataset: str
     variant: str
     scene: str
-    config: dict
+    config: dict[str, Any]
     metrics: pd.DataFrame
 
     @property
@@ -141,7 +147,7 @@ class Run:
         means = groups.agg(["mean", "size"])
         return means["mean"].where(means["size"] == len(self.views)).unstack()
 
-    def setting(self, *keys: str):
+    def setting(self, *keys: str) -> Any:
         """The entry of `config.yaml` at `keys`; `DataError` where there is none."""
         return _lookup(self.folder / "config.yaml", self.config, keys)
 
@@ -166,7 +172,7 @@ def read_run(folder: Path) -> Run:
 
 def read_runs(folders: Iterable[Path]) -> list[Run]:
     """Read several runs in the order given; `DataError` for none, or for two of the same dataset, variant and scene."""
-    seen: dict[tuple, Path] = {}
+    seen: dict[tuple[str, str, str], Path] = {}
     runs = [read_run(folder) for folder in folders]
     if not runs:
         raise DataError("no run was given; name at least one folder with config.yaml and metrics.csv")
@@ -189,12 +195,19 @@ def lpips_reason(path: Path) -> str | None:
         ) from error
 
 
+def if_all_known(values: Iterable[float | None]) -> list[float] | None:
+    """`values`, or None where there are none or one of them is."""
+    values = list(values)
+    known = [value for value in values if value is not None]
+    return known if known and len(known) == len(values) else None
+
+
 def first_seeds(runs: Sequence[Run]) -> list[Run]:
     """The first run of each method: where it has several seeds, pictures show this one."""
     return [run for i, run in enumerate(runs) if run.method not in {other.method for other in runs[:i]}]
 
 
-def ordered_names(runs: Iterable[Run], key: str) -> list[str]:
+def ordered_names(runs: Iterable[object], key: str) -> list[str]:
     """The distinct names of `key` (dataset, variant, method or scene) in the order of first appearance."""
     return list(dict.fromkeys(getattr(run, key) for run in runs))
 
@@ -209,7 +222,7 @@ def only_name(runs: Iterable[Run], key: str) -> str:
     return names[0]
 
 
-def _lookup(path: Path, config: object, keys: Iterable[str]):
+def _lookup(path: Path, config: Any, keys: Iterable[str]) -> Any:
     for key in keys:
         if not isinstance(config, dict) or key not in config:
             raise DataError(f"{path}: lacks {'.'.join(keys)}; train this run again with the present version")
@@ -218,7 +231,7 @@ def _lookup(path: Path, config: object, keys: Iterable[str]):
 
 
 def _parse_metrics(sources: Iterable[tuple[Path, str]]) -> pd.DataFrame:
-    records: dict[tuple, tuple[str, float]] = {}
+    records: dict[tuple[str | int, ...], tuple[str, float]] = {}
     for path, text in sources:
         for where, cells in _rows(path, text, COLUMNS):
             key, value = _metric_key(where, cells), _finite(where, "value", cells[-1])
@@ -230,7 +243,7 @@ def _parse_metrics(sources: Iterable[tuple[Path, str]]) -> pd.DataFrame:
     return pd.DataFrame([(*key, value) for key, (_, value) in records.items()], columns=COLUMNS)
 
 
-def _metric_key(where: str, cells: list[str]) -> tuple:
+def _metric_key(where: str, cells: list[str]) -> tuple[str | int, ...]:
     for column, name in zip(COLUMNS[:3], cells, strict=False):
         if not name.strip():
             raise DataError(f"{where}: the {column} is empty; every row must name its dataset, variant and scene")

@@ -8,6 +8,7 @@ import math
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
@@ -111,10 +112,10 @@ class Reference:
         """The number of parameters as it was published, such as `612K`; None where it was not."""
         return self._cell(dataset, variant, "params")
 
-    def _cell(self, dataset: str, variant: str, column: str):
+    def _cell(self, dataset: str, variant: str, column: str) -> Any:
         """What the paper's tables say of a variant in `column`, or None."""
         table, method = self.tables.get(dataset), METHODS.get(dataset, {}).get(variant)
-        if method is None or method not in table.index or column not in table:
+        if method is None or table is None or method not in table.index or column not in table:
             return None
         value = table.at[method, column]
         return None if pd.isna(value) else value
@@ -152,7 +153,7 @@ def _read_table(path: Path, columns: list[str]) -> pd.DataFrame:
     return _read(path, ["method", *columns]).set_index("method")
 
 
-def _read(path: Path, columns: list[str], **options) -> pd.DataFrame:
+def _read(path: Path, columns: list[str], **options: Any) -> pd.DataFrame:
     try:
         frame = pd.read_csv(path, comment="#", index_col=False, **options)
     except (OSError, ValueError) as error:

@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -10,6 +11,7 @@ from mipnerf.report.frame import AVG_ERROR, SHOWN, Run, ordered_names
 from mipnerf.report.reference import MEAN, Reference
 
 PUBLISHED_LEVELS = 4
+Numbers = Any  # a number, or an array or column of them
 INDEX = ["scene", "variant", "metric"]
 SEED_COLUMNS = ["spread", "seeds"]
 
@@ -36,7 +38,8 @@ def summarise(runs: list[Run], reference: Reference, asked: Sequence[str] = ()) 
         order = [*scenes, MEAN], ordered_names(members, "method"), ordered_metrics(values.reset_index())
         for key in (key for key in _product(*order) if key in values.index):
             jax = _published(reference, dataset, key, scenes, len(levels), values.loc[key])
-            for level in [MEAN] if key[2] == AVG_ERROR else [*levels, MEAN]:
+            shown: list[int | str] = [MEAN] if key[2] == AVG_ERROR else [*levels, MEAN]
+            for level in shown:
                 numbers = values.loc[key][level], jax.get(level), spreads.loc[key][level], counts.loc[key][level]
                 rows.append((dataset, *key, str(level), *numbers))
     tidy = pd.DataFrame(rows, columns=["dataset", *INDEX, "level", "value", "jax", *SEED_COLUMNS])
@@ -74,7 +77,7 @@ def count_seeds(runs: list[Run]) -> dict[str, int]:
     return Counter(variants.values())
 
 
-def average_error(psnr, ssim, lpips):
+def average_error(psnr: Numbers, ssim: Numbers, lpips: Numbers) -> Numbers:
     """The paper's "Avg.": geometric mean of the MSE, √(1 − SSIM) and LPIPS; of numbers or arrays."""
     return np.cbrt(10 ** (-psnr / 10) * np.sqrt(1 - ssim) * lpips)
 
@@ -141,7 +144,10 @@ def _published(
     if scene == MEAN and set(scenes) != reference.scenes(dataset):
         return {}
     average = reference.jax_average(dataset, variant, scene, metric, num_levels)
-    levels = reference.jax_levels(dataset, variant, metric) if scene == MEAN and average is not None else None
+    if average is None:
+        return {}
+    levels = reference.jax_levels(dataset, variant, metric) if scene == MEAN else None
     if num_levels == 1:
         levels = [average]
-    return {level: jax for level, jax in [*enumerate(levels or []), (MEAN, average)] if pd.notna(values[level])}
+    published: list[tuple[int | str, float]] = [*enumerate(levels or []), (MEAN, average)]
+    return {level: jax for level, jax in published if pd.notna(values[level])}

@@ -16,8 +16,8 @@ if TYPE_CHECKING:  # what takes long to import is left to the commands
     from mipnerf.datasets.scene import Scene
 
 
-def add_commands(commands) -> None:
-    """Add `render` and `mesh` to the commands of a parser (what `add_subparsers` returns)."""
+def add_commands(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    """Add `render` and `mesh` to the commands of a parser."""
     command = commands.add_parser("render", help="one view of a trained network, at any scale and pose")
     add_common(command, "image to write (PNG)")
     camera = command.add_mutually_exclusive_group()
@@ -110,7 +110,7 @@ def choose_camera(
     if folder is None and (needing := [n for n in ("view", "path", "level") if getattr(args, n) is not None]):
         raise ConfigError(f"--{needing[0]} needs the data of the run; name the scene's folder by --data")
     scale, base = args.scale, None
-    if args.path is not None:
+    if folder is not None and args.path is not None:
         if not 0 <= args.frame < args.frames:
             raise ConfigError(f"frame {args.frame} does not exist; the path has {args.frames}, counted from 0")
         track = camera_path(folder, run.data, args.path, args.frames, run.levels)
@@ -145,6 +145,6 @@ def mesh(args: argparse.Namespace) -> None:
             "without the data of the run, --bounds have to be given; or name the scene's folder by --data"
         )
     view = None if folder is None else load_view(folder, run)
-    bounds = bounds_of(view) if args.bounds is None else np.reshape(args.bounds, (2, 3))
+    bounds = np.reshape(args.bounds, (2, 3)) if view is None or args.bounds is not None else bounds_of(view)
     plane = plane_of(view) if view is not None and view.ndc else None
     write_ply(extract_mesh(renderer, bounds, args.resolution, args.threshold, plane), args.output)

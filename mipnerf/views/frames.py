@@ -98,7 +98,7 @@ def fingerprint(model: Path, track: CameraPath, canvas: Sequence[int]) -> str:
     scene = track.scene
     for values in (scene.camtoworlds, scene.pix2cams, scene.nears, scene.fars, track.scales):
         # Shards may be rendered by machines whose cosines differ in the last bits; and -0 is 0.
-        digest.update(np.ascontiguousarray(np.round(values, 7) + 0.0, dtype="<f8"))
+        digest.update(np.ascontiguousarray(np.round(values, 7) + 0.0, dtype="<f8").data)
     digest.update(repr((FORMAT, scene.ndc, tuple(canvas))).encode())
     return digest.hexdigest()[:16]
 

@@ -191,7 +191,7 @@ def write_ply(mesh: Mesh, path: Path) -> None:
             vertices[name] = column
     faces = np.empty(len(mesh.faces), dtype=[("count", "u1"), ("vertices", "<i4", 3)])
     faces["count"], faces["vertices"] = 3, mesh.faces
-    properties = [f"property {'float' if kind == '<f4' else 'uchar'} {name}" for name, kind in vertices.dtype.descr]
+    properties = [f"property {'float' if kind == '<f4' else 'uchar'} {name}" for name, kind, *_ in vertices.dtype.descr]
     header = [
         "ply",
         "format binary_little_endian 1.0",

@@ -5,6 +5,7 @@ colmap.github.io/format.html.
 """
 
 import os
+from collections.abc import Container
 from pathlib import Path
 from typing import NamedTuple
 
@@ -92,7 +93,7 @@ def read_cameras(model: Model) -> dict[int, tuple[np.ndarray, np.ndarray]]:
     return cameras
 
 
-def read_images(model: Model, cameras: dict) -> list[ImageRow]:
+def read_images(model: Model, cameras: Container[int]) -> list[ImageRow]:
     """The images, sorted by name."""
     found: dict[int, ImageRow] = {}
     for row in model.form.images(model.images):
@@ -108,7 +109,7 @@ def read_images(model: Model, cameras: dict) -> list[ImageRow]:
     return sorted(found.values(), key=lambda row: row.name)
 
 
-def check_new(number: int, known: dict, where: str) -> None:
+def check_new(number: int, known: Container[int], where: str) -> None:
     if number in known:
         raise DataError(f"{where}: the number {number} occurs twice")
 

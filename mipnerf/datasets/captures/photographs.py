@@ -118,9 +118,8 @@ def place(photographs: Photographs, data: DataConfig) -> tuple[np.ndarray, float
     Raises `DataError` where that point is needed and the cameras do not look at one.
     """
     poses = photographs.camtoworlds
-    is_given = data.near is not None and data.far is not None
     # What is given replaces these later: no rule is needed.
-    depths = (data.near, data.far) if is_given else photographs.depths()
+    depths = (data.near, data.far) if data.near is not None and data.far is not None else photographs.depths()
     if depths and not data.normalize:
         return poses, *depths
     focus, distance = common_focus(poses)

@@ -10,6 +10,7 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
+from typing import Any
 
 import numpy as np
 
@@ -81,7 +82,8 @@ def read_photographs(folder: Path, data: DataConfig) -> Photographs:
 
 def read_split_files(folder: Path) -> tuple[list[Frame], dict[str, np.ndarray]]:
     """The frames of transforms_{train,val,test}.json in their order, and the indices of each split."""
-    frames, splits = [], {}
+    frames: list[Frame] = []
+    splits = {}
     for split in SPLITS:
         path = folder / f"transforms_{split}.json"
         if path.exists():
@@ -91,7 +93,7 @@ def read_split_files(folder: Path) -> tuple[list[Frame], dict[str, np.ndarray]]:
     return frames, with_val_and_test(splits, f"{folder}: transforms_val.json or transforms_test.json")
 
 
-def listed_splits(content: Mapping, frames: list[Frame], path: Path) -> dict[str, np.ndarray] | None:
+def listed_splits(content: Mapping[str, Any], frames: list[Frame], path: Path) -> dict[str, np.ndarray] | None:
     """Indices of each split as nerfstudio's lists of file names say; nothing where there is no list."""
     if not any(f"{split}_filenames" in content for split in SPLITS):
         return None
@@ -116,7 +118,7 @@ def with_val_and_test(splits: dict[str, np.ndarray], where: str) -> dict[str, np
     return {"train": splits["train"], "val": splits.get("val", either), "test": either}
 
 
-def read_frames(folder: Path, path: Path, content: Mapping) -> list[Frame]:
+def read_frames(folder: Path, path: Path, content: Mapping[str, Any]) -> list[Frame]:
     """All frames of one file."""
     frames = require(content, "frames", list, str(path))
     if not frames:
@@ -130,7 +132,7 @@ def read_frames(folder: Path, path: Path, content: Mapping) -> list[Frame]:
     return found
 
 
-def read_frame(folder: Path, frame: object, content: Mapping, where: str) -> Frame:
+def read_frame(folder: Path, frame: Any, content: Mapping[str, Any], where: str) -> Frame:
     """One entry of `frames`; where it lacks a value of the camera, that of the file counts."""
     stated = require(frame, "file_path", str, where)
     matrix = finite_array(require(frame, "transform_matrix", list, where), (4, 4), f"{where}: 'transform_matrix'")
@@ -153,7 +155,9 @@ def read_frame(folder: Path, frame: object, content: Mapping, where: str) -> Fra
     return Frame(path.relative_to(folder).as_posix(), stated, matrix, intrinsics, size)
 
 
-def focal_length(frame: Mapping, content: Mapping, axis: str, side: float, where: str) -> float | None:
+def focal_length(
+    frame: Mapping[str, Any], content: Mapping[str, Any], axis: str, side: float, where: str
+) -> float | None:
     """Pixels, from fl_x or camera_angle_x (fl_y, camera_angle_y) of the frame, else of the file, if there."""
     for values in (frame, content):
         if f"fl_{axis}" in values:
@@ -168,7 +172,7 @@ def focal_length(frame: Mapping, content: Mapping, axis: str, side: float, where
     return None
 
 
-def refuse_distortion(values: Mapping, where: str) -> None:
+def refuse_distortion(values: Mapping[str, Any], where: str) -> None:
     """`DataError` unless the camera is a pinhole."""
     model = values.get("camera_model", "PINHOLE")
     lenses = [key for key in OTHER_LENSES if values.get(key) not in (None, False, 0)]
@@ -189,11 +193,11 @@ def find_image(folder: Path, stated: str, where: str) -> Path:
     raise DataError(f"{where}: image {stated!r} does not exist in {folder}, nor does it as {', '.join(SUFFIXES[:3])}")
 
 
-def number(values: Mapping, key: str, where: str) -> float:
+def number(values: Mapping[str, Any], key: str, where: str) -> float:
     return float(finite_array(values[key], (), f"{where}: {key!r}"))
 
 
-def positive(values: Mapping, key: str, where: str) -> float:
+def positive(values: Mapping[str, Any], key: str, where: str) -> float:
     value = number(values, key, where)
     if value <= 0:
         raise DataError(f"{where}: {key!r} must be above 0, found {value:g}")

@@ -13,8 +13,9 @@ import zlib
 from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path, PurePosixPath, PureWindowsPath
-from typing import BinaryIO
+from typing import IO, Any, cast
 
 from mipnerf.errors import DataError
 
@@ -25,10 +26,14 @@ MAX_RATIO = 200
 RATIO_FLOOR = 64 << 20
 MAX_MEMBERS = 1_000_000
 MAX_NAME, MAX_PART = 1024, 255  # bytes of a name, and of one of its parts, that any file system takes
-DECOMPRESSORS = {b"\x1f\x8b": gzip.open, b"BZh": bz2.open, b"\xfd7zXZ": lzma.open}
+DECOMPRESSORS: dict[bytes, Callable[..., Any]] = {
+    b"\x1f\x8b": gzip.open,
+    b"BZh": bz2.open,
+    b"\xfd7zXZ": lzma.open,
+}
 # What is raised for a damaged archive depends on where the damage is.
-READ_ERRORS = (OSError, EOFError, RuntimeError, ValueError, LookupError, ArithmeticError, struct.error)
-READ_ERRORS += (zlib.error, lzma.LZMAError, zipfile.BadZipFile, tarfile.TarError)
+READ_ERRORS: tuple[type[Exception], ...] = (OSError, EOFError, RuntimeError, ValueError, LookupError)
+READ_ERRORS += (ArithmeticError, struct.error, zlib.error, lzma.LZMAError, zipfile.BadZipFile, tarfile.TarError)
 
 
 class DamagedError(DataError):
@@ -43,7 +48,7 @@ class Member:
     name: str  # POSIX, relative to the source
     size: int  # bytes, as stated
     defect: str | None  # why it must not be taken
-    open: Callable[[], BinaryIO]
+    open: Callable[[], IO[bytes]]
     path: Path | None = None  # where it lies, if the source is a folder
     stat: os.stat_result | None = None  # of the file, or of the archive when it was opened
     crc32: int | None = None  # as stated, if the source is a zip archive
@@ -76,7 +81,7 @@ def list_members(source: Path, stack: ExitStack, skipped: Collection[Path] = ())
 
 def open_archive(source: Path, stack: ExitStack) -> Iterator[Member]:
     """The members of an archive, whose first bytes say what it is, whatever it is called."""
-    stream = stack.enter_context(source.open("rb"))
+    stream: IO[bytes] = stack.enter_context(source.open("rb"))
     status = os.fstat(stream.fileno())
     start = stream.read(5)
     stream.seek(0)
@@ -86,13 +91,13 @@ def open_archive(source: Path, stack: ExitStack) -> Iterator[Member]:
         if start.startswith(magic):
             stream = stack.enter_context(decompressor(stream))
     cautious = CautiousStream(stream, size_limit(source))
-    return tar_members(stack.enter_context(tarfile.open(fileobj=cautious, mode="r:")), source, status)
+    return tar_members(stack.enter_context(tarfile.open(fileobj=cast(IO[bytes], cautious), mode="r:")), source, status)
 
 
 class CautiousStream:
     """A stream that hands out a chunk at a time, up to `limit`: `tarfile` reads headers as long as they claim to be."""
 
-    def __init__(self, stream: BinaryIO, limit: int):
+    def __init__(self, stream: IO[bytes], limit: int):
         self.stream, self.limit = stream, limit
         self.tell = stream.tell
 
@@ -120,7 +125,7 @@ def zip_members(archive: zipfile.ZipFile, source: Path, status: os.stat_result) 
         if info.flag_bits & 1:
             defect = "is encrypted"
         name = clean_name(info.filename, source)
-        yield Member(source, name, info.file_size, defect, lambda info=info: archive.open(info), None, status, info.CRC)
+        yield Member(source, name, info.file_size, defect, partial(archive.open, info), None, status, info.CRC)
 
 
 def tar_members(archive: tarfile.TarFile, source: Path, status: os.stat_result) -> Iterator[Member]:
@@ -130,7 +135,7 @@ def tar_members(archive: tarfile.TarFile, source: Path, status: os.stat_result) 
         if not info.isdir():
             defect = None if info.isfile() else "is a link or a special file"
             name = clean_name(info.name, source)
-            yield Member(source, name, info.size, defect, lambda info=info: archive.extractfile(info), None, status)
+            yield Member(source, name, info.size, defect, partial(_extracted, archive, info), None, status)
     # tarfile takes a damaged header for the end; the true end is a block of zeros.
     archive.fileobj.seek(archive.offset)
     block = archive.fileobj.read(tarfile.BLOCKSIZE)
@@ -138,6 +143,17 @@ def tar_members(archive: tarfile.TarFile, source: Path, status: os.stat_result) 
         raise tarfile.ReadError("the next header is damaged or missing")
     while archive.fileobj.read(CHUNK):  # up to the checksum of a compressed stream
         pass
+
+
+def _opened(path: Path) -> IO[bytes]:
+    return path.open("rb")
+
+
+def _extracted(archive: tarfile.TarFile, info: tarfile.TarInfo) -> IO[bytes]:
+    stream = archive.extractfile(info)
+    if stream is None:
+        raise tarfile.ReadError(f"{info.name} is no file")
+    return stream
 
 
 def folder_members(folder: Path, skipped: Collection[Path] = ()) -> Iterator[Member]:
@@ -152,6 +168,7 @@ def folder_members(folder: Path, skipped: Collection[Path] = ()) -> Iterator[Mem
         linked = [name for name in folders if Path(parent, name).is_symlink()]
         for path in (Path(parent, name) for name in files + linked):
             real = path.resolve() if path.is_symlink() else path
+            defect: str | None
             if not real.is_relative_to(root):
                 defect = f"is a link out of {folder}"
             else:
@@ -159,7 +176,7 @@ def folder_members(folder: Path, skipped: Collection[Path] = ()) -> Iterator[Mem
             status = None if defect else real.stat()
             name = path.relative_to(root).as_posix()
             size = status.st_size if status else 0
-            yield Member(folder, name, size, defect, lambda real=real: real.open("rb"), real, status)
+            yield Member(folder, name, size, defect, partial(_opened, real), real, status)
 
 
 def clean_name(name: str, source: Path) -> str:

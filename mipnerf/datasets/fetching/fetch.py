@@ -9,6 +9,7 @@ import zlib
 from collections.abc import Mapping
 from contextlib import ExitStack
 from pathlib import Path
+from typing import Any
 
 from tqdm import tqdm
 
@@ -104,7 +105,7 @@ def check_space(size: int, target: Path) -> None:
         raise WriteError(f"{existing}: {size:,} bytes are needed, {free:,} are free; make room or name another folder")
 
 
-def store(member: Member, name: str, folder: Path) -> dict:
+def store(member: Member, name: str, folder: Path) -> dict[str, Any]:
     """Put `member` at `folder / name` and return its entry of the manifest."""
     path = folder / name
     path.parent.mkdir(parents=True, exist_ok=True)

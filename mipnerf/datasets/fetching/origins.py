@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import Literal
+from typing import Any, Literal
 
 from mipnerf.datasets.fetching.archives import Member, list_members, read_chunks
 from mipnerf.datasets.layouts import MANIFEST, ORIGIN, check_members, find_scene, is_read, scene_members
@@ -101,7 +101,9 @@ def want(comparison: Comparison) -> Path | None:
     return path
 
 
-def describe_origin(source: Path, folder: PurePosixPath, stats: Mapping[str, os.stat_result], beside: Path) -> dict:
+def describe_origin(
+    source: Path, folder: PurePosixPath, stats: Mapping[str, os.stat_result], beside: Path
+) -> dict[str, Any]:
     """Where the scene in `folder` of `source` lies, and size, time and inode of its files, or of the archive.
 
     Inodes count on the file system of `beside` only: there, a file that was fetched is the same as that of the source,
@@ -121,19 +123,20 @@ def describe_origin(source: Path, folder: PurePosixPath, stats: Mapping[str, os.
 def stats_of_members(source: Path, folder: PurePosixPath, members: Mapping[str, Member]) -> dict[str, os.stat_result]:
     """The argument of `describe_origin` for the `members` of a scene that were listed: from before any is read."""
     if source.is_file():
-        return {source.name: next(iter(members.values())).stat}
+        stats = next(iter(members.values())).stat
+        return {} if stats is None else {source.name: stats}
     names = {name_in_source(member, folder): member for member in members.values()}
-    return {name: member.stat for name, member in names.items() if is_read(name)}
+    return {name: member.stat for name, member in names.items() if member.stat and is_read(name)}
 
 
 def stats_of_files(source: Path, folder: PurePosixPath, skipped: Path) -> dict[str, os.stat_result]:
     """The same of what is there now: ten times faster, as no archive is opened and no other scene's folder listed."""
     if source.is_file():
         return {source.name: os.stat(source)}
-    root, skipped = str(source.resolve() / folder), str(skipped.resolve())
-    stats = {}
+    root, left_out = str(source.resolve() / folder), str(skipped.resolve())
+    stats: dict[str, os.stat_result] = {}
     for parent, folders, names in os.walk(root):
-        folders[:] = [name for name in folders if os.path.join(parent, name) != skipped]
+        folders[:] = [name for name in folders if os.path.join(parent, name) != left_out]
         prefix = Path(parent).relative_to(root).as_posix() + "/" if parent != root else ""
         read = [name for name in names if is_read(prefix + name)]
         stats |= {prefix + name: os.stat(os.path.join(parent, name)) for name in read}
@@ -203,7 +206,7 @@ def compare_content(source: Path, members: list[Member], scene: str, fetched: Pa
     return Comparison("same", source, fetched)
 
 
-def write_origin(folder: Path, origin: Mapping) -> None:
+def write_origin(folder: Path, origin: Mapping[str, Any]) -> None:
     write_text(folder / ORIGIN, json.dumps(origin) + "\n")
 
 
@@ -215,7 +218,7 @@ def recorded_files(fetched: Path) -> dict[str, list[int]]:
         return {}
 
 
-def manifest_files(fetched: Path) -> dict[str, dict]:
+def manifest_files(fetched: Path) -> dict[str, dict[str, Any]]:
     """The manifest's entry of each file that a layout may read; nothing where it is damaged."""
     try:
         files = json.loads((fetched / MANIFEST).read_text(encoding="utf-8"))["files"]
@@ -224,7 +227,7 @@ def manifest_files(fetched: Path) -> dict[str, dict]:
         return {}
 
 
-def differs(member: Member, file: Mapping, fetched: Path) -> bool:
+def differs(member: Member, file: Mapping[str, Any], fetched: Path) -> bool:
     """Whether `member` is another than the `file` of the manifest, or the latter no more what was `fetched`."""
     if member.size != file["size"]:
         return True
@@ -233,16 +236,18 @@ def differs(member: Member, file: Mapping, fetched: Path) -> bool:
     digest = hashlib.sha256()
     for chunk in read_chunks(member):
         digest.update(chunk)
-    return digest.hexdigest() != file["sha256"] or (member.path is not None and not is_intact(fetched, member, digest))
+    return digest.hexdigest() != file["sha256"] or (
+        member.path is not None and not is_intact(fetched, member.path, digest.digest())
+    )
 
 
-def is_intact(fetched: Path, member: Member, digest) -> bool:
-    """Whether `fetched` is `member`, or was not written to while it was: both have been one file, perhaps."""
+def is_intact(fetched: Path, source: Path, digest: bytes) -> bool:
+    """Whether `fetched` is `source`, or was not written to while it was: both have been one file, perhaps."""
     try:
-        if os.path.samefile(fetched, member.path):
+        if os.path.samefile(fetched, source):
             return True
         with fetched.open("rb") as stream:
-            return hashlib.file_digest(stream, "sha256").digest() == digest.digest()
+            return hashlib.file_digest(stream, "sha256").digest() == digest
     except OSError:
         return False
 

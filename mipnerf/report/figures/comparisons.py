@@ -1,6 +1,7 @@
 """Figures of one dataset that compare its runs with what was published, and quality with what it cost."""
 
 from collections.abc import Mapping
+from typing import Any
 
 import matplotlib as mpl
 import numpy as np
@@ -114,8 +115,8 @@ def costs_and_quality(runs: list[Run], reference: Reference) -> pd.DataFrame:
         if set(quality.at[method, "scenes"]) != set(scenes):
             continue  # a mean over other scenes than that of the others
         members = [run for run in runs if run.method == method]
-        hours = np.mean([training_hours(run) for run in members])
-        samples = np.mean([training_samples(run) for run in members])
+        hours = float(np.mean([training_hours(run) for run in members]))
+        samples = float(np.mean([training_samples(run) for run in members]))
         rows.append((method, *quality.loc[method, ["value", "spread"]], hours, samples, False))
         average = reference.jax_average(dataset, method, place, "psnr", levels) if place else None
         if average is not None:
@@ -139,7 +140,7 @@ def training_samples(run: Run) -> float:
     record = run.config.get("record", {})
     if "imported_from" in record and record["imported_step"] is None:
         return np.nan
-    model: Mapping = run.setting("model")
+    model: Mapping[str, Any] = run.setting("model")
     coarse, fine = model["num_samples"], model.get("num_fine_samples", 0)
     # A further level of points keeps those before it and adds its own.
     per_ray = sum(coarse + level * fine for level in range(model["num_levels"]))

@@ -2,11 +2,12 @@
 
 import logging
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import matplotlib as mpl
 import numpy as np
 from matplotlib.figure import Figure
+from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.ticker import MaxNLocator
 
 from mipnerf.config import DataConfig
@@ -52,7 +53,7 @@ def plot_depth(data_folder: Path, runs: list[Run], view: int | None = None) -> F
     if older:
         log.warning("%s: no depth of %s: %s", scene, ", ".join(older), OLDER.replace("\n", " "))
     largest = max(float(np.quantile(each.error, 1 - CLIPPED_SHARE)) for each in maps) or 1
-    scales = [
+    scales: list[dict[str, Any]] = [
         {},
         {"cmap": DEPTH_COLORS, "vmin": near, "vmax": far},
         {"cmap": ACC_COLORS, "vmin": 0, "vmax": 1},
@@ -60,12 +61,14 @@ def plot_depth(data_folder: Path, runs: list[Run], view: int | None = None) -> F
     ]
     with mpl.rc_context(STYLE | {"axes.grid": False}):
         ratios = [CELL * height / width] * len(runs) + [BAR]
-        figure = Figure(figsize=(4 * CELL + 0.4, sum(ratios) + 0.04 * len(runs) + 0.8), layout="constrained")
+        shape = 4 * CELL + 0.4, sum(ratios) + 0.04 * len(runs) + 0.8
+        figure = Figure(figsize=shape, layout=ConstrainedLayoutEngine(w_pad=0.02, h_pad=0.02, wspace=0.01, hspace=0))
         *grid, bars = figure.subplots(len(runs) + 1, 4, squeeze=False, height_ratios=ratios)
         for cells, run, images in zip(grid, runs, maps, strict=True):
+            pictures = (images.rendering, images.depth, images.acc, images.error)
             drawn = [
-                show(axes, image, (height, width), **scale)
-                for axes, image, scale in zip(cells, images, scales, strict=False)
+                show(axes, picture, (height, width), **scale)
+                for axes, picture, scale in zip(cells, pictures, scales, strict=True)
             ]
             cells[0].set_ylabel(title_of(run.variant).replace(" w/o", "\nw/o").replace(" +", "\n+"), fontsize=8)
         for axes, title in zip(grid[0], ("rendering", "depth", "opacity", "error"), strict=True):
@@ -78,7 +81,6 @@ def plot_depth(data_folder: Path, runs: list[Run], view: int | None = None) -> F
             bar.set_label(label, fontsize=8)
             bar.ax.tick_params(labelsize=7.5)
             bar.locator = MaxNLocator(2 if column == 2 else 4)
-        figure.get_layout_engine().set(w_pad=0.02, h_pad=0.02, wspace=0.01, hspace=0)
         note = f"\n(empty cells: {OLDER})" if older else ""
         figure.suptitle(f"{scene}, test view {view}{note}", fontsize=9)
     return figure

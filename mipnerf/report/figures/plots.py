@@ -1,6 +1,7 @@
 """Figures of one dataset: metrics against resolution level, and training curves. The same runs give the same bytes."""
 
 from pathlib import Path
+from typing import Any
 
 import matplotlib as mpl
 import pandas as pd
@@ -37,11 +38,18 @@ PALE = {"#fbafe4": "#00a0c6", "#ece133": "#202020", "#56b4e9": "#7a5195"}  # on 
 COLORS = [PALE.get(color, color) for color in seaborn.color_palette("colorblind").as_hex()]
 LEGEND_HANDLE, LEGEND_LETTER = 0.6, 0.057  # inches of an entry: without its text, and a letter of it
 LEGEND_ROW = 0.18  # inches
+Style = dict[str, Any]  # keyword arguments of a line
 MARKERS = ["o", "s", "^", "D", "v", "P", "X", "<", ">"]
 DASHES = ["-", (0, (5, 1.5)), (0, (6, 1.5, 1.5, 1.5)), (0, (9, 2)), (0, (6, 1.5, 1.5, 1.5, 1.5, 1.5)), (0, (3, 1))]
-PUBLISHED = {"linestyle": ":", "linewidth": 1.6, "marker": ""}
-VALIDATION = {"linestyle": "", "marker": "o", "markersize": 3.5, "markerfacecolor": "white", "markeredgewidth": 1.2}
-PUBLISHED_BAR = {"linestyle": "", "marker": "_", "markersize": 14, "markeredgewidth": 1.6}
+PUBLISHED: Style = {"linestyle": ":", "linewidth": 1.6, "marker": ""}
+VALIDATION: Style = {
+    "linestyle": "",
+    "marker": "o",
+    "markersize": 3.5,
+    "markerfacecolor": "white",
+    "markeredgewidth": 1.2,
+}
+PUBLISHED_BAR: Style = {"linestyle": "", "marker": "_", "markersize": 14, "markeredgewidth": 1.6}
 
 
 def plot_levels(runs: list[Run], reference: Reference) -> Figure:
@@ -121,7 +129,7 @@ def save_figure(figure: Figure, *paths: Path) -> None:
             figure.savefig(temporary, metadata=metadata)
 
 
-def variant_styles(runs: list[Run], **fixed) -> dict[str, dict]:
+def variant_styles(runs: list[Run], **fixed: Any) -> dict[str, Style]:
     """Colour, marker and dashes of each variant, whose seeds look alike."""
     return {
         variant: {
@@ -134,7 +142,7 @@ def variant_styles(runs: list[Run], **fixed) -> dict[str, dict]:
     }
 
 
-def _draw_against_level(axes: Axes, rows: pd.DataFrame, style: dict) -> None:
+def _draw_against_level(axes: Axes, rows: pd.DataFrame, style: Style) -> None:
     scenes = list(rows.groupby("scene", sort=False))
     for scene, values in scenes:
         if scene == MEAN or len(scenes) == 1:
@@ -149,13 +157,13 @@ def _draw_against_level(axes: Axes, rows: pd.DataFrame, style: dict) -> None:
     axes.set_xlabel("resolution")
 
 
-def _draw_against_scene(axes: Axes, rows: pd.DataFrame, style: dict) -> None:
+def _draw_against_scene(axes: Axes, rows: pd.DataFrame, style: Style) -> None:
     axes.errorbar(rows["scene"], rows["value"], yerr=rows["spread"], **(style | {"linestyle": ""}))
     axes.plot(rows["scene"], rows["jax"], color=style["color"], **PUBLISHED_BAR)
     axes.set_xticks(range(rows["scene"].nunique()), rows["scene"], rotation=45, ha="right", rotation_mode="anchor")
 
 
-def _draw_faint(axes: Axes, x: pd.Series, y: pd.Series, style: dict) -> None:
+def _draw_faint(axes: Axes, x: pd.Series, y: pd.Series, style: Style) -> None:
     axes.plot(x, y, color=style["color"], alpha=0.35, linewidth=0.7)
 
 
@@ -201,7 +209,7 @@ def _finish(figure: Figure, handles: list[Line2D], dataset: str, note: str) -> N
 
 def legend_below(figure: Figure, handles: list[Line2D]) -> None:
     """A legend below the axes, in as many columns as its longest entry allows."""
-    widest = max(len(handle.get_label()) for handle in handles)
+    widest = max(len(str(handle.get_label())) for handle in handles)
     ncols = max(1, min(4, len(handles), int(SIZE[0] / (LEGEND_HANDLE + LEGEND_LETTER * widest))))
     rows = -(-len(handles) // ncols)
     figure.set_figheight(figure.get_figheight() + LEGEND_ROW * max(0, rows - 2))

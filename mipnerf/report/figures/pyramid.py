@@ -4,12 +4,14 @@ After Figure 5 of Barron et al. (ICCV 2021).
 """
 
 from collections.abc import Sequence
+from functools import reduce
 from pathlib import Path
 
 import matplotlib as mpl
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.patches import Rectangle
 
 from mipnerf.config.sections import CropConfig
@@ -49,13 +51,13 @@ def plot_pyramid(data_folder: Path, runs: list[Run], crop: CropConfig | None = N
     height, width = truths[0].shape[:2]
     with mpl.rc_context(STYLE | {"axes.grid": False}):
         shape = (WHOLE + cell * columns + 0.5, max((cell + 0.17) * len(levels) + 0.7, WHOLE * height / width + 0.8))
-        figure = Figure(figsize=shape, layout="constrained")
-        left, right = figure.add_gridspec(1, 2, width_ratios=[WHOLE, cell * columns])
-        whole = figure.add_subplot(left)
+        figure = Figure(figsize=shape, layout=ConstrainedLayoutEngine(w_pad=0.02, h_pad=0.02, wspace=0.01, hspace=0))
+        halves = figure.add_gridspec(1, 2, width_ratios=[WHOLE, cell * columns])
+        whole = figure.add_subplot(halves[0])
         show(whole, truths[0], (height, width))
         whole.add_patch(Rectangle((x - 0.5, y - 0.5), size, size, fill=False, edgecolor=FRAME, linewidth=1.4))
         whole.set_xlabel(f"test view {view}")
-        grid = right.subgridspec(len(levels), columns).subplots(squeeze=False)
+        grid = halves[1].subgridspec(len(levels), columns).subplots(squeeze=False)
         for cells, level, truth, images in zip(grid, levels, truths, renderings, strict=True):
             for axes, image in zip(cells, [truth, *images], strict=True):
                 _show_crop(axes, image, x >> level, y >> level, size >> level)
@@ -64,7 +66,6 @@ def plot_pyramid(data_folder: Path, runs: list[Run], crop: CropConfig | None = N
         small = {"fontsize": 9 if cell > 1 else 6.5}
         for axes, title in zip(grid[0], ["truth", *(title_of(run.variant) for run in runs)], strict=True):
             axes.set_title(_wrapped(title, int(cell / (small["fontsize"] * 0.0078))), **small)
-        figure.get_layout_engine().set(w_pad=0.02, h_pad=0.02, wspace=0.01, hspace=0)
         figure.suptitle(f"{scene}; below each crop the SSIM of its whole view, best in bold", fontsize=9)
     return figure
 
@@ -90,7 +91,8 @@ def choose_crop(truths: Sequence[np.ndarray], renderings: Sequence[Sequence[np.n
     """
     height, width = truths[0].shape[:2]
     step = round(height / truths[-1].shape[0])
-    difference = sum(_enlarged(_difference(*pair), (height, width)) for pair in zip(truths, renderings, strict=True))
+    pairs = zip(truths, renderings, strict=True)
+    difference = reduce(np.add, (_enlarged(_difference(*pair), (height, width)) for pair in pairs))
     size = max(min(height, width) // SHARE, LEAST * step)
     size = max(min(size, height, width) // step, 1) * step
     sums = np.pad(difference.cumsum(0).cumsum(1), ((1, 0), (1, 0)))

@@ -1,5 +1,7 @@
 """The figure of how speed changes with batch, samples, width and image size."""
 
+from typing import Any
+
 import matplotlib as mpl
 import pandas as pd
 from matplotlib.axes import Axes
@@ -54,7 +56,7 @@ def _draw_panel(axes: Axes, points: pd.DataFrame, varied: str) -> None:
     axes.xaxis.set_minor_locator(NullLocator())
 
 
-def _style(phase: str, precision: str) -> dict:
+def _style(phase: str, precision: str) -> dict[str, Any]:
     """Colour and marker tell the phase, dashes the precision."""
     i, j = PHASES.index(phase), PRECISIONS.index(precision)
     return {"color": COLORS[i], "marker": MARKERS[i], "linestyle": DASHES[j], "markerfacecolor": ("white", None)[j]}

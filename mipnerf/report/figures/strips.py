@@ -2,6 +2,7 @@
 
 import math
 from pathlib import Path
+from typing import Any
 
 import matplotlib as mpl
 import numpy as np
@@ -9,6 +10,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.image import AxesImage
+from matplotlib.layout_engine import ConstrainedLayoutEngine
 
 from mipnerf.config import DataConfig
 from mipnerf.datasets.load import load_scene
@@ -47,7 +49,7 @@ def plot_strip(data_folder: Path, runs: list[Run], view: int | None = None) -> F
     shape = (CELL * num_columns + 0.8, (CELL * height / width + 0.1) * num_rows + 0.3 * num_blocks + 0.2)
 
     with mpl.rc_context(STYLE | {"axes.grid": False}):
-        figure = Figure(figsize=shape, layout="constrained")
+        figure = Figure(figsize=shape, layout=ConstrainedLayoutEngine(w_pad=0.02, h_pad=0.06, wspace=0.01, hspace=0))
         grid = figure.subplots(num_rows, num_columns, squeeze=False)
         for block in range(num_blocks):
             members = slice(block * beside, (block + 1) * beside)
@@ -67,7 +69,6 @@ def plot_strip(data_folder: Path, runs: list[Run], view: int | None = None) -> F
                 axes.set_title("\n" * (block > 0) + title)  # apart from the scores above
         label = "error: mean absolute difference of RGB"
         figure.colorbar(mappable, ax=grid, aspect=40 * num_blocks, shrink=0.6, pad=0.01, extend="max", label=label)
-        figure.get_layout_engine().set(w_pad=0.02, h_pad=0.06, wspace=0.01, hspace=0)
         figure.suptitle(f"{scene}, test view {view}\n", fontsize=9, linespacing=0.5)  # the line end keeps a distance
     return figure
 
@@ -131,7 +132,7 @@ def _check_psnr(run: Run, level: int, view: int, mse: float) -> None:
         )
 
 
-def show(axes: Axes, image: np.ndarray, size: tuple[int, int], **scale) -> AxesImage:
+def show(axes: Axes, image: np.ndarray, size: tuple[int, int], **scale: Any) -> AxesImage:
     """Draw `image`, enlarged to `size` by repeating its pixels, in a frame without ticks."""
     rows, columns = (np.arange(n) * small // n for n, small in zip(size, image.shape[:2], strict=True))
     axes.set(xticks=[], yticks=[])

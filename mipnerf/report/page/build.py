@@ -7,6 +7,7 @@ from dataclasses import replace
 from html import escape
 from importlib import resources
 from pathlib import Path
+from typing import Any
 
 import jinja2
 
@@ -81,7 +82,7 @@ def content_policy(style: str, script: str) -> str:
     )
 
 
-def comparison_data(comparison: Comparison) -> dict:
+def comparison_data(comparison: Comparison) -> dict[str, Any]:
     """A comparison for the page's script."""
     return {
         "scene": f"{comparison.dataset}/{comparison.scene}",

@@ -5,12 +5,13 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import yaml
 
 from mipnerf.report.conditions import facts_of
-from mipnerf.report.frame import Run, level_name, read_history
+from mipnerf.report.frame import Run, if_all_known, level_name, read_history
 from mipnerf.report.tables.table import MISSING, Cell, Column, Table
 from mipnerf.training.history import format_duration, read_validation, validation_means
 
@@ -175,8 +176,8 @@ def _number(text: str | None) -> float | None:
 
 
 def _sum(jobs: Sequence[Job]) -> float | None:
-    seconds = [job.seconds for job in jobs]
-    return sum(seconds) if seconds and None not in seconds else None
+    seconds = if_all_known(job.seconds for job in jobs)
+    return None if seconds is None else sum(seconds)
 
 
 def _time_cell(seconds: float | None) -> Cell:
@@ -200,7 +201,7 @@ def _unit(values: np.ndarray) -> np.ndarray:
     return (values - values.min()) / (np.ptp(values) or 1)
 
 
-def _flat(node: Mapping, prefix: str = "") -> Iterator[tuple[str, object]]:
+def _flat(node: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, object]]:
     for key, value in node.items():
         if isinstance(value, Mapping):
             yield from _flat(value, f"{prefix}{key}.")

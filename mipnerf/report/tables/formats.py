@@ -126,7 +126,7 @@ def html_page(title: str, tables: Iterable[Table]) -> str:
 
 
 def _marked(text: str, rank: int | None, marks: dict[int, str]) -> str:
-    return marks.get(rank, "{}").format(text)
+    return text if rank is None else marks.get(rank, "{}").format(text)
 
 
 def _markdown(text: str) -> str:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import pandas as pd
 
 from mipnerf.report.conditions import HARDWARE, train_seconds
-from mipnerf.report.frame import SHOWN, Run, level_name, ordered_names
+from mipnerf.report.frame import SHOWN, Run, if_all_known, level_name, ordered_names
 from mipnerf.report.names import method_tables
 from mipnerf.report.progress import Progress
 from mipnerf.report.reference import LEVEL_COLUMNS, MEAN, METHODS, TABLE1, TABLE2, TABLE3, Reference
@@ -102,15 +102,16 @@ class _Builder:
         published = reference.texts.get(FILES.get(name, ""))
         self.published = pd.DataFrame() if published is None else published.set_index("method")
         titles = METHODS.get(dataset, {}) if name in FILES else {}
-        known = ordered_names([*runs, *progress], "method")
+        everyone: list[Run | Progress] = [*runs, *progress]
+        known = ordered_names(everyone, "method")
         # A variant of your own stands below the paper's; in Table 3, only what is in the paper's.
         self.methods = {
             variant: titles.get(variant, variant)
             for variant in known
             if titles.get(variant) in self.published.index or (variant not in titles and name != "table3")
         }
-        self.planned = sorted(reference.all_scenes(dataset)) or sorted({r.scene for r in [*runs, *progress]})
-        self.means = method_means(runs) if runs else None
+        self.planned = sorted(reference.all_scenes(dataset)) or sorted({run.scene for run in everyone})
+        self.means = method_means(runs) if runs else pd.DataFrame()
         self.members = {variant: [run for run in runs if run.method == variant] for variant in self.methods}
         self.waiting = {variant: [run for run in progress if run.method == variant] for variant in self.methods}
         self.reasons = {variant: reasons_of(members) for variant, members in self.members.items() if members}
@@ -130,7 +131,8 @@ class _Builder:
         if len(set(self.scenes.values())) == 1:
             marked = ranked(list(ours.values()), [quantity.column for quantity in self.quantities])
             ours = dict(zip(ours, marked, strict=True))
-        rows, breaks = [], []
+        rows: list[list[Cell]] = []
+        breaks = []
         for title, variant in self._ordered():
             breaks.append(len(rows))
             blank = [Cell("")] * len(self.states)
@@ -163,15 +165,13 @@ class _Builder:
         found.append(self._quantity("avg_error", MEAN, "avg_error", "", SHORT["avg_error"]))
         if self.published.empty:
             # Nothing would fill the columns of what was not measured.
-            known = set() if self.means is None else set(self.means.index.get_level_values("metric"))
+            known = set() if self.means.empty else set(self.means.index.get_level_values("metric"))
             found = [quantity for quantity in found if quantity.metric in known]
         found.append(self._quantity("train_hours", "", "train_hours", "", "Time (hours)"))
         return [*found, self._quantity("params", "", "params", "", "# Params")]
 
     def _quantity(self, metric: str, level: int | str, key: str, group: str, title: str) -> Quantity:
-        better = None
-        if metric in SHORT:
-            better = "higher" if SHOWN[metric].higher_is_better else "lower"
+        better = SHOWN[metric].better if metric in SHORT else None
         texts = self.published.get(key, [])
         decimals = max((decimals_of(text) for text in texts), default=0)
         if not len(texts) and metric != "params":
@@ -192,8 +192,8 @@ class _Builder:
             sizes = {run.setting("record", "num_parameters") for run in members}
             return Value(sizes.pop()) if len(sizes) == 1 else None
         if quantity.metric == "train_hours":
-            seconds = [train_seconds(run) for run in members]
-            return None if None in seconds else _median_hours(seconds)
+            seconds = if_all_known(train_seconds(run) for run in members)
+            return None if seconds is None else _median_hours(seconds)
         key = (variant, quantity.metric, quantity.level)
         if key not in self.means.index or pd.isna(self.means.at[key, "value"]):
             return None
@@ -275,7 +275,8 @@ class _Builder:
 
     def _seeds(self, variant: str) -> set[str]:
         """The names of its runs: the first seed has none of its own, and may differ from scene to scene."""
-        return {run.variant for run in [*self.members[variant], *self.waiting[variant]]}
+        everyone: list[Run | Progress] = [*self.members[variant], *self.waiting[variant]]
+        return {run.variant for run in everyone}
 
     def _seed_count(self, variant: str) -> str:
         counted = int(self.means.loc[variant]["seeds"].iloc[0]) if self.members[variant] else 0

@@ -24,7 +24,8 @@ def scenes_table(runs: list[Run], reference: Reference, dataset: str) -> tuple[T
     scenes = ordered_names(runs, "scene")
     columns = [Column(title, align="left") for title in ("Metric", "Method", "Source")]
     columns += [Column(scene) for scene in scenes] + [Column(f"mean of {len(scenes)}")] * (len(scenes) > 1)
-    rows, breaks, comparisons = [], [], []
+    rows: list[list[Cell]] = []
+    breaks, comparisons = [], []
     results = summarise(runs, reference) if runs else pd.DataFrame(columns=["metric", "level"])
     for metric in [metric for metric in QUALITY if metric in set(results["metric"])]:
         part = results[(results["metric"] == metric) & (results["level"] == MEAN)]
@@ -52,7 +53,7 @@ def _metric_rows(
     metric = part["metric"].iloc[0]
     jax = texts.get("jax", {})
     decimals = max((decimals_of(text) for text in jax.values()), default=METRICS[metric].decimals)
-    better = Column("", better="higher" if METRICS[metric].higher_is_better else "lower")
+    better = Column("", better=METRICS[metric].better)
     methods = {
         method: group.set_index("scene").reindex(scenes) for method, group in part.groupby("variant", sort=False)
     }
@@ -84,7 +85,7 @@ def _published(texts: dict[str, str], scenes: list[str]) -> list[Cell]:
     """The published numbers of the scenes, and their mean, which is ours to compute, where all are known."""
     known = {scene: Cell(text, float(text)) for scene, text in texts.items()}
     if MEAN in scenes and set(scenes) - {MEAN} <= set(known):
-        numbers = [known[scene].number for scene in scenes if scene != MEAN]
+        numbers = [float(texts[scene]) for scene in scenes if scene != MEAN]
         decimals = max(decimals_of(text) for text in texts.values())
         mean = sum(numbers) / len(numbers)
         known[MEAN] = Cell(rounded(mean, decimals), mean)

@@ -66,7 +66,7 @@ def _metric_table(runs: list[Run], results: pd.DataFrame, metric: str, notes: Se
     results = results[results["metric"] == metric]
     num_levels = results["level"].nunique() - 1
     levels = [*map(str, range(max(PUBLISHED_LEVELS, num_levels) if num_levels else 0)), MEAN]
-    better = "higher" if SHOWN[metric].higher_is_better else "lower"
+    better = SHOWN[metric].better
     columns = [Column(level_name(int(level)), better=better) for level in levels[:-1]] + [
         Column(AVERAGE, better=better)
     ]

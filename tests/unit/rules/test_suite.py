@@ -152,10 +152,18 @@ def test_a_level_that_a_run_does_not_have_is_refused():
 
 
 def test_a_job_evaluates_all_levels_one_or_a_shard():
-    request = request_of()
-    assert request.part_of(wildcards(), [METRICS]) == ["--collect", METRICS]
-    assert request.part_of(wildcards(level="1"), ["x"]) == []
-    assert request.part_of(wildcards(level="1", shard="2_of_3"), ["x"]) == ["--shard", "2_of_3"]
+    request = request_of(data={"max_test_views": 2}, lpips=True)
+    what = ["--max-views", "2", "--lpips", "data/weights/lpips.json"]
+    levels = ["--levels", "0", "1", "2", "3"]
+    assert request.evaluation_arguments(wildcards()) == [*levels, "--collect", METRICS, *what]
+    assert request.evaluation_arguments(wildcards(level="1")) == ["--levels", "1", *what]
+    shard = request.evaluation_arguments(wildcards(level="1", shard="2_of_3"))
+    assert shard == ["--levels", "1", "--shard", "2_of_3", *what]
+
+
+def test_a_training_is_told_of_its_scene():
+    expected = ["--levels", "4", "--manifest", "data/sources/bricks/bricks/manifest.json"]
+    assert request_of().scene_arguments(wildcards()) == expected
 
 
 def test_folders_come_from_files_wherever_a_module_puts_them():

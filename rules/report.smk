@@ -91,7 +91,7 @@ rule plot:
     log:
         "results/logs/plot_{dataset}_{kind}.log",
     wildcard_constraints:
-        kind="levels|history|deltas|cost",
+        kind=one_of(DATASET_FIGURES),
     localrule: True
     conda:
         ENVIRONMENT

@@ -5,15 +5,15 @@ import logging
 from pathlib import Path
 
 from mipnerf.console import run, setup_logging
-from mipnerf.report.figures.comparisons import plot_cost, plot_deltas
-from mipnerf.report.figures.plots import plot_history, plot_levels, save_figure
+from mipnerf.report.figures.kinds import DATASET_FIGURES
+from mipnerf.report.figures.plots import save_figure
 from mipnerf.report.frame import read_runs
 from mipnerf.report.reference import load_reference
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--kind", choices=["levels", "history", "deltas", "cost"], required=True, help="what to draw")
+    parser.add_argument("--kind", choices=list(DATASET_FIGURES), required=True, help="what to draw")
     parser.add_argument("--runs", type=Path, nargs="+", required=True, metavar="FOLDER", help="runs of one dataset")
     parser.add_argument(
         "--reference", type=Path, required=True, metavar="FOLDER", help="folder of the published numbers"
@@ -24,11 +24,7 @@ def main() -> None:
     args = parser.parse_args()
     setup_logging(args.log)
     runs = read_runs(args.runs)
-    if args.kind == "history":
-        figure = plot_history(runs)
-    else:
-        draw = {"levels": plot_levels, "deltas": plot_deltas, "cost": plot_cost}[args.kind]
-        figure = draw(runs, load_reference(args.reference))
+    figure = DATASET_FIGURES[args.kind].draw(runs, load_reference(args.reference))
     save_figure(figure, args.svg, args.png)
     logging.info("wrote %s and %s from %d runs", args.svg, args.png, len(runs))
 

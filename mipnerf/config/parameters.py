@@ -20,6 +20,7 @@ from pydantic import (
     model_validator,
 )
 
+from mipnerf.config.layouts import CAPTURES
 from mipnerf.config.sections import BricksConfig, CropConfig, Fraction, OperationConfig, Positive, Section, VideoConfig
 from mipnerf.config.validation import lookup, validated
 
@@ -28,6 +29,14 @@ Name = Annotated[str, Field(pattern=r"^[a-z0-9_]+$")]
 Activation = Literal["softplus", "relu", "sigmoid"]
 Seed = Annotated[int, Field(ge=0, lt=2**63)]
 Verify = Literal["strict", "warn", "off"]
+
+
+if TYPE_CHECKING:
+    CaptureName = str
+    LayoutName = str
+else:
+    CaptureName = Literal[tuple(CAPTURES)]
+    LayoutName = Literal["multiscale", "blender", "llff", *CAPTURES]
 
 
 class ModelConfig(Section):
@@ -130,7 +139,7 @@ class DataConfig(Section):
     llffhold: Annotated[int, Field(ge=2)] = Field(
         8, description="captures: every so many views, sorted by name, one is a test view"
     )
-    layout: Literal["transforms", "colmap"] | None = Field(
+    layout: CaptureName | None = Field(
         None, description="what a capture is read from, which the dataset's layout says; null goes by its files"
     )
     normalize: bool = Field(
@@ -195,7 +204,7 @@ class DatasetConfig(Overrides):
     source: Name = Field(description="the archive it is made from: a key of `sources`, or `bricks`")
     scenes: Annotated[list[Name], Field(min_length=1)] = Field(description="all scenes it has")
     levels: Annotated[int, Field(ge=1, le=8)] = Field(4, description="resolution levels; each halves the last")
-    layout: Literal["multiscale", "blender", "llff", "transforms", "colmap"] = Field(
+    layout: LayoutName = Field(
         "multiscale", description="what is read: a conversion of a Blender scene to all levels, or the source as it is"
     )
 

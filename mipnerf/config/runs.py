@@ -16,13 +16,13 @@ from mipnerf.config import (
     TrainConfig,
     TrainOverrides,
 )
+from mipnerf.config.layouts import CAPTURES
 from mipnerf.config.validation import lookup, validated
 from mipnerf.errors import ConfigError
 
 # Above about 1e-2 even the smallest networks diverge.
 MAX_SCALED_LEARNING_RATE = 1e-2
 MAX_SCALED_FACTOR = 16
-CAPTURE_LAYOUTS = ("transforms", "colmap")
 
 
 def resolve_runs(suite: SuiteConfig) -> dict[str, RunConfig]:
@@ -140,7 +140,7 @@ def _resolve_run(
         for layer in overrides:
             values[section] |= getattr(layer, section).model_dump(exclude_unset=True)
     # The folder of such a scene may also hold files of another layout.
-    if kind.layout in CAPTURE_LAYOUTS:
+    if kind.layout in CAPTURES:
         values["data"]["layout"] = kind.layout
     return linearly_scaled(validated(RunConfig, values, where=f"{dataset}/{variant}/{scene}"))
 

@@ -17,6 +17,7 @@ import threading
 import zlib
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -325,10 +326,11 @@ def _end_with_parent() -> None:
     """Let a worker end when the parent was killed, instead of waiting for work for ever."""
 
     parent = multiprocessing.parent_process()
+    if parent is None:
+        return
 
-    def watch() -> None:
-        if parent is not None:
-            parent.join()
+    def watch(parent: BaseProcess = parent) -> None:
+        parent.join()
         os._exit(1)
 
     threading.Thread(target=watch, daemon=True).start()

@@ -5,27 +5,22 @@ Free of numpy: parsing the workflow asks here.
 
 from pathlib import Path, PurePosixPath
 
+from mipnerf.config.layouts import CAPTURES
 from mipnerf.datasets.fetching.archives import Member, is_litter
 from mipnerf.errors import DataError
 
 MANIFEST = "manifest.json"  # what was fetched, beside it
 ORIGIN = ".origin.json"  # and where it came from
-MODEL_FOLDERS = ("sparse/0", "sparse", "colmap/sparse/0")  # where COLMAP's files are, first choice first
-BLENDER_MARKER = "transforms_train.json"
-# Of the layouts of Blender, LLFF, transforms and COLMAP.
-SCENE_MARKERS: tuple[str, ...] = (BLENDER_MARKER, "poses_bounds.npy", "transforms.json")
-SCENE_MARKERS += tuple(f"{folder}/cameras{suffix}" for folder in MODEL_FOLDERS for suffix in (".bin", ".txt"))
+BLENDER_MARKER, LLFF_MARKER = "transforms_train.json", "poses_bounds.npy"
+SCENE_MARKERS = (BLENDER_MARKER, LLFF_MARKER, *(marker for layout in CAPTURES.values() for marker in layout.markers))
 LONGEST_FIRST = sorted(SCENE_MARKERS, key=len, reverse=True)  # colmap/sparse/0 before sparse/0
 MARKER_NAMES = ", ".join(SCENE_MARKERS[:4]) + " ..."
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg")
-CAMERA_FILES = {"poses_bounds.npy"}
-CAMERA_FILES |= {
-    f"{name}{suffix}" for name in ("cameras", "images", "points3D", "frames", "rigs") for suffix in (".bin", ".txt")
-}
+CAMERA_FILES = {LLFF_MARKER, *(name for layout in CAPTURES.values() for name in layout.files)}
 
 
 def is_scene(folder: Path) -> bool:
-    """Whether `folder` holds a scene in the layout of Blender, LLFF, transforms or COLMAP."""
+    """Whether `folder` holds a scene in the layout of Blender, LLFF or a capture."""
     return any((folder / marker).exists() for marker in SCENE_MARKERS)
 
 

@@ -1,18 +1,18 @@
 """The scene in a folder, whatever its layout, as the configuration asks for it."""
 
 from collections.abc import Callable
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 from mipnerf.config import DataConfig
+from mipnerf.config.layouts import CAPTURES
 from mipnerf.datasets import blender, llff, multiscale
-from mipnerf.datasets.captures import colmap, transforms
 from mipnerf.datasets.captures.photographs import Photographs, load_photographs
-from mipnerf.datasets.layouts import is_scene
 from mipnerf.datasets.scene import Scene
 from mipnerf.errors import ConfigError, DataError
 
-READERS = {"transforms": transforms.read_photographs, "colmap": colmap.read_photographs}
+Reader = Callable[[Path, DataConfig], Photographs]
 
 
 def load_scene(
@@ -57,12 +57,16 @@ def load_scene(
     return scene.with_bounds(data.near, data.far)
 
 
-def reader_of(folder: Path, data: DataConfig) -> Callable[[Path, DataConfig], Photographs] | None:
+def reader_of(folder: Path, data: DataConfig) -> Reader | None:
     """What reads the capture in `folder`, where it is one with pinhole cameras: as `data` says, else by its files."""
     if data.layout:
-        return READERS[data.layout]
+        return _reader(data.layout)
     if any((folder / name).exists() for name in ("metadata.json", "transforms_train.json", "poses_bounds.npy")):
         return None
-    if (folder / "transforms.json").exists():
-        return transforms.read_photographs
-    return colmap.read_photographs if is_scene(folder) else None
+    names = (name for name, layout in CAPTURES.items() if any((folder / marker).exists() for marker in layout.markers))
+    return next(map(_reader, names), None)
+
+
+def _reader(layout: str) -> Reader:
+    reader: Reader = import_module(f"mipnerf.datasets.captures.{layout}").read_photographs
+    return reader

@@ -114,11 +114,11 @@ def entries_by_view(labels: np.ndarray, where: str) -> np.ndarray:
     return np.arange(len(labels)).reshape(-1, num_levels)
 
 
-def read_level(folder: Path, name: object, width: float, height: float, where: str) -> np.ndarray:
+def read_level(folder: Path, name: object, width: int, height: int, where: str) -> np.ndarray:
     """The image `name`, uint8 [H, W, C], which has to have the stated size."""
     if not isinstance(name, str):
         raise DataError(f"{where}: 'file_path' must be a text, found {name!r}")
     path = safe_path(folder, name, f"{where}: 'file_path'")
     pixels = decode_png(read_bytes(path), path)
-    check_size(pixels, path, int(width), int(height))
+    check_size(pixels, path, width, height)
     return pixels

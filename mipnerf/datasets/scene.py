@@ -19,10 +19,10 @@ from tqdm import tqdm
 from mipnerf.errors import ConfigError, DataError
 from mipnerf.threads import available_cpus
 
-# What Pillow raises for a damaged file depends on where the damage is.
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
+# What Pillow raises for a damaged file depends on where the damage is.
 DECODE_ERRORS = (OSError, SyntaxError, ValueError, EOFError, struct.error, zlib.error, Image.DecompressionBombError)
 PNG_BIT_DEPTH = 24  # offset in the file; Pillow cuts 16 bits to 8 without a word
 PNG_START = b"\x89PNG"

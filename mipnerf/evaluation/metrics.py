@@ -1,9 +1,12 @@
 """Image metrics exactly as google/mipnerf computes them (`internal/math.py`): on unclipped, unquantised floats."""
 
 import math
+from collections.abc import Callable
 
 import torch
 from torch import Tensor
+
+SSIM_WINDOW = 11  # pixels along a side
 
 
 def mse_to_psnr(mse: Tensor) -> Tensor:
@@ -26,7 +29,7 @@ def compute_ssim(
     img0: Tensor,
     img1: Tensor,
     max_val: float,
-    filter_size: int = 11,
+    filter_size: int = SSIM_WINDOW,
     filter_sigma: float = 1.5,
     k1: float = 0.01,
     k2: float = 0.03,
@@ -76,3 +79,15 @@ def srgb_to_linear(srgb: Tensor) -> Tensor:
     """Inverse of `linear_to_srgb`."""
     eps = torch.finfo(torch.float32).eps
     return torch.where(srgb <= 0.04045, 25 / 323 * srgb, ((200 * srgb + 11) / 211).clamp_min(eps) ** (12 / 5))
+
+
+def _psnr(rgb: Tensor, truth: Tensor) -> Tensor:
+    return mse_to_psnr(((rgb - truth) ** 2).mean())
+
+
+def _ssim(rgb: Tensor, truth: Tensor) -> Tensor | None:
+    return compute_ssim(rgb, truth, max_val=1.0) if min(rgb.shape[:2]) >= SSIM_WINDOW else None
+
+
+# What is measured of every rendering: of it and the truth, [H, W, 3] in [0, 1]; None where it cannot be.
+MEASURES: dict[str, Callable[[Tensor, Tensor], Tensor | None]] = {"psnr": _psnr, "ssim": _ssim}

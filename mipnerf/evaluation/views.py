@@ -20,7 +20,7 @@ from mipnerf.config import OperationConfig, RunConfig
 from mipnerf.datasets.scene import Scene
 from mipnerf.devices import resolve_device, resolve_precision, synchronize
 from mipnerf.errors import CheckpointError, DataError, Interrupted
-from mipnerf.evaluation.metrics import compute_ssim, mse_to_psnr
+from mipnerf.evaluation.metrics import MEASURES
 from mipnerf.evaluation.perceptual import Lpips
 from mipnerf.evaluation.records import LevelRecords, RecordWriter, ViewRecord, only_job
 from mipnerf.evaluation.shards import WHOLE, Shard
@@ -34,7 +34,6 @@ from mipnerf.training.checkpoint import load_model
 from mipnerf.workers import Workers
 
 log = logging.getLogger(__name__)
-SSIM_WINDOW = 11
 FORMAT = 1  # of pictures and scores; another one is another key
 
 
@@ -219,10 +218,9 @@ def box_mean(image: Tensor, grid: int) -> Tensor:
 def score_view(
     rgb: Tensor, truth: Tensor, lpips: Callable[[Tensor, Tensor], float | None] | None = None
 ) -> dict[str, float]:
-    """PSNR, SSIM and LPIPS of an image [H, W, 3]; a metric is left out where it cannot be measured."""
-    scores = {"psnr": mse_to_psnr(((rgb - truth) ** 2).mean()).item()}
-    if min(rgb.shape[:2]) >= SSIM_WINDOW:
-        scores["ssim"] = compute_ssim(rgb, truth, max_val=1.0).item()
+    """All `MEASURES` and LPIPS of an image [H, W, 3]; one is left out where it cannot be measured."""
+    measured = {name: measure(rgb, truth) for name, measure in MEASURES.items()}
+    scores = {name: value.item() for name, value in measured.items() if value is not None}
     if lpips and (distance := lpips(rgb, truth)) is not None:
         scores["lpips"] = distance
     return scores

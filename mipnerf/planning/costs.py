@@ -8,6 +8,7 @@ import torch
 
 from mipnerf.bench.operations import rendering_flops, training_flops
 from mipnerf.config import ModelConfig, RunConfig, SuiteConfig
+from mipnerf.config.layouts import CAPTURES
 from mipnerf.config.runs import network_of
 from mipnerf.datasets.fetching.sources import local_source
 from mipnerf.network.model import MipNerf
@@ -76,7 +77,7 @@ def scene_size(suite: SuiteConfig, dataset: str) -> SceneSize:
     kind, bricks = suite.datasets[dataset], suite.bricks
     if kind.source == "bricks":
         return SceneSize(bricks.size, bricks.size, bricks.num_train, bricks.num_val, bricks.num_test)
-    return {"llff": FORWARD_FACING, "transforms": CAPTURE, "colmap": CAPTURE}.get(kind.layout, BLENDER)
+    return CAPTURE if kind.layout in CAPTURES else FORWARD_FACING if kind.layout == "llff" else BLENDER
 
 
 def level_pixels(run: RunConfig, size: SceneSize, level: int) -> int:

@@ -26,6 +26,7 @@ LAYERS = [
         "network.nerf",
         "network.fused",
         "config.validation",
+        "config.layouts",
     ],
     ["planning.scheduling", "config.sections", "thirdparty", "report.names"],
     [

@@ -125,7 +125,7 @@ def test_the_citation_is_whole_and_of_this_version():
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     assert citation["cff-version"] == "1.2.0"
     assert citation.keys() >= {"message", "title", "authors", "type"}
-    assert (citation["version"], citation["license"]) == (project["version"], project["license"])
+    assert (citation["version"], citation["license"]) == (__version__, project["license"])
     assert all(author.keys() & {"name", "family-names"} for author in citation["authors"])
     (paper,) = citation["references"]
     assert paper["type"] == "conference-paper"

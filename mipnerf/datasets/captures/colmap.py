@@ -12,9 +12,9 @@ from typing import NamedTuple
 import numpy as np
 
 from mipnerf.config import DataConfig
+from mipnerf.config.layouts import MODEL_FOLDERS, MODEL_SUFFIXES
 from mipnerf.datasets.captures.colmapfiles import BINARY, TEXT, Form, ImageRow
 from mipnerf.datasets.captures.photographs import HOW_TO_UNDISTORT, Photographs, check_intrinsics, check_splits, holdout
-from mipnerf.datasets.layouts import MODEL_FOLDERS
 from mipnerf.datasets.scene import check_poses, safe_path
 from mipnerf.errors import DataError
 
@@ -66,7 +66,7 @@ def read_photographs(folder: Path, data: DataConfig) -> Photographs:
 def find_model(folder: Path) -> Model:
     """The files of the sparse model in `folder`."""
     for place in MODEL_FOLDERS:
-        for suffix in (".bin", ".txt"):
+        for suffix in MODEL_SUFFIXES:
             model = Model(*(folder / place / f"{name}{suffix}" for name in ("cameras", "images", "points3D")))
             if model.cameras.exists() and model.images.exists():
                 return model

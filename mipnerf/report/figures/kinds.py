@@ -2,15 +2,34 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:  # what takes long to import is left to those who draw
+    from matplotlib.figure import Figure
+
+    from mipnerf.report.frame import Run
+    from mipnerf.report.reference import Reference
 
 
 @dataclass(frozen=True)
 class Kind:
-    """One kind of figure: `caption` says what is seen and how to read it, `endings` in which formats it is written."""
+    """One kind of figure: `caption` says what is seen and how to read it, `endings` in which formats it is written.
+
+    `drawn_by` is, for those of a dataset, the module and function in this room that take its runs and the published
+    numbers.
+    """
 
     title: str
     caption: str
     endings: tuple[str, ...] = ("svg", "png")
+    drawn_by: str = ""
+
+    def draw(self, runs: "list[Run]", reference: "Reference") -> "Figure":
+        """The figure of a dataset."""
+        module, function = self.drawn_by.split(".")
+        figure: Figure = getattr(import_module(f"mipnerf.report.figures.{module}"), function)(runs, reference)
+        return figure
 
 
 # Of a dataset: results/plots/{dataset}_{kind}.
@@ -20,22 +39,26 @@ DATASET_FIGURES = {
         "The means over the test views at each resolution, or of each scene where there is only one resolution. Thick "
         "is the mean over scenes, thin each scene; a band is the standard deviation over seeds. Dotted, "
         "or a bar, is what was published.",
+        drawn_by="plots.plot_levels",
     ),
     "deltas": Kind(
         "Difference from the published numbers",
         "Ours minus the published JAX number of the same scene and variant, both averaged over the resolutions: right "
         "of zero, ours is higher (better for PSNR and SSIM, worse for LPIPS).",
+        drawn_by="comparisons.plot_deltas",
     ),
     "cost": Kind(
         "Quality against cost",
         "PSNR, averaged over resolutions and scenes, against the time of a training and against the samples of all its "
         "rays, a point for each variant; up and to the left is better. Hollow is what was published.",
+        drawn_by="comparisons.plot_cost",
     ),
     "history": Kind(
         "Training",
         "PSNR of the training batches against steps and against time, a running mean over 5 % of the log. Faint is "
         "what was logged, or with several scenes each of them. Dots are views that are not trained on, rendered "
         "meanwhile.",
+        drawn_by="plots.plot_history",
     ),
 }
 # Of a scene: results/plots/{dataset}_{scene}_{kind}.

@@ -81,7 +81,7 @@ def plot_levels(runs: list[Run], reference: Reference) -> Figure:
     return figure
 
 
-def plot_history(runs: list[Run]) -> Figure:
+def plot_history(runs: list[Run], _: Reference | None = None) -> Figure:
     """Training PSNR of each variant against step and time, smoothed by a centred running mean over 5 % of the log.
 
     One scene: faint what was logged. Several: thin each scene, thick their mean at the steps that all of them logged.

@@ -162,3 +162,10 @@ def convert_to_ndc(
     ndc_origins = torch.stack([scale_x * (ox / oz), scale_y * (oy / oz), 1 + 2 * near / oz], dim=-1)
     ndc_directions = torch.stack([scale_x * (dx / dz - ox / oz), scale_y * (dy / dz - oy / oz), -2 * near / oz], dim=-1)
     return ndc_origins, ndc_directions
+
+
+def image_rays(cameras: Cameras, view: int, height: int, width: int) -> Rays:
+    """All rays of a view, row by row: [height * width]."""
+    device = cameras.origins.device
+    y, x = torch.meshgrid(torch.arange(height, device=device), torch.arange(width, device=device), indexing="ij")
+    return cameras.cast(torch.full((height * width,), view, device=device), x.flatten(), y.flatten())

@@ -13,7 +13,7 @@ from PIL import Image
 from mipnerf.cameras import Cameras
 from mipnerf.config import DataConfig
 from mipnerf.datasets.scene import Scene
-from mipnerf.training.batching import integer_tensor, to_rgb
+from mipnerf.pixels import integer_tensor, to_rgb
 
 ANGLE = 0.6911112070083618
 

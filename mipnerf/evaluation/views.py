@@ -27,10 +27,10 @@ from mipnerf.evaluation.shards import WHOLE, Shard
 from mipnerf.files import atomic_path
 from mipnerf.network.model import MipNerf
 from mipnerf.network.rendering import render_image
+from mipnerf.network.storage import load_model
+from mipnerf.pixels import true_rgb
 from mipnerf.signals import StopSignals
 from mipnerf.threads import available_cpus
-from mipnerf.training.batching import true_rgb
-from mipnerf.training.checkpoint import load_model
 from mipnerf.workers import Workers
 
 log = logging.getLogger(__name__)

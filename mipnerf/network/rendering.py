@@ -6,12 +6,11 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from mipnerf.cameras import Cameras, Rays
+from mipnerf.cameras import Cameras, Rays, image_rays
 from mipnerf.config import ModelConfig
 from mipnerf.devices import autocast, free_memory
 from mipnerf.errors import ConfigError
 from mipnerf.network.model import MipNerf
-from mipnerf.training.batching import image_rays
 from mipnerf.workers import Mapper
 
 log = logging.getLogger(__name__)

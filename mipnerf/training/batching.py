@@ -10,6 +10,7 @@ from torch import Tensor
 from mipnerf.cameras import Cameras, Rays
 from mipnerf.config import DataConfig
 from mipnerf.datasets.scene import Scene
+from mipnerf.pixels import integer_tensor, is_foreground, to_rgb
 
 
 @dataclass(frozen=True)
@@ -110,11 +111,6 @@ class RayBatcher:
         return weight * torch.where(is_foreground, share / (1 - never), (1 - share) / never)
 
 
-def is_foreground(colors: Tensor) -> Tensor:
-    """Which of the integer colours [..., 3] or [..., 4] are not transparent."""
-    return colors[..., 3] > 0 if colors.shape[-1] == 4 else torch.ones_like(colors[..., 0], dtype=torch.bool)
-
-
 def _foreground(image: np.ndarray) -> float:
     """The share of an image's pixels that are not transparent."""
     return float(np.count_nonzero(image[..., 3]) / image[..., 3].size) if image.shape[-1] == 4 else 1.0
@@ -122,32 +118,3 @@ def _foreground(image: np.ndarray) -> float:
 
 def _flatten(images: list[np.ndarray]) -> Tensor:
     return integer_tensor(np.concatenate([image.reshape(-1, image.shape[-1]) for image in images]))
-
-
-def integer_tensor(image: np.ndarray) -> Tensor:
-    """`image`, uint8 or uint16, as a tensor; 16 bits are widened, as few operations know uint16."""
-    return torch.from_numpy(image if image.dtype == np.uint8 else image.astype(np.int32))
-
-
-def to_rgb(colors: Tensor, white_bkgd: bool, max_value: int = 255) -> Tensor:
-    """Integer colours [..., 3] or [..., 4] as float32 [..., 3] in [0, 1], composited on white or their alpha ignored.
-
-    Straight alpha is blended as google/mipnerf does; without `white_bkgd` it drops the alpha channel.
-    """
-    values = colors.to(torch.float32) / max_value
-    if values.shape[-1] == 3 or not white_bkgd:
-        return values[..., :3]
-    alpha = values[..., 3:]
-    return values[..., :3] * alpha + (1 - alpha)
-
-
-def true_rgb(scene: Scene, view: int, white_bkgd: bool, device: torch.device) -> Tensor:
-    """The colours [H, W, 3] in [0, 1] that a view of `scene` should have, on `device`."""
-    return to_rgb(integer_tensor(scene.images[view]).to(device), white_bkgd, scene.max_value)
-
-
-def image_rays(cameras: Cameras, view: int, height: int, width: int) -> Rays:
-    """All rays of a view, row by row: [height * width]."""
-    device = cameras.origins.device
-    y, x = torch.meshgrid(torch.arange(height, device=device), torch.arange(width, device=device), indexing="ij")
-    return cameras.cast(torch.full((height * width,), view, device=device), x.flatten(), y.flatten())

@@ -13,7 +13,7 @@ from mipnerf.config import EVALUATION_KEYS, RunConfig
 from mipnerf.config.validation import validated
 from mipnerf.errors import CheckpointError
 from mipnerf.files import write_text
-from mipnerf.training.checkpoint import load_model, save_model
+from mipnerf.network.storage import load_model, save_model
 from mipnerf.training.history import HistoryRow, ValidationRow, read_rows, read_validation, write_rows, write_validation
 
 

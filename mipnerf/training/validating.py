@@ -20,7 +20,7 @@ from mipnerf.evaluation.views import score_view, to_uint8
 from mipnerf.files import atomic_path, write_text
 from mipnerf.network.model import MipNerf
 from mipnerf.network.rendering import render_image
-from mipnerf.training.batching import true_rgb
+from mipnerf.pixels import true_rgb
 from mipnerf.training.history import ValidationRow, picture_name, read_validation, write_validation
 from mipnerf.workers import Item, Mapper, Result, Workers
 

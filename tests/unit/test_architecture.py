@@ -1,6 +1,7 @@
 """Layers point one way: Snakefile -> rules -> scripts -> library, and within the library from the top to the bottom."""
 
 import ast
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -35,6 +36,7 @@ LAYERS = [
         "training.checkpoint",
         "training.history",
         "training.window",
+        "network.storage",
         "evaluation.perceptual",
     ],
     [
@@ -73,6 +75,7 @@ LAYERS = [
         "datasets.bricks",
         "datasets.load",
         "cameras",
+        "pixels",
         "views.movies",
     ],
     ["network.model", "training.batching", "views.paths"],
@@ -162,6 +165,20 @@ def test_every_module_has_its_place():
 def test_imports_point_downwards(name):
     above = {other for other in library_imports(modules()[name]) if RANK[other] > RANK[name]}
     assert not above
+
+
+def test_the_picture_of_the_rooms_is_that_of_the_imports():
+    """That of CONTRIBUTING.md: from each line, imports go to lines below it."""
+    text = (ROOT / "CONTRIBUTING.md").read_text()
+    (drawn,) = (block for block in re.findall(r"```text\n(.*?)```", text, re.DOTALL) if "↓" in block)
+    lines = [line.split() for line in drawn.splitlines() if "↓" not in line]
+    line_of = {room: i for i, rooms in enumerate(lines) for room in rooms}
+    rooms = {name: name.split(".")[0] for name in modules() if name != "__main__"}
+    assert line_of.keys() == set(rooms.values())
+    for name, room in rooms.items():
+        for other in {rooms[name] for name in library_imports(modules()[name])} - {room}:
+            is_shared = line_of[room] == line_of[other] == len(lines) - 1
+            assert line_of[other] > line_of[room] or is_shared, f"{name} imports from {other}"
 
 
 def test_the_library_has_never_heard_of_snakemake():

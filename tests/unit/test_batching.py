@@ -4,9 +4,10 @@ import numpy as np
 import pytest
 import torch
 
-from mipnerf.cameras import Cameras
+from mipnerf.cameras import Cameras, image_rays
 from mipnerf.config import DataConfig, TrainConfig
-from mipnerf.training.batching import RayBatcher, image_rays, to_rgb
+from mipnerf.pixels import to_rgb
+from mipnerf.training.batching import RayBatcher
 from mipnerf.training.optimization import loss_mask
 
 

@@ -4,10 +4,9 @@ import numpy as np
 import pytest
 import torch
 
-from mipnerf.cameras import Cameras
+from mipnerf.cameras import Cameras, image_rays
 from mipnerf.config import DataConfig
 from mipnerf.datasets.scene import Scene, pinhole_pix2cam, pix2cam_matrix
-from mipnerf.training.batching import image_rays
 
 
 def test_rays_go_through_pixel_centres(small_scene):

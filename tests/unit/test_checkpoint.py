@@ -5,8 +5,9 @@ import pytest
 import torch
 
 from mipnerf.errors import CheckpointError
+from mipnerf.network.storage import load_model, save_model
 from mipnerf.training import checkpoint
-from mipnerf.training.checkpoint import StateWriter, list_states, load_model, load_newest_state, save_model, save_state
+from mipnerf.training.checkpoint import StateWriter, list_states, load_newest_state, save_state
 
 CPU = torch.device("cpu")
 

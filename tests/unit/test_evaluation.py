@@ -6,14 +6,14 @@ import numpy as np
 import pytest
 import torch
 
-from mipnerf.cameras import Cameras
+from mipnerf.cameras import Cameras, image_rays
 from mipnerf.config import ModelConfig, OperationConfig
 from mipnerf.errors import ConfigError, DataError
 from mipnerf.evaluation.views import Evaluator, load_trained, score_view, to_uint8, to_uint16
 from mipnerf.network import rendering
 from mipnerf.network.model import MipNerf
 from mipnerf.network.rendering import render_image, render_rays, suitable_chunk
-from mipnerf.training.batching import image_rays, to_rgb
+from mipnerf.pixels import to_rgb
 from mipnerf.training.loop import train
 from mipnerf.workers import Workers
 

@@ -12,7 +12,7 @@ from foreign_checkpoints import SAMPLES, SIZES, randomized, write_flax, write_li
 from scene_files import write_scene
 
 from mipnerf import cli
-from mipnerf.cameras import Cameras
+from mipnerf.cameras import Cameras, image_rays
 from mipnerf.config import ModelConfig, OperationConfig
 from mipnerf.datasets.convert import convert_to_multiscale
 from mipnerf.errors import CheckpointError
@@ -20,7 +20,6 @@ from mipnerf.evaluation.views import load_trained
 from mipnerf.network.model import MipNerf
 from mipnerf.network.rendering import render_rays
 from mipnerf.report.frame import Run
-from mipnerf.training.batching import image_rays
 from mipnerf.training.loop import train
 
 ROOT = Path(__file__).parents[2]

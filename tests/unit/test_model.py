@@ -1,13 +1,12 @@
 import pytest
 import torch
 
-from mipnerf.cameras import Cameras
+from mipnerf.cameras import Cameras, image_rays
 from mipnerf.config import ModelConfig
 from mipnerf.errors import CheckpointError
 from mipnerf.interop import load_flax_params
 from mipnerf.network import mip, model
 from mipnerf.network.model import MLP, MipNerf, _apply_to_pair, _linear
-from mipnerf.training.batching import image_rays
 
 SMALL = {"net_depth": 3, "net_width": 16, "net_width_condition": 8, "num_samples": 8, "max_deg_point": 4}
 

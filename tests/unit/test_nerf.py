@@ -129,8 +129,7 @@ def test_the_last_sample_stands_for_all_behind_it(rays, rng):
 @pytest.mark.parametrize("model", [{}, {"ray_shape": "point", "num_fine_samples": 16}], ids=["intervals", "points"])
 @pytest.mark.parametrize("empty_distance", ["near", "far"])
 def test_the_distance_of_an_empty_ray_is_an_option(small_scene, model, empty_distance):
-    from mipnerf.cameras import Cameras
-    from mipnerf.training.batching import image_rays
+    from mipnerf.cameras import Cameras, image_rays
 
     network = MipNerf(
         ModelConfig(

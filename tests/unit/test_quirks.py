@@ -10,14 +10,14 @@ import torch
 import yaml
 from mip_inputs import random, random_t_vals, resampled
 
-from mipnerf.cameras import Cameras
+from mipnerf.cameras import Cameras, image_rays
 from mipnerf.config import ModelConfig, OperationConfig, TrainConfig
 from mipnerf.datasets.convert import coarser_levels
 from mipnerf.datasets.scene import pinhole_pix2cam
 from mipnerf.evaluation.views import score_view
 from mipnerf.network import mip
 from mipnerf.network.model import MipNerf
-from mipnerf.training.batching import image_rays, to_rgb
+from mipnerf.pixels import to_rgb
 from mipnerf.training.history import read_rows
 from mipnerf.training.loop import train
 from mipnerf.training.optimization import compute_loss

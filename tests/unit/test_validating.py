@@ -19,9 +19,9 @@ from mipnerf.datasets.load import load_scene
 from mipnerf.devices import resolve_precision
 from mipnerf.errors import Interrupted
 from mipnerf.evaluation.views import load_trained, score_view, to_uint8
+from mipnerf.pixels import true_rgb
 from mipnerf.training import loop as training
 from mipnerf.training import validating
-from mipnerf.training.batching import true_rgb
 from mipnerf.training.history import read_rows, read_validation
 from mipnerf.training.loop import train
 from mipnerf.training.validating import validation_views

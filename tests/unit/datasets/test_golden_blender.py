@@ -6,7 +6,7 @@ from scene_files import cast_rays
 
 from mipnerf.config import DataConfig
 from mipnerf.datasets.load import load_scene
-from mipnerf.training.batching import integer_tensor, to_rgb
+from mipnerf.pixels import integer_tensor, to_rgb
 
 VIEWS = [("train", 0), ("train", 5), ("test", 0), ("test", 1)]
 

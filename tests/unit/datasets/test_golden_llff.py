@@ -9,7 +9,7 @@ from scene_files import cast_rays
 from mipnerf.config import DataConfig
 from mipnerf.datasets.captures.poses import recenter_poses, scale_poses
 from mipnerf.datasets.llff import load_scene, read_capture, read_poses_bounds, render_path
-from mipnerf.training.batching import integer_tensor, to_rgb
+from mipnerf.pixels import integer_tensor, to_rgb
 
 VIEWS = {
     "ff": ["train0", "train11", "test0", "test1", "render0", "render37", "render119"],

@@ -8,14 +8,13 @@ import torch
 from scene_files import write_llff_scene, write_scene
 
 from mipnerf import cli
-from mipnerf.cameras import Cameras, convert_to_ndc
+from mipnerf.cameras import Cameras, convert_to_ndc, image_rays
 from mipnerf.config import ModelConfig, OperationConfig, RunConfig
 from mipnerf.datasets.load import load_scene
 from mipnerf.errors import ConfigError
 from mipnerf.evaluation.views import Trained
 from mipnerf.network import mip
 from mipnerf.network.model import MipNerf
-from mipnerf.training.batching import image_rays
 from mipnerf.training.loop import train
 from mipnerf.views.mesh import NDC_BOUNDS, bounds_of, extract_mesh, ndc_to_world, write_ply
 from mipnerf.views.renderer import Renderer

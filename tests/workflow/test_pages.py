@@ -2,6 +2,8 @@
 
 import re
 import shlex
+import shutil
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -20,7 +22,8 @@ from .test_end_to_end import FORCED
 
 README = (ROOT / "README.md").read_text()
 DOCS = {path.stem: path.read_text() for path in sorted((ROOT / "docs").glob("*.md"))}
-PAGES = {"README.md": README} | {f"docs/{name}.md": text for name, text in DOCS.items()}
+PAGES = {name: (ROOT / name).read_text() for name in ("README.md", "CONTRIBUTING.md", "config/README.md")}
+PAGES |= {f"docs/{name}.md": text for name, text in DOCS.items()}
 ARCHIVE = "/path/to/nerf_synthetic.zip"
 TOY_STEPS = "'train={max_steps: 10, batch_size: 32}' 'model={net_width: 16, num_samples: 8}' 'data={max_test_views: 1}'"
 
@@ -29,16 +32,19 @@ TOY_STEPS = "'train={max_steps: 10, batch_size: 32}' 'model={net_width: 16, num_
 INLINE = {
     "snakemake --unlock": "tests/cluster/test_slurm.py",
     "python -m rules.suite.dry_runs --trainings 40 1000 10000": "test_the_dry_runs_are_measured",
-    "python -m mipnerf status --watch 60": "tests/unit/test_status.py",
+    "python -m mipnerf status --watch 60": "tests/unit/training/test_status.py",
     "pytest -m golden": "tests/unit/test_golden_comparison.py",
     "pytest tests/unit": "the suite itself",
+    "python -m mipnerf schema": "tests/unit/config/test_config.py",
+    "snakemake -n --config 'runs=[{dataset: NAME, variants: [mipnerf]}]'": "tests/workflow/test_dry_run.py",
+    "snakemake figures": "tests/workflow/test_reruns.py",
     "snakemake metrics": "tests/workflow/test_reruns.py",
     "snakemake models": "tests/workflow/test_reruns.py",
     "snakemake --forcerun train -- TARGET": "tests/workflow/test_end_to_end.py",
     "snakemake --report results/snakemake_report.html": "test_the_report_of_snakemake_is_made_of_finished_results",
     "snakemake -n -p": "tests/workflow/test_dry_run.py",
-    "python -m mipnerf bench": "tests/unit/test_bench.py",
-    "python -m mipnerf plan --gpus 8 --bench FILE": "tests/unit/test_planning.py",
+    "python -m mipnerf bench": "tests/unit/bench/test_bench.py",
+    "python -m mipnerf plan --gpus 8 --bench FILE": "tests/unit/planning/test_planning.py",
     "snakemake --cores 8 results/plots/scaling.svg": "tests/workflow/test_scaling.py",
 }
 # Blocks of which each line is run, here or by the test of that name.
@@ -52,6 +58,7 @@ BLOCKS = (
     "video_spherical.mp4",  # test_video.py
     "--snakefile /path/to/mip-nerf",  # test_elsewhere.py
     "squeue --me",  # tests/cluster
+    "docker build",
 )
 
 
@@ -87,7 +94,13 @@ def test_the_readme_is_short_and_each_page_answers_a_question():
 def test_nothing_is_left_to_be_filled_in_and_every_link_leads_somewhere(page):
     assert not re.search(r"@[A-Z_]+@", PAGES[page])
     for link in re.findall(r"\]\((?!http)([^)]+)\)", PAGES[page]):
-        assert (ROOT / page).parent.joinpath(link).exists(), link
+        assert (ROOT / page).parent.joinpath(link.partition("#")[0]).exists(), link
+
+
+def test_contributors_are_sent_to_what_is_there():
+    named = re.findall(r"`?((?:mipnerf|tests|config|rules|workflow_scripts|docs)/[\w./]+)`?", PAGES["CONTRIBUTING.md"])
+    missing = [path for path in named if "NAME" not in path and not (ROOT / path).exists()]
+    assert not missing
 
 
 def test_no_page_has_a_command_that_no_test_runs():
@@ -119,7 +132,8 @@ def test_a_number_of_trainings_that_cannot_be_measured_is_refused(project):
 def test_the_checks_can_be_run_as_they_are_printed(project):
     """Set-up and `pytest` are what is running now."""
     for line in blocks(README)["checks"]:
-        project.run(line)
+        if not line.startswith(("mypy", "python tests/")):  # minutes; `.ci/run` runs all
+            project.run(line)
 
 
 def test_the_forced_training_that_is_tested_elsewhere_is_that_of_the_table():
@@ -168,6 +182,15 @@ def archive(tmp_path) -> Path:
     """An archive in the layout of the Blender scenes, with a lego that consists of bricks."""
     render_bricks(tmp_path / "blender" / "lego", size=96, num_train=3, num_val=1, num_test=2, samples=1, workers=1)
     return pack(tmp_path / "blender", tmp_path / "archive.zip")
+
+
+def test_the_container_makes_a_table(tmp_path):
+    if shutil.which("docker") is None or subprocess.run(["docker", "info"], capture_output=True).returncode:
+        pytest.skip("no Docker is running")
+    build, run = block_with("docker build")
+    subprocess.run(build, shell=True, cwd=ROOT, check=True)
+    line = run.replace("--gpus all ", "").replace("results/table.md", "--dry-run")
+    assert "train" in subprocess.run(line, shell=True, cwd=tmp_path, capture_output=True, text=True, check=True).stdout
 
 
 def test_the_commands_by_hand_work_in_their_order(project):

@@ -22,7 +22,7 @@ from mipnerf.network.rendering import render_rays
 from mipnerf.report.frame import Run
 from mipnerf.training.loop import train
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 CPU = torch.device("cpu")
 WRITERS = {"flax": write_flax, "mipnerf-pytorch": write_port, "mipnerf_pl": write_lightning}
 
@@ -197,7 +197,7 @@ def test_the_command_refuses_with_one_message(tmp_path):
 
 
 def test_what_dataset_and_variant_say_is_taken_from_the_projects_configuration(tmp_path, command, model, monkeypatch):
-    monkeypatch.chdir(Path(__file__).parents[2])
+    monkeypatch.chdir(Path(__file__).parents[3])
     checkpoint = write_flax(tmp_path / "checkpoint_1", model)
     folder = tmp_path / "results" / "multiscale_llff" / "mipnerf_wo_misc" / "fern"
     command("import", checkpoint, folder)

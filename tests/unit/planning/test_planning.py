@@ -20,7 +20,7 @@ from mipnerf.planning.report import format_plan, make_plan
 from mipnerf.planning.scheduling import Task, critical_path, simulate
 from mipnerf.planning.speed import benched_speed, measured_speed, said_speed
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 SPEED = Speed(1e12, 2e12, "made up")
 BENCH = {
     "device": "a GPU",

@@ -22,7 +22,7 @@ from mipnerf.errors import ConfigError
 from mipnerf.network.model import MipNerf
 from mipnerf.workers import Workers
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 CPU = torch.device("cpu")
 OPERATION = OperationConfig(device="cpu")
 NERF = {"ray_shape": "point", "num_samples": 64, "num_fine_samples": 128, "single_mlp": False}

@@ -19,7 +19,7 @@ from mipnerf.training import loop as training
 from mipnerf.training.loop import train
 from mipnerf.training.provenance import EnergyMeter, driver_version, git_state, read_starts
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 CPU = torch.device("cpu")
 
 

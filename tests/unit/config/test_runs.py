@@ -21,7 +21,7 @@ from mipnerf.config.runs import (
 from mipnerf.errors import ConfigError
 from mipnerf.network.model import MipNerf
 
-CONFIG = Path(__file__).parents[2] / "config"
+CONFIG = Path(__file__).parents[3] / "config"
 PAPER_TABLE_1 = [
     "nerf",
     "nerf_area",

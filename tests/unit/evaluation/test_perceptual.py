@@ -17,7 +17,7 @@ from mipnerf.errors import DataError
 from mipnerf.evaluation import perceptual
 from mipnerf.evaluation.perceptual import SCALES, calibration_file, find_weights, load_lpips, lpips_from
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 CPU = torch.device("cpu")
 CHANNELS = (3, 64, 64, 128, 128, 256, 256, 256, 512, 512, 512, 512, 512, 512)
 CONTENT = b"the weights of VGG16"

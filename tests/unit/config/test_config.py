@@ -21,7 +21,7 @@ from mipnerf.config.runs import operation_from_settings, resolve_runs, retyped, 
 from mipnerf.config.schema import json_schema
 from mipnerf.errors import ConfigError
 
-CONFIG = Path(__file__).parents[2] / "config"
+CONFIG = Path(__file__).parents[3] / "config"
 BASE = {
     "datasets": {
         "bricks": {"source": "bricks", "scenes": ["bricks"]},

@@ -12,7 +12,10 @@ MODEL_SUFFIXES = (".bin", ".txt")
 
 
 class CaptureLayout(NamedTuple):
-    """`markers`, relative to a scene, which has one of them; `files` are read besides JSON and images, wherever."""
+    """`markers`, relative to a scene, which has one of them; `files` are read besides JSON and images.
+
+    These may be patterns and be in folders, such as `poses/*.txt`.
+    """
 
     markers: tuple[str, ...]
     files: tuple[str, ...] = ()

@@ -3,6 +3,8 @@
 Free of numpy: parsing the workflow asks here.
 """
 
+import fnmatch
+import re
 from pathlib import Path, PurePosixPath
 
 from mipnerf.config.layouts import CAPTURES
@@ -16,7 +18,8 @@ SCENE_MARKERS = (BLENDER_MARKER, LLFF_MARKER, *(marker for layout in CAPTURES.va
 LONGEST_FIRST = sorted(SCENE_MARKERS, key=len, reverse=True)  # colmap/sparse/0 before sparse/0
 MARKER_NAMES = ", ".join(SCENE_MARKERS[:4]) + " ..."
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg")
-CAMERA_FILES = {LLFF_MARKER, *(name for layout in CAPTURES.values() for name in layout.files)}
+_FILES = [LLFF_MARKER, *(name for layout in CAPTURES.values() for name in layout.files)]
+_CAMERA_FILE = re.compile(f"(?:.*/)?(?:{'|'.join(map(fnmatch.translate, _FILES))})")
 
 
 def is_scene(folder: Path) -> bool:
@@ -37,7 +40,7 @@ def is_read(name: str) -> bool:
     path = PurePosixPath(name)
     if is_litter(name) or name == MANIFEST or any(part.startswith(".") for part in path.parts):
         return False
-    return path.suffix.lower() in (".json", *IMAGE_SUFFIXES) or path.name in CAMERA_FILES
+    return path.suffix.lower() in (".json", *IMAGE_SUFFIXES) or _CAMERA_FILE.match(name) is not None
 
 
 def find_scene(members: list[Member], scene: str, source: Path) -> PurePosixPath:

@@ -289,7 +289,9 @@ def is_whole(config) -> bool:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_cmdline_main(config) -> None:
-    """Test everything in two processes; a part, and what a debugger is to see, in one; `-n` says otherwise.
+    """Test everything in three processes; a part, and what a debugger is to see, in one; `-n` says otherwise.
+
+    Two cores are busy then, as there is always a test that waits for Slurm, a download or a signal.
 
     A file's tests stay together: they share what is expensive to make.
     """
@@ -297,7 +299,7 @@ def pytest_cmdline_main(config) -> None:
     if not config.pluginmanager.hasplugin("xdist") or hasattr(config, "workerinput"):
         return
     if option.numprocesses is None and is_whole(config) and not (option.usepdb or option.trace):
-        option.numprocesses = 2
+        option.numprocesses = 3
     if option.numprocesses and option.dist == "no":
         option.dist, option.loadscopereorder = "loadfile", False
 
@@ -317,7 +319,7 @@ def pytest_collection_modifyitems(items) -> None:
     for item in items:
         if GOLDEN_FIXTURES.intersection(getattr(item, "fixturenames", ())):
             item.add_marker("golden")
-    # What takes longest comes first, so that two processes end together; and what minds a busy machine, after Slurm.
+    # What takes longest comes first, so that the processes end together; and what minds a busy machine, after Slurm.
     order = {"cluster": 0, "workflow": 1, "unit": 3}
     items.sort(key=lambda item: order.get(item.path.relative_to(Path(__file__).parent).parts[0], 2))
 

@@ -16,8 +16,6 @@ import yaml
 from tabulate import tabulate
 
 DATASETS = 40
-# Whatever else a machine does only adds to the time of a process: of so many, the fastest counts.
-REPEATS = 3
 SNAKEFILE = Path(__file__).parents[2] / "Snakefile"
 # As many inputs and outputs as the rules have, and nothing else: no parameters, logs, messages or checks.
 BARE = """
@@ -98,10 +96,10 @@ def dry_run(*arguments: str | Path) -> DryRun:
     return DryRun(jobs, seconds, memory)
 
 
-def measure(num_trainings: int) -> tuple[DryRun, DryRun]:
+def measure(num_trainings: int, repeats: int) -> tuple[DryRun, DryRun]:
     """The dry runs of so many toy trainings, a multiple of 40: of the workflow, and of the bare Snakefile.
 
-    Both are repeated in turn, and the fastest of each counts.
+    Both are repeated in turn, and the fastest of each counts: whatever else the machine does only adds to its time.
     """
     seeds = num_trainings // DATASETS
     names = [f"bricks_{i:02d}" for i in range(DATASETS)]
@@ -118,16 +116,16 @@ def measure(num_trainings: int) -> tuple[DryRun, DryRun]:
             ("--snakefile", SNAKEFILE, "--directory", folder, "--configfile", configuration),
             ("--snakefile", bare, "--directory", bare.parent),
         )
-        attempts = [[dry_run(*command) for command in commands] for _ in range(REPEATS)]
+        attempts = [[dry_run(*command) for command in commands] for _ in range(repeats)]
     ours, theirs = (min(runs, key=lambda run: run.seconds) for runs in zip(*attempts, strict=True))
     return ours, theirs
 
 
-def growth_table(counts: Sequence[int]) -> str:
+def growth_table(counts: Sequence[int], repeats: int) -> str:
     """A table of `measure` for several numbers of trainings."""
     rows = []
     for count in counts:
-        ours, bare = measure(count)
+        ours, bare = measure(count, repeats)
         ratio = ours.seconds / bare.seconds
         rows.append([count, ours.jobs, ours.seconds, ours.memory, bare.jobs, bare.seconds, bare.memory, ratio])
     headers = ["trainings", "jobs", "seconds", "MiB", "bare: jobs", "seconds", "MiB", "seconds, ratio"]
@@ -140,10 +138,11 @@ def main() -> None:
     parser.add_argument(
         "--trainings", type=int, nargs="+", default=[1000], metavar="N", help=f"multiples of {DATASETS} (default 1000)"
     )
+    parser.add_argument("--repeats", type=int, default=3, metavar="N", help="of which the fastest counts (default 3)")
     args = parser.parse_args()
     if any(count < DATASETS or count % DATASETS for count in args.trainings):
         parser.error(f"--trainings must be multiples of {DATASETS}")
-    print(growth_table(args.trainings))
+    print(growth_table(args.trainings, args.repeats))
 
 
 if __name__ == "__main__":

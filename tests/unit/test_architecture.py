@@ -197,6 +197,7 @@ for name in sys.argv[1:]:
 """
 
 
+@pytest.mark.slow
 def test_importing_them_leaves_torch_out():
     """Each by itself, as if nothing of the library were loaded."""
     names = sorted(
@@ -248,6 +249,7 @@ for path in sys.argv[1:]:
 """
 
 
+@pytest.mark.slow
 def test_every_script_explains_itself():
     paths = sorted((ROOT / "workflow_scripts").glob("*.py"))
     result = subprocess.run([sys.executable, "-c", HELP_OF_EACH, *paths], capture_output=True, text=True, check=True)

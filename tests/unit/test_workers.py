@@ -23,6 +23,7 @@ else:
 """
 
 
+@pytest.mark.slow
 def test_the_memory_of_freed_tensors_is_used_again():
     printed = subprocess.run([sys.executable, "-c", PROGRAM], capture_output=True, text=True, check=True).stdout.strip()
     if printed == "none":

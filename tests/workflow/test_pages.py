@@ -35,9 +35,10 @@ INLINE = {
     "python -m mipnerf status --watch 60": "tests/unit/training/test_status.py",
     "pytest -m golden": "tests/unit/test_golden_comparison.py",
     "pytest tests/unit": "the suite itself",
-    "python -m mipnerf schema": "tests/unit/config/test_config.py",
+    "python -m mipnerf schema > config/schemas/config.schema.json": "tests/unit/config/test_config.py",
     "snakemake -n --config 'runs=[{dataset: NAME, variants: [mipnerf]}]'": "tests/workflow/test_dry_run.py",
     "snakemake figures": "tests/workflow/test_reruns.py",
+    "snakemake --forcerun evaluate": "tests/workflow/test_shards.py",
     "snakemake metrics": "tests/workflow/test_reruns.py",
     "snakemake models": "tests/workflow/test_reruns.py",
     "snakemake --forcerun train -- TARGET": "tests/workflow/test_end_to_end.py",
@@ -118,7 +119,7 @@ def test_no_page_has_a_command_that_no_test_runs():
 
 
 def test_the_dry_runs_are_measured(project):
-    printed = project.run("python -m rules.suite.dry_runs --trainings 40").stdout
+    printed = project.run("python -m rules.suite.dry_runs --trainings 40 --repeats 1").stdout
     ours = printed.splitlines()[-1].split()
     assert ours[0] == "40"
     # As many jobs as the bare Snakefile has, of which the numbers of inputs and outputs follow.

@@ -237,6 +237,7 @@ def bench(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
 
 
+@pytest.mark.slow
 def test_the_command_prints_json_outside_of_a_project_too(tmp_path):
     result = bench(tmp_path, "--json", "--threads", "1", "--set", *TINY, "train.batch_size=16", "operation.device=cpu")
     assert result.returncode == 0, result.stderr
@@ -251,6 +252,7 @@ def test_the_command_prints_json_outside_of_a_project_too(tmp_path):
     assert result.stderr.count("config/datasets.yaml is not here") == 1
 
 
+@pytest.mark.slow
 def test_the_command_refuses_a_mistake_in_one_message(tmp_path):
     result = bench(tmp_path, "--set", "model.net_widht=8")
     assert result.returncode == 1

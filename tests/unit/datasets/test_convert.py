@@ -342,6 +342,7 @@ def test_pixels_equal_those_of_the_reference_bit_by_bit(golden_dir, tmp_path):
     assert check_images(tmp_path / "out", golden_dir) == 40
 
 
+@pytest.mark.slow
 @pytest.mark.golden
 def test_the_whole_lego_scene_converts_from_its_archive(golden_dir, lego_archive, tmp_path):
     fetch_scene(lego_archive, "lego", tmp_path / "raw")

@@ -221,6 +221,7 @@ def test_damaged_or_missing_weights_are_named(vgg_file, tmp_path):
         load_lpips(path, CPU)
 
 
+@pytest.mark.slow
 def test_script_succeeds_without_a_network(tmp_path):
     proxy = {f"{scheme}_proxy": "http://127.0.0.1:9" for scheme in ("http", "https")}  # nobody listens there
     command = [sys.executable, "workflow_scripts/weights.py", "--output", tmp_path / "weights.json"]

@@ -107,6 +107,7 @@ def test_what_is_not_there_is_answered_with_what_is(project, tmp_path):
         inspected(tmp_path, "toys/box", tmp_path)
 
 
+@pytest.mark.slow
 def test_the_command_prints_text_or_json(project):
     command = [sys.executable, "-m", "mipnerf", "inspect", "toys/box", "--json"]
     result = subprocess.run(command, cwd=project, capture_output=True, text=True, check=True)

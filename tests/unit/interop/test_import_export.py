@@ -169,6 +169,7 @@ def test_a_failed_export_leaves_what_was_there(tmp_path, command, folder, model,
     assert not [path for path in tmp_path.iterdir() if ".part" in path.name]
 
 
+@pytest.mark.slow
 def test_an_imported_run_is_evaluated_as_a_trained_one(tmp_path, folder, model):
     data = tmp_path / "data"
     convert_to_multiscale(write_scene(tmp_path / "scene"), data, num_levels=2, workers=1)
@@ -187,6 +188,7 @@ def test_an_imported_run_is_evaluated_as_a_trained_one(tmp_path, folder, model):
     assert [row["view"] for row in rows if row["metric"] == "psnr"] == ["0", "1"]
 
 
+@pytest.mark.slow
 def test_the_command_refuses_with_one_message(tmp_path):
     (tmp_path / "checkpoint").write_text("none")
     arguments = ["-m", "mipnerf", "import", tmp_path / "checkpoint", tmp_path / "toy" / "mipnerf" / "box"]

@@ -162,6 +162,7 @@ def test_a_speed_is_measured_here(suite):
     assert "with the network of bricks/mipnerf/bricks" in speed.origin
 
 
+@pytest.mark.slow
 def test_the_command_plans_and_refuses():
     command = [
         sys.executable,

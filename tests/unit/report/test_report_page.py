@@ -187,6 +187,7 @@ def test_a_missing_image_is_named(make_run, make_images, reference_folder):
         page_of([folder], data, reference_folder)
 
 
+@pytest.mark.slow
 def test_the_script_writes_the_page_or_one_message(make_run, make_images, reference_folder, tmp_path):
     folder = make_run()
     out = tmp_path / "report.html"

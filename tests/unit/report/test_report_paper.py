@@ -127,6 +127,7 @@ def published_cells(reference_folder, name, titles, columns):
     }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "file"), [("table1", "multiscale_blender_table1"), ("table2", "single_scale_blender_table2")]
 )

@@ -149,6 +149,7 @@ def test_two_datasets_in_one_picture_are_refused(make_run, reference):
         plot_levels(runs, reference)
 
 
+@pytest.mark.slow
 def test_strip_is_valid_and_the_same_each_time(two_runs, make_images, tmp_path):
     data = make_images([run.folder for run in two_runs])
     runs = read_runs([run.folder for run in two_runs])

@@ -57,6 +57,7 @@ def test_the_title_names_the_machine_and_what_is_left_out(points):
     assert plot_scaling(whole, "a machine").get_suptitle() == "a machine"
 
 
+@pytest.mark.slow
 def test_the_same_points_give_the_same_bytes(points, tmp_path):
     paths = [[tmp_path / f"{i}.{ending}" for ending in ("svg", "png")] for i in range(2)]
     for svg, png in paths:

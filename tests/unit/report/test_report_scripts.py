@@ -35,6 +35,7 @@ def test_the_metrics_of_levels_are_joined_and_a_repeated_one_is_refused(make_run
     assert not (tmp_path / "again.csv").exists()
 
 
+@pytest.mark.slow
 def test_aggregate_plot_and_strip_write_their_files(make_run, make_images, reference_folder, tmp_path):
     run = make_run()
     data, out = make_images([run]), tmp_path / "out"

@@ -66,6 +66,7 @@ def follow(file: str, expected: dict, batches: dict, steps: int, golden_network,
         compare.network(file, "adam_v", model, lambda p: optimizer.state[p]["exp_avg_sq"], expected, 1e-3)
 
 
+@pytest.mark.slow
 def test_first_50_steps(golden, golden_network, compare):
     expected, batches = golden("traj_small_50"), golden("traj_batches_50")
     follow("traj_small_50", expected, batches, 50, golden_network, compare)

@@ -68,6 +68,7 @@ def test_the_history_tells_the_psnr_of_the_pixels_not_of_the_loss(tmp_path, run_
         assert row.psnr == pytest.approx(-10 * np.log10(row.loss / 3))
 
 
+@pytest.mark.slow
 def test_training_learns(tmp_path, run_with, small_scene):
     scene = small_scene.select([0])
     train(run_with(train={"max_steps": 150, "batch_size": 64}), OPERATION, scene, tmp_path, threads=1)
@@ -279,6 +280,7 @@ def hold_lock(folder, ready, done):
         done.wait(30)
 
 
+@pytest.mark.slow
 def test_two_processes_never_train_the_same_run(tmp_path, small_run, small_scene, monkeypatch):
     monkeypatch.delenv("SLURM_JOB_ID", raising=False)  # a Slurm job waits
     (tmp_path / "checkpoints").mkdir()
@@ -365,6 +367,7 @@ def test_memory_for_not_even_one_part_is_one_message(tmp_path, monkeypatch, smal
         train(small_run, operation, small_scene, tmp_path, threads=1)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("microbatch_rays", [0, 16])
 def test_a_compiled_network_takes_the_same_steps(tmp_path, monkeypatch, run_with, small_scene, microbatch_rays):
     """All but the code generator, which takes minutes on a CPU."""

@@ -180,6 +180,7 @@ def test_only_the_newest_pictures_are_kept(tmp_path, monkeypatch, small_run, sma
     assert len(read_validation(tmp_path / "validation.csv")) == 9
 
 
+@pytest.mark.slow
 def test_a_compiled_training_is_validated_and_stays_the_same(tmp_path, monkeypatch, small_run, small_scene, views):
     monkeypatch.setattr(torch, "compile", functools.partial(torch.compile, backend="aot_eager"))
     operation = OFTEN.model_copy(update={"compile": "on"})
@@ -189,6 +190,7 @@ def test_a_compiled_training_is_validated_and_stays_the_same(tmp_path, monkeypat
     assert len(read_validation(tmp_path / "with" / "validation.csv")) == 9
 
 
+@pytest.mark.slow
 def test_its_time_is_not_that_of_the_training(tmp_path, monkeypatch, small_run, small_scene, views):
     original, slept = validating.render_image, []
 

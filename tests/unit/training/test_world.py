@@ -95,6 +95,7 @@ with join_world(torch.device("cpu")) as world:
 """
 
 
+@pytest.mark.slow
 def test_the_loss_of_a_process_is_told_from_other_errors():
     with contextlib.closing(socket.socket()) as free:
         free.bind(("127.0.0.1", 0))

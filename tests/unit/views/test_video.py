@@ -149,6 +149,7 @@ def test_shards_make_the_same_frames_as_one_job_and_what_is_there_is_kept(tmp_pa
         read_frames([tmp_path / "whole" / "0.json", tmp_path / "whole" / "1.json"])
 
 
+@pytest.mark.slow
 def test_a_killed_job_goes_on_and_ends_with_the_frames_of_one_that_was_not(tmp_path, trained, render):
     write_scene(trained / "data", width=64, height=64)
     command = [sys.executable, SCRIPT, "--model", trained / "model.pt", "--data", trained / "data", "--path", "zoom"]
@@ -197,6 +198,7 @@ def read_movie(path):
     return properties, np.stack([np.frombuffer(frame, np.uint8).reshape(height, width, 3) for frame in reader])
 
 
+@pytest.mark.slow
 def test_a_video_has_every_frame_and_plays_everywhere(tmp_path):
     manifests = write_frames(tmp_path / "run", (200, 40, 40))
     stale, other = (tmp_path / "run" / "frames" / name for name in ("0" * 16, "mine"))

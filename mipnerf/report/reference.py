@@ -155,7 +155,7 @@ def _read_table(path: Path, columns: list[str]) -> pd.DataFrame:
 
 def _read(path: Path, columns: list[str], **options: Any) -> pd.DataFrame:
     try:
-        frame = pd.read_csv(path, comment="#", index_col=False, **options)
+        frame = pd.read_csv(path, comment="#", index_col=False, float_precision="round_trip", **options)
     except (OSError, ValueError) as error:
         raise DataError(f"{path}: cannot be read ({error}); it comes with the suite in config/reference") from error
     if missing := [column for column in columns if column not in frame]:

@@ -130,13 +130,6 @@ def test_a_number_of_trainings_that_cannot_be_measured_is_refused(project):
     assert "multiples of 40" in project.run("python -m rules.suite.dry_runs --trainings 7", check=False).stdout
 
 
-def test_the_checks_can_be_run_as_they_are_printed(project):
-    """Set-up and `pytest` are what is running now."""
-    for line in blocks(README)["checks"]:
-        if not line.startswith(("mypy", "python tests/")):  # minutes; `.ci/run` runs all
-            project.run(line)
-
-
 def test_the_forced_training_that_is_tested_elsewhere_is_that_of_the_table():
     assert FORCED in commands_of_table()
 

@@ -360,7 +360,7 @@ def test_no_run_is_refused(reference_folder):
 def test_csv_of_the_tidy_frame_round_trips(make_run, reference_folder, tmp_path):
     _, tidy = build_tables([make_run(psnr=math.pi)], reference_folder)
     tidy.to_csv(tmp_path / "table.csv", index=False)
-    assert pd.read_csv(tmp_path / "table.csv")["value"].tolist() == tidy["value"].tolist()
+    assert pd.read_csv(tmp_path / "table.csv", float_precision="round_trip")["value"].tolist() == tidy["value"].tolist()
 
 
 @pytest.mark.parametrize("verified", [True, False, None])

@@ -7,13 +7,12 @@ from pathlib import Path, PurePosixPath
 
 import numpy as np
 
+from mipnerf.datasets.images import check_size, decode_png
 from mipnerf.datasets.layouts import is_scene
 from mipnerf.datasets.scene import (
     Scene,
     check_count,
     check_poses,
-    check_size,
-    decode_png,
     evenly_spread,
     finite_array,
     parallel,

@@ -15,7 +15,8 @@ import numpy as np
 from PIL import Image
 
 from mipnerf.datasets.blender import FAR, NEAR, SPLITS, BlenderSplit, read_transforms
-from mipnerf.datasets.scene import check_size, cropped, decode_png, parallel, pinhole_pix2cam, read_bytes
+from mipnerf.datasets.images import check_size, decode_png
+from mipnerf.datasets.scene import cropped, parallel, pinhole_pix2cam, read_bytes
 from mipnerf.errors import ConfigError, DataError
 from mipnerf.files import atomic_folder, write_text
 

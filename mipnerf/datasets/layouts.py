@@ -17,7 +17,7 @@ BLENDER_MARKER, LLFF_MARKER = "transforms_train.json", "poses_bounds.npy"
 SCENE_MARKERS = (BLENDER_MARKER, LLFF_MARKER, *(marker for layout in CAPTURES.values() for marker in layout.markers))
 LONGEST_FIRST = sorted(SCENE_MARKERS, key=len, reverse=True)  # colmap/sparse/0 before sparse/0
 MARKER_NAMES = ", ".join(SCENE_MARKERS[:4]) + " ..."
-IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg")
+IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff")
 _FILES = [LLFF_MARKER, *(name for layout in CAPTURES.values() for name in layout.files)]
 _CAMERA_FILE = re.compile(f"(?:.*/)?(?:{'|'.join(map(fnmatch.translate, _FILES))})")
 

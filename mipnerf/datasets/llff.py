@@ -16,13 +16,14 @@ from mipnerf.config import DataConfig
 from mipnerf.datasets.blender import SPLITS
 from mipnerf.datasets.captures.photographs import holdout, read_levels
 from mipnerf.datasets.captures.poses import recenter_poses, scale_poses, spherical_path, spherify_poses, spiral_path
+from mipnerf.datasets.images import image_size
+from mipnerf.datasets.layouts import IMAGE_SUFFIXES
 from mipnerf.datasets.scene import (
     MAX_CAMERA_BYTES,
     Scene,
     check_count,
     chosen_levels,
     evenly_spread,
-    image_size,
     parallel,
     pinhole_pix2cam,
     read_bytes,
@@ -30,7 +31,6 @@ from mipnerf.datasets.scene import (
 from mipnerf.errors import ConfigError, DataError
 
 NEAR, FAR = 0.0, 1.0
-SUFFIXES = (".png", ".jpg", ".jpeg")
 # What NumPy raises for a damaged file.
 READ_ERRORS = (ValueError, EOFError, TypeError, MemoryError, OverflowError, SyntaxError, tokenize.TokenError)
 LEAST_PIXELS = 0.001  # below, there is no field of view
@@ -158,7 +158,9 @@ def read_capture(folder: Path, data: DataConfig) -> Capture:
     path = folder / "poses_bounds.npy"
     matrices, bounds = read_poses_bounds(path)
     images, reduction = find_images(folder, data.factor)
-    paths = sorted(entry for entry in images.iterdir() if entry.suffix.lower() in SUFFIXES and entry.name[0] != ".")
+    paths = sorted(
+        entry for entry in images.iterdir() if entry.suffix.lower() in IMAGE_SUFFIXES and entry.name[0] != "."
+    )
     if len(paths) != len(matrices):
         raise DataError(
             f"{images}: {len(paths)} PNG or JPEG images, but {path} has {len(matrices)} poses; "

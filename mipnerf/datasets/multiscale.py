@@ -4,13 +4,12 @@ from pathlib import Path
 
 import numpy as np
 
+from mipnerf.datasets.images import check_size, decode_png
 from mipnerf.datasets.scene import (
     Scene,
     check_count,
     check_poses,
-    check_size,
     chosen_levels,
-    decode_png,
     evenly_spread,
     finite_array,
     parallel,

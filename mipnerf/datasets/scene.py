@@ -1,11 +1,8 @@
 """A scene as plain arrays, and the checked reading that every loader shares."""
 
 import hashlib
-import io
 import json
 import os
-import struct
-import zlib
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
@@ -13,7 +10,6 @@ from pathlib import Path, PurePosixPath
 from typing import Any, TypeVar
 
 import numpy as np
-from PIL import Image
 from tqdm import tqdm
 
 from mipnerf.errors import ConfigError, DataError
@@ -22,11 +18,6 @@ from mipnerf.threads import available_cpus
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
-# What Pillow raises for a damaged file depends on where the damage is.
-DECODE_ERRORS = (OSError, SyntaxError, ValueError, EOFError, struct.error, zlib.error, Image.DecompressionBombError)
-PNG_BIT_DEPTH = 24  # offset in the file; Pillow cuts 16 bits to 8 without a word
-PNG_START = b"\x89PNG"
-PNG_END = b"\0\0\0\0IEND\xaeB`\x82"
 SHOWN_BYTES = 40
 RIGID_TOLERANCE = 0.02  # poses are often written with few digits
 # No scene comes near these; what does is damaged or something else, and would only fill the memory.
@@ -219,78 +210,6 @@ def read_bytes(path: Path, limit: int = MAX_IMAGE_BYTES) -> bytes:
         raise DataError(
             f"{path}: cannot be read ({getattr(error, 'strerror', error)}); fetch or convert the scene anew"
         ) from None
-
-
-def decode_png(data: bytes, path: Path, modes: Sequence[str] = ("RGBA", "RGB")) -> np.ndarray:
-    """uint8 [H, W, C] of the PNG `data`, straight alpha if any; `path` only names it in a `DataError`."""
-    try:
-        if PNG_END not in data:  # Pillow does without
-            raise EOFError("the end is missing")
-        with Image.open(io.BytesIO(data), formats=["PNG"]) as image:
-            image.verify()  # the checksums, which decoding alone ignores
-        with Image.open(io.BytesIO(data), formats=["PNG"]) as image:
-            mode, pixels = image.mode, np.array(image)
-    except DECODE_ERRORS as error:
-        raise DataError(
-            f"{path}: not a whole, undamaged PNG image ({len(data)} bytes; {error}); fetch or convert the scene anew"
-        ) from None
-    if mode not in modes:
-        raise DataError(f"{path}: pixels are {mode}, allowed is {' or '.join(modes)} with 8 bits a channel")
-    if data[PNG_BIT_DEPTH] != 8:
-        raise DataError(f"{path}: pixels have {data[PNG_BIT_DEPTH]} bits a channel, allowed is 8")
-    return pixels
-
-
-def read_gray(path: Path) -> np.ndarray:
-    """uint8 or uint16 [H, W] of a PNG with one channel; `DataError` naming `path`."""
-    data = read_bytes(path)
-    try:
-        if PNG_END not in data:
-            raise EOFError("the end is missing")
-        with Image.open(io.BytesIO(data), formats=["PNG"]) as image:
-            image.verify()
-        with Image.open(io.BytesIO(data), formats=["PNG"]) as image:
-            pixels = np.array(image)
-    except DECODE_ERRORS as error:
-        raise DataError(f"{path}: not a whole, undamaged PNG image ({error}); make it again") from None
-    if pixels.ndim != 2:
-        raise DataError(f"{path}: has {pixels.ndim} dimensions, but must have one channel")
-    return pixels
-
-
-def decode_image(data: bytes, path: Path, modes: Sequence[str] = ("RGB",)) -> np.ndarray:
-    """uint8 [H, W, C] of the PNG (of one of `modes`) or RGB JPEG `data`, as stored: not rotated by a camera's note.
-
-    Raises `DataError` naming `path`; a JPEG has no checksums, so only damage that stops its decoding is noticed.
-    """
-    if data.startswith(PNG_START):
-        return decode_png(data, path, modes)
-    try:
-        with Image.open(io.BytesIO(data), formats=["JPEG"]) as image:
-            mode, pixels = image.mode, np.array(image)
-    except DECODE_ERRORS as error:
-        raise DataError(
-            f"{path}: not a whole, undamaged PNG or JPEG image ({error}); fetch the scene anew, or repair it"
-        ) from None
-    if mode != "RGB":
-        raise DataError(f"{path}: pixels are {mode}, allowed is RGB with 8 bits a channel")
-    return pixels
-
-
-def image_size(path: Path) -> tuple[int, int]:
-    """Width and height that the header of a PNG or JPEG image states; `DataError` if it has none."""
-    try:
-        with Image.open(path, formats=["PNG", "JPEG"]) as image:
-            return image.size
-    except DECODE_ERRORS as error:
-        raise DataError(f"{path}: not a PNG or JPEG image ({error}); fetch the scene anew, or repair it") from None
-
-
-def check_size(pixels: np.ndarray, path: Path, width: int, height: int) -> None:
-    """`DataError` unless the image [H, W, C] read from `path` has the size that the scene needs."""
-    if pixels.shape[:2] != (height, width):
-        found = f"{pixels.shape[1]} x {pixels.shape[0]}"
-        raise DataError(f"{path}: image is {found} pixels, expected {width} x {height} as in the rest of the scene")
 
 
 def read_json(path: Path) -> dict[str, Any]:

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from mipnerf.config import OperationConfig
-from mipnerf.datasets.scene import image_size
+from mipnerf.datasets.images import image_size
 from mipnerf.thirdparty import require_package
 from mipnerf.training.history import HistoryRow, ValidationRow, level_columns, picture_name, read_rows, read_validation
 

@@ -16,7 +16,8 @@ import torch
 from tqdm import tqdm
 
 from mipnerf.cameras import Cameras
-from mipnerf.datasets.scene import decode_png, read_bytes
+from mipnerf.datasets.images import decode_png
+from mipnerf.datasets.scene import read_bytes
 from mipnerf.errors import ConfigError, DataError
 from mipnerf.evaluation.shards import WHOLE, Shard
 from mipnerf.files import atomic_path, write_text

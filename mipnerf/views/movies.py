@@ -12,7 +12,8 @@ import matplotlib.font_manager as fonts
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from mipnerf.datasets.scene import decode_png, read_bytes, read_json, require, safe_path
+from mipnerf.datasets.images import decode_png
+from mipnerf.datasets.scene import read_bytes, read_json, require, safe_path
 from mipnerf.errors import DataError
 from mipnerf.files import atomic_path
 from mipnerf.thirdparty import require_package

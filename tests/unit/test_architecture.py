@@ -58,6 +58,7 @@ LAYERS = [
         "datasets.layouts",
         "datasets.fetching.origins",
         "datasets.scene",
+        "datasets.images",
         "datasets.blender",
         "datasets.multiscale",
         "datasets.convert",

@@ -13,13 +13,12 @@ import numpy as np
 from mipnerf.config import DataConfig
 from mipnerf.datasets.captures.poses import nearest_point
 from mipnerf.datasets.convert import coarser_levels
+from mipnerf.datasets.images import check_size, decode_image
 from mipnerf.datasets.scene import (
     Scene,
     box_sum,
-    check_size,
     chosen_levels,
     cropped,
-    decode_image,
     evenly_spread,
     parallel,
     pix2cam_matrix,

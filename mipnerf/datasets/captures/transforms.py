@@ -17,19 +17,13 @@ import numpy as np
 from mipnerf.config import DataConfig
 from mipnerf.datasets.blender import SPLITS
 from mipnerf.datasets.captures.photographs import HOW_TO_UNDISTORT, Photographs, check_intrinsics, check_splits, holdout
-from mipnerf.datasets.scene import (
-    check_count,
-    check_poses,
-    finite_array,
-    image_size,
-    read_json,
-    require,
-    safe_path,
-)
+from mipnerf.datasets.images import image_size
+from mipnerf.datasets.layouts import IMAGE_SUFFIXES
+from mipnerf.datasets.scene import check_count, check_poses, finite_array, read_json, require, safe_path
 from mipnerf.errors import DataError
 
 log = logging.getLogger(__name__)
-SUFFIXES = (".png", ".jpg", ".jpeg", ".PNG", ".JPG", ".JPEG")
+SUFFIXES = (*IMAGE_SUFFIXES, *map(str.upper, IMAGE_SUFFIXES))
 # Models that are pinholes where the coefficients of their distortion are zero.
 CAMERA_MODELS = ("PINHOLE", "SIMPLE_PINHOLE", "SIMPLE_RADIAL", "RADIAL", "OPENCV", "FULL_OPENCV", "PERSPECTIVE")
 COEFFICIENTS = ("k1", "k2", "k3", "k4", "k5", "k6", "p1", "p2")

@@ -11,8 +11,8 @@ from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.ticker import MaxNLocator
 
 from mipnerf.config import DataConfig
+from mipnerf.datasets.images import read_gray
 from mipnerf.datasets.load import load_scene
-from mipnerf.datasets.scene import read_gray
 from mipnerf.errors import DataError
 from mipnerf.report.figures.plots import STYLE
 from mipnerf.report.figures.strips import CLIPPED_SHARE, ERROR_COLORS, choose_view, read_result, show

@@ -13,8 +13,9 @@ from matplotlib.image import AxesImage
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 
 from mipnerf.config import DataConfig
+from mipnerf.datasets.images import decode_png
 from mipnerf.datasets.load import load_scene
-from mipnerf.datasets.scene import decode_png, read_bytes
+from mipnerf.datasets.scene import read_bytes
 from mipnerf.errors import DataError
 from mipnerf.report.figures.plots import STYLE
 from mipnerf.report.frame import METRICS, Run, first_seeds, format_value, level_name, only_name

@@ -19,7 +19,8 @@ from scene_files import read_transforms_file, write_llff_scene, write_scene, wri
 from mipnerf.config import DataConfig
 from mipnerf.datasets import blender, llff, multiscale
 from mipnerf.datasets.convert import convert_to_multiscale
-from mipnerf.datasets.scene import MAX_CAMERA_BYTES, MAX_IMAGES, Scene, decode_image, decode_png, image_size
+from mipnerf.datasets.images import decode_image, decode_png, image_size
+from mipnerf.datasets.scene import MAX_CAMERA_BYTES, MAX_IMAGES, Scene
 from mipnerf.errors import DataError
 
 # The same cases every time, so that a failure belongs to the change that made it.

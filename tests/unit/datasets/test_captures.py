@@ -206,9 +206,13 @@ def test_bad_photographs_are_named_when_they_are_read(toy, tmp_path, layout):
     folder = write_capture(toy, tmp_path / "desk", layout)
     (folder / "images/001.png").write_bytes(b"\x89PNG")
     Image.new("RGB", (23, 13)).save(folder / "images/002.png")
-    Image.new("L", (22, 13)).save(folder / "images/003.png")
+    Image.new("I;16", (22, 13)).save(folder / "images/003.png")
     for view, message in enumerate(
-        ["001.png: not a whole, undamaged PNG", "002.png: image is 23 x 13 pixels, expected 22 x 13", "pixels are L"]
+        [
+            "001.png: not a whole, undamaged PNG",
+            "002.png: image is 23 x 13 pixels, expected 22 x 13",
+            "pixels are I;16 of 16 bits",
+        ]
     ):
         with pytest.raises(DataError, match=message):
             load_scene(folder, "train", 1, DataConfig(), view=view)

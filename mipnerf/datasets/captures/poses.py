@@ -8,6 +8,7 @@ import numpy as np
 
 # The nearest point of any view comes to 1 / BD_FACTOR, behind the near plane of NDC at 1.
 BD_FACTOR = 0.75
+ROUNDED = 1e-4  # what four digits leave of a rotation
 
 
 def scale_poses(matrices: np.ndarray, bounds: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -28,6 +29,18 @@ def recenter_poses(poses: np.ndarray) -> np.ndarray:
 def average_pose(poses: np.ndarray) -> np.ndarray:
     """[3, 4]: mean position, and the rotation that looks along the mean direction (`_poses_avg`)."""
     return look_along(poses[:, :, 2].sum(0), poses[:, :, 1].sum(0), poses[:, :, 3].mean(0))
+
+
+def nearest_rotations(matrices: np.ndarray) -> tuple[np.ndarray, float]:
+    """`matrices` [N, 3 or 4, 4] with the rotations next to theirs, and how far an axis was from unit length, at most.
+
+    Rotations whose axes are off by less than `ROUNDED` stay as they are, to the bit.
+    """
+    left, stretch, right = np.linalg.svd(matrices[:, :3, :3])
+    off = np.abs(stretch - 1).max(axis=1)
+    turned = matrices.copy()
+    turned[:, :3, :3] = np.where(off[:, None, None] > ROUNDED, left @ right, matrices[:, :3, :3])
+    return turned, float(off.max())
 
 
 def look_along(back: np.ndarray, up: np.ndarray, position: np.ndarray) -> np.ndarray:

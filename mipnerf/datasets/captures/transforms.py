@@ -8,8 +8,8 @@ them), `aabb_scale`, `scale` and `offset` (where instant-ngp puts its box), dept
 import logging
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from dataclasses import dataclass, replace
+from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Any
 
 import numpy as np
@@ -17,6 +17,7 @@ import numpy as np
 from mipnerf.config import DataConfig
 from mipnerf.datasets.blender import SPLITS
 from mipnerf.datasets.captures.photographs import HOW_TO_UNDISTORT, Photographs, check_intrinsics, check_splits, holdout
+from mipnerf.datasets.captures.poses import ROUNDED, nearest_rotations
 from mipnerf.datasets.images import image_size
 from mipnerf.datasets.layouts import IMAGE_SUFFIXES
 from mipnerf.datasets.scene import check_count, check_poses, finite_array, read_json, require, safe_path
@@ -121,15 +122,20 @@ def read_frames(folder: Path, path: Path, content: Mapping[str, Any]) -> list[Fr
     found = [read_frame(folder, frame, content, f"{path}: frame {i}") for i, frame in enumerate(frames)]
     matrices = np.stack([frame.camtoworld for frame in found])
     check_poses(matrices, lambda i: f"{path}: frame {i}: 'transform_matrix'", rigid=True)
+    matrices, off = nearest_rotations(matrices)
+    if off > ROUNDED:
+        log.warning("%s: rotations are off by up to %.2g %%; the nearest rotations are taken", path, 100 * off)
     if any("mask_path" in frame for frame in frames):
         log.warning("%s: masks are not used: what they hide is learnt and scored like the rest", path)
-    return found
+    return [replace(frame, camtoworld=matrix) for frame, matrix in zip(found, matrices, strict=True)]
 
 
 def read_frame(folder: Path, frame: Any, content: Mapping[str, Any], where: str) -> Frame:
     """One entry of `frames`; where it lacks a value of the camera, that of the file counts."""
     stated = require(frame, "file_path", str, where)
-    matrix = finite_array(require(frame, "transform_matrix", list, where), (4, 4), f"{where}: 'transform_matrix'")
+    rows = require(frame, "transform_matrix", list, where)
+    # The last row says nothing, and some programs leave it out.
+    matrix = finite_array([*rows, [0, 0, 0, 1]] if len(rows) == 3 else rows, (4, 4), f"{where}: 'transform_matrix'")
     values = {**content, **frame}
     refuse_distortion(values, where)
     path = find_image(folder, stated, where)
@@ -179,11 +185,19 @@ def refuse_distortion(values: Mapping[str, Any], where: str) -> None:
 
 
 def find_image(folder: Path, stated: str, where: str) -> Path:
-    """The photograph that is `stated`, with or without its suffix."""
-    for suffix in ("", *SUFFIXES):
-        path = safe_path(folder, stated + suffix, f"{where}: 'file_path'")
-        if os.path.isfile(path):  # false also for impossible names
-            return path
+    """The photograph that is `stated`, with or without its suffix.
+
+    Of a path that begins elsewhere, as it was on another machine, its end counts: the longest that is in `folder`.
+    """
+    parts = PureWindowsPath(stated).parts if "\\" in stated else PurePosixPath(stated).parts
+    is_elsewhere = ".." in parts or PureWindowsPath(stated).anchor or PurePosixPath(stated).is_absolute()
+    first = max((i + 1 for i, part in enumerate(parts) if part == ".." or part[-1] in "/\\"), default=0)
+    for start in range(first, len(parts) if is_elsewhere else first + 1):
+        name = "/".join(parts[start:])
+        for suffix in ("", *SUFFIXES):
+            path = safe_path(folder, name + suffix, f"{where}: 'file_path'")
+            if os.path.isfile(path):  # false also for impossible names
+                return path
     raise DataError(f"{where}: image {stated!r} does not exist in {folder}, nor does it as {', '.join(SUFFIXES[:3])}")
 
 

@@ -146,6 +146,51 @@ def test_what_others_do_with_the_poses_is_ignored(folder):
     assert load_scene(write_json(folder, content_with(extras | zeros, frame)), "train", 1, DATA).fingerprint() == plain
 
 
+def test_a_pose_may_lack_its_last_row(folder):
+    plain = read_photographs(write_json(folder, CONTENT), DATA).camtoworlds
+    write_json(folder, content_with(frame={"transform_matrix": TOY.camtoworlds[2][:3].tolist()}))
+    assert np.array_equal(read_photographs(folder, DATA).camtoworlds, plain)
+
+
+@pytest.mark.parametrize(
+    "stated",
+    [
+        "images\\002.png",
+        "C:\\Users\\me\\desk\\images\\002.png",
+        "D:images\\002.png",
+        "/home/me/desk/images/002.png",
+        "../desk/images/002.png",
+        "../../images/002",
+        "desk/../images/002.png",
+    ],
+)
+def test_a_path_of_another_machine_is_found_by_its_end(folder, stated):
+    write_json(folder, content_with(frame={"file_path": stated}))
+    assert read_photographs(folder, DATA).names == [f"images/{name}" for name in TOY.names]
+
+
+def test_a_path_never_leaves_the_capture(folder):
+    (folder.parent / "elsewhere.png").write_bytes((folder / "images/002.png").read_bytes())
+    for stated in ("../elsewhere.png", str(folder.parent / "elsewhere.png")):
+        write_json(folder, content_with(frame={"file_path": stated}))
+        with pytest.raises(DataError, match=r"elsewhere\.png' does not exist in"):
+            read_photographs(folder, DATA)
+
+
+@pytest.mark.parametrize("scale", [1.03, 0.96])
+def test_rotations_that_are_slightly_off_become_the_nearest_and_that_is_said(folder, scale, caplog):
+    skewed = TOY.camtoworlds[2].copy()
+    skewed[:3, :3] *= scale
+    skewed[:3, 0] += 0.004
+    write_json(folder, content_with(frame={"transform_matrix": skewed.tolist()}))
+    found = read_photographs(folder, DATA).camtoworlds[:, :, :3]
+    np.testing.assert_allclose(found @ np.swapaxes(found, 1, 2), np.broadcast_to(np.eye(3), found.shape), atol=1e-12)
+    np.testing.assert_allclose(found[2], TOY.camtoworlds[2, :3, :3], atol=0.01)
+    assert np.array_equal(np.delete(found, 2, 0), np.delete(TOY.camtoworlds, 2, 0)[:, :3, :3])
+    (message,) = [record.message for record in caplog.records]
+    assert "rotations are off by up to" in message
+
+
 def test_masks_that_are_not_used_are_told_of(folder, caplog):
     read_photographs(write_json(folder, content_with(frame={"mask_path": "masks/000.png"})), DATA)
     assert "transforms.json: masks are not used" in caplog.text
@@ -177,11 +222,13 @@ BAD_CONTENTS = {
     "a number for a frame": (CONTENT | {"frames": [3]}, "frame 0: key 'file_path' is missing; found: 3"),
     "no pose": (CONTENT | {"frames": [{"file_path": "images/000.png"}]}, "key 'transform_matrix' is missing"),
     "missing image": (content_with(frame={"file_path": "images/7"}), "frame 2: image 'images/7' does not exist in"),
-    "outside": (content_with(frame={"file_path": "../x.png"}), "must be a path inside the scene folder"),
-    "absolute": (content_with(frame={"file_path": "/x.png"}), "must be a path inside the scene folder"),
+    "outside": (content_with(frame={"file_path": "../x.png"}), "frame 2: image '../x.png' does not exist in"),
+    "absolute": (content_with(frame={"file_path": "/x.png"}), "frame 2: image '/x.png' does not exist in"),
+    "nowhere": (content_with(frame={"file_path": ".."}), "frame 2: image '..' does not exist in"),
+    "empty name": (content_with(frame={"file_path": ""}), "must be a path inside the scene folder"),
     "NaN pose": (content_with(frame=pose_with(lambda m: m.fill(math.nan))), "frame 2: 'transform_matrix' must be fin"),
     "huge pose": (content_with(frame={"transform_matrix": [[1e300] * 4] * 4}), "must be finite in 32 bits"),
-    "3 x 4": (content_with(frame={"transform_matrix": np.eye(4)[:3].tolist()}), "must be numbers of shape [4, 4]"),
+    "2 x 4": (content_with(frame={"transform_matrix": np.eye(4)[:2].tolist()}), "must be numbers of shape [4, 4]"),
     "singular pose": (content_with(frame=pose_with(emptied)), "frame 2: 'transform_matrix' must be an invertible"),
     "left-handed pose": (content_with(frame=pose_with(negated)), "frame 2: 'transform_matrix' must be a rotation, not"),
     "scaled pose": (content_with(frame=pose_with(stretched)), "frame 2: 'transform_matrix' must have perpendicular"),

@@ -142,6 +142,9 @@ class DataConfig(Section):
     layout: CaptureName | None = Field(
         None, description="what a capture is read from, which the dataset's layout says; null goes by its files"
     )
+    missing_images: Literal["refuse", "skip"] = Field(
+        "refuse", description="transforms and colmap: what becomes of cameras whose images are not there"
+    )
     normalize: bool = Field(
         True, description="transforms and colmap: what the cameras look at comes to the origin, 4 from them on average"
     )

@@ -14,7 +14,15 @@ import numpy as np
 from mipnerf.config import DataConfig
 from mipnerf.config.layouts import MODEL_FOLDERS, MODEL_SUFFIXES
 from mipnerf.datasets.captures.colmapfiles import BINARY, TEXT, Form, ImageRow
-from mipnerf.datasets.captures.photographs import HOW_TO_UNDISTORT, Photographs, check_intrinsics, check_splits, holdout
+from mipnerf.datasets.captures.photographs import (
+    HOW_TO_UNDISTORT,
+    MissingImageError,
+    Photographs,
+    check_intrinsics,
+    check_splits,
+    holdout,
+    with_images,
+)
 from mipnerf.datasets.scene import check_poses, safe_path
 from mipnerf.errors import DataError
 
@@ -46,15 +54,16 @@ def read_photographs(folder: Path, data: DataConfig) -> Photographs:
     """
     model = find_model(folder)
     cameras = read_cameras(model)
-    rows = read_images(model, cameras)
+    listed = read_images(model, cameras)
+    pairs = with_images(listed, lambda row: (row, image_name(folder, row.name, model.images)), data, str(model.images))
+    rows, names = zip(*pairs, strict=True)
     camtoworlds = np.stack([camera_to_world(row.qvec, row.tvec) for row in rows])
     check_poses(camtoworlds, lambda i: f"{model.images}: image {rows[i].name!r}: the pose", rigid=True)
-    names = [image_name(folder, row.name, model.images) for row in rows]
     splits = holdout(len(rows), data.llffhold)
     check_splits(names, splits, str(model.images))
     return Photographs(
         folder=folder,
-        names=names,
+        names=list(names),
         camtoworlds=camtoworlds[:, :3],
         intrinsics=np.stack([cameras[row.camera_id][0] for row in rows]),
         sizes=np.stack([cameras[row.camera_id][1] for row in rows]).astype(np.int64),
@@ -118,7 +127,8 @@ def image_name(folder: Path, name: str, where: Path) -> str:
     """The image's path relative to `folder`."""
     path = safe_path(folder / "images", name, f"{where}: image")
     if not os.path.isfile(path):  # false also for impossible names
-        raise DataError(f"{where}: image {name!r} does not exist in {folder / 'images'}; put the photographs there")
+        place = folder / "images"
+        raise MissingImageError(f"{where}: image {name!r} does not exist in {place}; put the photographs there")
     return path.relative_to(folder).as_posix()
 
 

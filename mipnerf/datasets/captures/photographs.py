@@ -4,9 +4,11 @@
 far, which views are test views, smaller images and coarser levels.
 """
 
+import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 
@@ -26,6 +28,10 @@ from mipnerf.datasets.scene import (
 )
 from mipnerf.errors import ConfigError, DataError
 
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+log = logging.getLogger(__name__)
+
 # The cameras of the Blender scenes are 4 away from their object, with near 2 and far 6.
 MEAN_DISTANCE = 4.0
 NEAR, FAR = 0.5, 1.5  # of the mean distance
@@ -36,6 +42,10 @@ HOW_TO_UNDISTORT = (
     "only pinhole cameras are supported: undistort the images, as `colmap image_undistorter --image_path images "
     "--input_path sparse/0 --output_path NAME` does, and use the folder NAME with the layout colmap"
 )
+
+
+class MissingImageError(DataError):
+    """A camera is there, and its image is not."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -187,6 +197,26 @@ def with_equal_channels(images: list[np.ndarray], max_value: int) -> list[np.nda
         return images
     opaque = ((0, 0), (0, 0), (0, 1))
     return [np.pad(i, opaque, constant_values=max_value) if i.shape[2] == 3 else i for i in images]
+
+
+def with_images(cameras: Sequence[Item], read: Callable[[Item], Result], data: DataConfig, where: str) -> list[Result]:
+    """`read` of all `cameras` whose images are there; a warning tells of the others, or the first of them is raised.
+
+    `where` begins the messages. Raises `MissingImageError` where `data.missing_images` refuses, or nothing is left.
+    """
+    found, missing = [], []
+    for camera in cameras:
+        try:
+            found.append(read(camera))
+        except MissingImageError as error:
+            if data.missing_images == "refuse":
+                raise MissingImageError(f"{error}; or leave such cameras out by data.missing_images: skip") from None
+            missing.append(error)
+    if not found:
+        raise missing[0]
+    if missing:
+        log.warning("%s: %d of %d images are not there and left out: %s", where, len(missing), len(cameras), missing[0])
+    return found
 
 
 def check_intrinsics(intrinsics: np.ndarray, size: np.ndarray, where: str) -> None:

@@ -16,7 +16,15 @@ import numpy as np
 
 from mipnerf.config import DataConfig
 from mipnerf.datasets.blender import SPLITS
-from mipnerf.datasets.captures.photographs import HOW_TO_UNDISTORT, Photographs, check_intrinsics, check_splits, holdout
+from mipnerf.datasets.captures.photographs import (
+    HOW_TO_UNDISTORT,
+    MissingImageError,
+    Photographs,
+    check_intrinsics,
+    check_splits,
+    holdout,
+    with_images,
+)
 from mipnerf.datasets.captures.poses import ROUNDED, nearest_rotations
 from mipnerf.datasets.images import image_size
 from mipnerf.datasets.layouts import IMAGE_SUFFIXES
@@ -57,12 +65,12 @@ def read_photographs(folder: Path, data: DataConfig) -> Photographs:
     """
     if (folder / "transforms_train.json").exists():
         path = folder / "transforms_train.json"
-        frames, splits = read_split_files(folder)
+        frames, splits = read_split_files(folder, data)
     else:
         path = folder / "transforms.json"
         content = read_json(path)
-        frames = sorted(read_frames(folder, path, content), key=lambda frame: frame.name)
-        splits = listed_splits(content, frames, path) or holdout(len(frames), data.llffhold)
+        frames = sorted(read_frames(folder, path, content, data), key=lambda frame: frame.name)
+        splits = listed_splits(content, frames, path, data) or holdout(len(frames), data.llffhold)
     names = [frame.name for frame in frames]
     check_splits(names, splits, str(path))
     return Photographs(
@@ -75,33 +83,37 @@ def read_photographs(folder: Path, data: DataConfig) -> Photographs:
     )
 
 
-def read_split_files(folder: Path) -> tuple[list[Frame], dict[str, np.ndarray]]:
+def read_split_files(folder: Path, data: DataConfig) -> tuple[list[Frame], dict[str, np.ndarray]]:
     """The frames of transforms_{train,val,test}.json in their order, and the indices of each split."""
     frames: list[Frame] = []
     splits = {}
     for split in SPLITS:
         path = folder / f"transforms_{split}.json"
         if path.exists():
-            found = read_frames(folder, path, read_json(path))
+            found = read_frames(folder, path, read_json(path), data)
             splits[split] = np.arange(len(frames), len(frames) + len(found))
             frames += found
     return frames, with_val_and_test(splits, f"{folder}: transforms_val.json or transforms_test.json")
 
 
-def listed_splits(content: Mapping[str, Any], frames: list[Frame], path: Path) -> dict[str, np.ndarray] | None:
+def listed_splits(
+    content: Mapping[str, Any], frames: list[Frame], path: Path, data: DataConfig
+) -> dict[str, np.ndarray] | None:
     """Indices of each split as nerfstudio's lists of file names say; nothing where there is no list."""
     if not any(f"{split}_filenames" in content for split in SPLITS):
         return None
-    index = {str(PurePosixPath(frame.stated)): i for i, frame in enumerate(frames)}
+    index = {_posix(frame.stated): i for i, frame in enumerate(frames)}
     splits = {}
     for split in SPLITS:
         key = f"{split}_filenames"
         names = require(content, key, list, str(path)) if key in content else []
         for name in names:
-            if not isinstance(name, str) or str(PurePosixPath(name)) not in index:
+            is_known = isinstance(name, str) and _posix(name) in index
+            if not is_known and not (isinstance(name, str) and data.missing_images == "skip"):
                 raise DataError(f"{path}: {key!r} has {name!r}, which is the 'file_path' of no frame")
         if names or split == "train":
-            splits[split] = np.array(sorted({index[str(PurePosixPath(name))] for name in names}), dtype=np.int64)
+            known = {index[name] for name in map(_posix, names) if name in index}
+            splits[split] = np.array(sorted(known), dtype=np.int64)
     return with_val_and_test(splits, f"{path}: 'val_filenames' or 'test_filenames'")
 
 
@@ -113,15 +125,19 @@ def with_val_and_test(splits: dict[str, np.ndarray], where: str) -> dict[str, np
     return {"train": splits["train"], "val": splits.get("val", either), "test": either}
 
 
-def read_frames(folder: Path, path: Path, content: Mapping[str, Any]) -> list[Frame]:
+def read_frames(folder: Path, path: Path, content: Mapping[str, Any], data: DataConfig) -> list[Frame]:
     """All frames of one file."""
     frames = require(content, "frames", list, str(path))
     if not frames:
         raise DataError(f"{path}: 'frames' is empty, expected at least one frame")
     check_count(len(frames), f"{path}: 'frames'")
-    found = [read_frame(folder, frame, content, f"{path}: frame {i}") for i, frame in enumerate(frames)]
+
+    def read(i: int) -> tuple[int, Frame]:
+        return i, read_frame(folder, frames[i], content, f"{path}: frame {i}")
+
+    numbers, found = zip(*with_images(range(len(frames)), read, data, str(path)), strict=True)
     matrices = np.stack([frame.camtoworld for frame in found])
-    check_poses(matrices, lambda i: f"{path}: frame {i}: 'transform_matrix'", rigid=True)
+    check_poses(matrices, lambda i: f"{path}: frame {numbers[i]}: 'transform_matrix'", rigid=True)
     matrices, off = nearest_rotations(matrices)
     if off > ROUNDED:
         log.warning("%s: rotations are off by up to %.2g %%; the nearest rotations are taken", path, 100 * off)
@@ -198,7 +214,12 @@ def find_image(folder: Path, stated: str, where: str) -> Path:
             path = safe_path(folder, name + suffix, f"{where}: 'file_path'")
             if os.path.isfile(path):  # false also for impossible names
                 return path
-    raise DataError(f"{where}: image {stated!r} does not exist in {folder}, nor does it as {', '.join(SUFFIXES[:3])}")
+    others = ", ".join(SUFFIXES[:3])
+    raise MissingImageError(f"{where}: image {stated!r} does not exist in {folder}, nor does it as {others}")
+
+
+def _posix(name: str) -> str:
+    return str(PurePosixPath(name))
 
 
 def number(values: Mapping[str, Any], key: str, where: str) -> float:

@@ -277,3 +277,20 @@ def test_the_cameras_of_the_llff_loader_give_its_rays(golden_dir, tmp_path):
                 theirs = cast_rays(expected, view, yx)
                 for name, values in cast_rays(scene, view, yx).items():
                     np.testing.assert_allclose(values, theirs[name], atol=1e-6, rtol=1e-5, err_msg=name)
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_cameras_without_an_image_are_refused_or_left_out(toy, tmp_path, layout, caplog):
+    folder = write_capture(toy, tmp_path / "desk", layout)
+    for name in ("002", "004"):
+        (folder / f"images/{name}.png").unlink()
+    with pytest.raises(DataError, match=r"002\.png' does not exist in .* data\.missing_images: skip"):
+        load_scene(folder, "train", 1, DataConfig())
+    data = DataConfig(missing_images="skip")
+    names = {name for split in ("train", "test") for name in load_scene(folder, split, 1, data).names}
+    assert names == {f"images/{name}" for name in toy.names} - {"images/002.png", "images/004.png"}
+    assert f"2 of {len(toy.names)} images are not there and left out: " in caplog.text
+    for path in (folder / "images").iterdir():
+        path.unlink()
+    with pytest.raises(DataError, match=r"000\.png' does not exist in"):
+        load_scene(folder, "train", 1, data)

@@ -191,6 +191,14 @@ def test_rotations_that_are_slightly_off_become_the_nearest_and_that_is_said(fol
     assert "rotations are off by up to" in message
 
 
+def test_lists_may_name_images_that_are_left_out(folder):
+    names = [f"images/{name}" for name in TOY.names]
+    write_json(folder, content_with({"train_filenames": names[1:], "test_filenames": names[:1]}))
+    (folder / names[3]).unlink()
+    splits = read_photographs(folder, DataConfig(missing_images="skip")).splits
+    assert [len(splits[split]) for split in ("train", "val", "test")] == [len(names) - 2, 1, 1]
+
+
 def test_masks_that_are_not_used_are_told_of(folder, caplog):
     read_photographs(write_json(folder, content_with(frame={"mask_path": "masks/000.png"})), DATA)
     assert "transforms.json: masks are not used" in caplog.text

@@ -9,6 +9,7 @@ from mipnerf.config import DataConfig
 from mipnerf.config.layouts import CAPTURES
 from mipnerf.datasets import blender, llff, multiscale
 from mipnerf.datasets.captures.photographs import Photographs, load_photographs
+from mipnerf.datasets.layouts import BLENDER_MARKER, LLFF_MARKER
 from mipnerf.datasets.scene import Scene
 from mipnerf.errors import ConfigError, DataError
 
@@ -38,14 +39,14 @@ def load_scene(
         scene = load_photographs(reader(folder, data), split, data, num_levels, level=level, **chosen)
     elif (folder / "metadata.json").exists():
         scene = multiscale.load_scene(folder, split, level=level, **chosen).downsampled(data.factor)
-    elif (folder / "transforms_train.json").exists():
+    elif (folder / BLENDER_MARKER).exists():
         if num_levels != 1 or level not in (None, 0):
             raise ConfigError(
                 f"{folder} is a Blender scene, which has level 0 only; set the dataset's levels to 1, or its layout to "
                 "multiscale"
             )
         scene = blender.load_scene(folder, split, **chosen).downsampled(data.factor)
-    elif (folder / "poses_bounds.npy").exists():
+    elif (folder / LLFF_MARKER).exists():
         scene = llff.load_scene(folder, split, data, num_levels, level=level, **chosen)
     else:
         raise DataError(
@@ -61,7 +62,7 @@ def reader_of(folder: Path, data: DataConfig) -> Reader | None:
     """What reads the capture in `folder`, where it is one with pinhole cameras: as `data` says, else by its files."""
     if data.layout:
         return _reader(data.layout)
-    if any((folder / name).exists() for name in ("metadata.json", "transforms_train.json", "poses_bounds.npy")):
+    if any((folder / name).exists() for name in ("metadata.json", BLENDER_MARKER, LLFF_MARKER)):
         return None
     names = (name for name, layout in CAPTURES.items() if any((folder / marker).exists() for marker in layout.markers))
     return next(map(_reader, names), None)

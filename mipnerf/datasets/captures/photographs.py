@@ -8,7 +8,6 @@ import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
 
 import numpy as np
 
@@ -17,6 +16,8 @@ from mipnerf.datasets.captures.poses import nearest_point
 from mipnerf.datasets.convert import coarser_levels
 from mipnerf.datasets.images import check_size, decode_image
 from mipnerf.datasets.scene import (
+    Item,
+    Result,
     Scene,
     box_sum,
     chosen_levels,
@@ -28,8 +29,6 @@ from mipnerf.datasets.scene import (
 )
 from mipnerf.errors import ConfigError, DataError
 
-Item = TypeVar("Item")
-Result = TypeVar("Result")
 log = logging.getLogger(__name__)
 
 # The cameras of the Blender scenes are 4 away from their object, with near 2 and far 6.

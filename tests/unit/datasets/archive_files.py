@@ -12,11 +12,7 @@ from mipnerf.datasets.fetching.fetch import fetch_scene
 from mipnerf.errors import DataError
 
 ARCHIVES = ["zip", "tar", "tar.gz", "tgz", "tar.bz2", "tar.xz"]
-
-
 TAR_MODES = {"tar": "w", "tar.gz": "w:gz", "tgz": "w:gz", "tar.bz2": "w:bz2", "tar.xz": "w:xz"}
-
-
 MARKER = "transforms_train.json"
 
 

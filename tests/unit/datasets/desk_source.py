@@ -3,26 +3,19 @@
 import json
 import os
 import subprocess
-import tarfile
-import zipfile
 from collections.abc import Mapping
 from itertools import count
 from pathlib import Path
 
+from archive_files import pack as pack_archive
 from scene_files import tree
 
 from mipnerf.datasets.fetching.fetch import fetch_scene
 from mipnerf.datasets.fetching.origins import Comparison, compare_with_source
 
 DESK = {"transforms.json": b"cameras", **{f"images/{i:03d}.png": b"pixels %d" % i for i in range(4)}}
-
-
 KINDS = ["folder", "zip", "tar", "tar.gz"]
-
-
 NOTES = {"README.txt": b"about", "images/Thumbs.db": b"litter", ".cache/0.png": b"hidden", "images/.a.png": b"hidden"}
-
-
 TIMES = count(1_600_000_000)  # so that no two files are of one age, however fast they are written
 
 
@@ -50,13 +43,7 @@ def pack(folder: Path, kind: str) -> Path:
     archive = folder.with_name(f"{folder.name}.{kind}")
     if kind == "folder":
         return folder
-    if kind == "zip":
-        with zipfile.ZipFile(archive, "w", zipfile.ZIP_DEFLATED) as stream:
-            for path in sorted(folder.rglob("*")):
-                stream.write(path, path.relative_to(folder))
-    else:
-        with tarfile.open(archive, "w:gz" if kind == "tar.gz" else "w") as stream:
-            stream.add(folder, arcname=".")
+    pack_archive(folder, archive)
     touch(archive)
     return archive
 

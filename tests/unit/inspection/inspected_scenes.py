@@ -13,11 +13,7 @@ from mipnerf.inspection.checks import Finding, find_suspicious
 from mipnerf.inspection.images import Split, summarise_split
 
 CONFIG = Path(__file__).parents[3] / "config"
-
-
 RUN = RunConfig(dataset="toy", variant="mipnerf", scene="box", levels=2)
-
-
 WIDTH, HEIGHT, FOCAL = 24, 16, 30.0
 
 

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from mipnerf.config import DataConfig
+from mipnerf.datasets.lens import Coefficients, pull_back, ray_step, to_ray, undistort
 from mipnerf.datasets.scene import Scene
 
 # A pixel's cone has the standard deviation of a uniform square of its width (section 3.1).
@@ -35,9 +36,10 @@ class Rays:
 
 @dataclass(frozen=True)
 class Cameras:
-    """V cameras on the device; everything but the pixel's position is a constant of its view."""
+    """V cameras on the device; without lenses, everything but the pixel's position is a constant of its view."""
 
-    pixel_to_direction: Tensor  # [V, 3, 3]: direction = matrix @ (x + pixel_offset, y + pixel_offset, 1)
+    # [V, 3, 3]: direction = matrix @ (x + pixel_offset, y + pixel_offset, 1); with lenses, what they distort it to.
+    pixel_to_direction: Tensor
     origins: Tensor  # [V, 3]
     radii: Tensor  # [V], without NDC
     lossmults: Tensor  # [V]
@@ -48,6 +50,8 @@ class Cameras:
     ndc: bool = False  # rays are taken to normalised device coordinates
     pixel_offset: float = 0.5  # 0: rays pass through the upper left corners of pixels
     unit_viewdirs: bool = True  # with NDC; the reference leaves them at the length of the directions
+    lenses: Tensor | None = None  # [V, 14], the rows of `Lens`; None where all are pinholes
+    rotations: Tensor | None = None  # [V, 3, 3], camera to world, beside lenses
 
     @classmethod
     def from_scene(cls, scene: Scene, device: torch.device | str = "cpu", data: DataConfig | None = None) -> Self:
@@ -56,13 +60,18 @@ class Cameras:
         Of `data` (default: `DataConfig()`) it honours `use_pixel_centers` and `ndc_unit_viewdirs`.
         """
         data = data or DataConfig()
-        matrices = np.einsum("vij,vjk->vik", scene.camtoworlds[:, :, :3], scene.pix2cams)
+        rotations, matrices = scene.camtoworlds[:, :, :3], scene.pix2cams
+        if scene.lenses is None:
+            matrices = np.einsum("vij,vjk->vik", rotations, matrices)
         # Neighbouring rows differ by the matrix's second column (the reference's rule, constant without NDC).
         radii = np.linalg.norm(matrices[:, :, 1], axis=-1) * RADIUS_PER_PIXEL_WIDTH
 
         def tensor(array: np.ndarray) -> Tensor:
             return torch.as_tensor(array, dtype=torch.float32, device=device)
 
+        lenses = {}
+        if scene.lenses is not None:
+            lenses = {"lenses": tensor(np.stack([lens.row() for lens in scene.lenses])), "rotations": tensor(rotations)}
         return cls(
             pixel_to_direction=tensor(matrices),
             origins=tensor(scene.camtoworlds[:, :, 3]),
@@ -76,6 +85,7 @@ class Cameras:
             ndc=scene.ndc,
             pixel_offset=0.5 if data.use_pixel_centers else 0.0,
             unit_viewdirs=data.ndc_unit_viewdirs or not scene.ndc,
+            **lenses,
         )
 
     def supersampled(self, k: int) -> Self:
@@ -102,9 +112,13 @@ class Cameras:
         """Rays through pixels: view, column x and row y, each an integer tensor [N].
 
         In NDC (`LLFF._generate_rays` of the reference) origins, directions and radii are those of the warped rays, and
-        `viewdirs` still the directions in the world.
+        `viewdirs` still the directions in the world. Through a lens, a radius is that of the pixel's own neighbours.
         """
-        origins, directions, radii = self.origins[view], self._directions(view, x, y), self.radii[view, None]
+        origins = self.origins[view]
+        if self.lenses is None:
+            directions, radii = self._directions(view, x, y), self.radii[view, None]
+        else:
+            directions, radii = self._through_lenses(view, x, y, self.lenses[view])
         viewdirs = directions
         if self.unit_viewdirs:
             viewdirs = directions / torch.linalg.norm(directions, dim=-1, keepdim=True)
@@ -127,6 +141,20 @@ class Cameras:
         x, y = x.to(dtype) + self.pixel_offset, y.to(dtype) + self.pixel_offset
         pixel = torch.stack([x, y, torch.ones_like(x)], dim=-1)
         return (self.pixel_to_direction[view] * pixel[..., None, :]).sum(-1)
+
+    def _through_lenses(self, view: Tensor, x: Tensor, y: Tensor, rows: Tensor) -> tuple[Tensor, Tensor]:
+        """Directions [N, 3] and radii [N, 1] of the pixels of the views [N], whose lenses have the `rows` [N, 14]."""
+        assert self.rotations is not None
+        flip = torch.tensor([1.0, -1.0, -1.0], device=rows.device)  # lenses look along z, with y down
+        plane = self._directions(view, x, y) * flip
+        lens = Coefficients(*rows.unbind(-1))
+        u, v, by_plane = undistort(lens, plane[:, 0], plane[:, 1])
+        directions = torch.stack(to_ray(lens, u, v), dim=-1) * flip
+        steps = self.pixel_to_direction[view] * flip[:, None]
+        # Half the sum of the ways to the next column and the next row, as in NDC.
+        ways = [ray_step(lens, u, v, *pull_back(by_plane, steps[:, 0, axis], steps[:, 1, axis])) for axis in (0, 1)]
+        radii = 0.5 * (ways[0] + ways[1]) * RADIUS_PER_PIXEL_WIDTH
+        return (self.rotations[view] * directions[:, None]).sum(-1), radii[:, None]
 
     def _to_ndc(self, view: Tensor, directions: Tensor) -> tuple[Tensor, Tensor]:
         """Origins and directions [..., N, 3] in NDC of rays of the views [N]."""

@@ -29,6 +29,13 @@ def true_rgb(scene: Scene, view: int, white_bkgd: bool, device: torch.device) ->
     return to_rgb(integer_tensor(scene.images[view]).to(device), white_bkgd, scene.max_value)
 
 
+def counted(scene: Scene, view: int, device: torch.device) -> Tensor | None:
+    """Which pixels [H, W] of a view count, on `device`; None where all do."""
+    if scene.masks is None or scene.masks[view].all():
+        return None
+    return torch.as_tensor(scene.masks[view], device=device)
+
+
 def is_foreground(colors: Tensor) -> Tensor:
     """Which of the integer colours [..., 3] or [..., 4] are not transparent."""
     return colors[..., 3] > 0 if colors.shape[-1] == 4 else torch.ones_like(colors[..., 0], dtype=torch.bool)

@@ -10,6 +10,9 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from mipnerf.datasets.captures.colmapfiles import NUMBERS
+from mipnerf.datasets.captures.lenses import MODELS
+
 
 @dataclass
 class Toy:
@@ -20,6 +23,7 @@ class Toy:
     intrinsics: Sequence[float]  # fx, fy, cx, cy
     size: tuple[int, int]  # width and height
     images: list[np.ndarray] = field(default_factory=list)
+    distortion: list[float] = field(default_factory=list)  # coefficients after the intrinsics, of COLMAP's model
     points: np.ndarray = field(default_factory=lambda: np.zeros((0, 3)))  # [P, 3], seen by all
 
 
@@ -86,7 +90,9 @@ def world_to_camera(pose: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 def write_colmap(toy: Toy, folder: Path, suffix: str = ".bin", place: str = "sparse/0", model: str = "PINHOLE") -> Path:
     """A sparse model, text or binary, in which every image sees every point."""
     (folder / place).mkdir(parents=True, exist_ok=True)
-    params = list(toy.intrinsics) if model == "PINHOLE" else [toy.intrinsics[0], *toy.intrinsics[2:]]
+    is_square = MODELS[model].startswith("f ")
+    params = [toy.intrinsics[0], *toy.intrinsics[2:]] if is_square else list(toy.intrinsics)
+    params += toy.distortion
     # Numbers need not be in order, nor names.
     views = zip(toy.camtoworlds, toy.names, strict=True)
     poses = [(7 * i + 3, *world_to_camera(pose), name) for i, (pose, name) in enumerate(views)]
@@ -110,11 +116,8 @@ def write_text(folder, model, size, params, poses, points) -> None:
     (folder / "points3D.txt").write_text("# Points\n" + "".join(f"{row}\n" for row in rows))
 
 
-NUMBERS = {"SIMPLE_PINHOLE": 0, "PINHOLE": 1}
-
-
 def write_binary(folder, model, size, params, poses, points) -> None:
-    header = struct.pack("<Qii2Q", 1, 5, NUMBERS[model], *size)
+    header = struct.pack("<Qii2Q", 1, 5, {name: number for number, name in NUMBERS.items()}[model], *size)
     (folder / "cameras.bin").write_bytes(header + struct.pack(f"<{len(params)}d", *params))
     data = struct.pack("<Q", len(poses))
     for number, quaternion, translation, name in poses:

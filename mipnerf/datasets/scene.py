@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 import numpy as np
 from tqdm import tqdm
 
+from mipnerf.datasets.lens import Lens
 from mipnerf.errors import ConfigError, DataError
 from mipnerf.threads import available_cpus
 
@@ -30,7 +31,8 @@ MAX_IMAGES = 100_000  # in one split, with all levels
 class Scene:
     """Posed images of one split; V views, of which a multiscale dataset has one per level.
 
-    A pixel (x, y) of view i is seen along `camtoworlds[i, :, :3] @ pix2cams[i] @ (x + .5, y + .5, 1)`, not normalised.
+    A pixel (x, y) of view i is seen along `camtoworlds[i, :, :3] @ pix2cams[i] @ (x + .5, y + .5, 1)`, not normalised;
+    with lenses, what `pix2cams` make of it is where the view's lens distorts the ray to.
     """
 
     images: list[np.ndarray]  # per view uint8 or uint16 [H, W, 4] (RGBA, straight alpha) or [H, W, 3]
@@ -44,6 +46,8 @@ class Scene:
     names: list[str]  # file names relative to the scene folder
     max_value: int = 255  # pixel value that stands for 1
     ndc: bool = False  # rays are to be taken to normalised device coordinates
+    lenses: list[Lens] | None = None  # per view; None where all are pinholes
+    masks: list[np.ndarray] | None = None  # per view bool [H, W], whether a pixel counts; None where all do
 
     def __post_init__(self) -> None:
         views = len(self.images)
@@ -55,6 +59,10 @@ class Scene:
         for name, image in zip(self.names, self.images, strict=True):
             if image.dtype not in (np.uint8, np.uint16) or image.ndim != 3 or image.shape[2] not in (3, 4):
                 raise ValueError(f"{name}: {image.dtype} {image.shape} is not uint8 or uint16 [H, W, 3 or 4]")
+        if self.lenses is not None and len(self.lenses) != views:
+            raise ValueError(f"{len(self.lenses)} lenses of {views} views")
+        if self.masks is not None and [m.shape for m in self.masks] != [i.shape[:2] for i in self.images]:
+            raise ValueError("masks must have the heights and widths of the images")
 
     @property
     def num_views(self) -> int:
@@ -83,8 +91,18 @@ class Scene:
             self,
             images=[self.images[i] for i in chosen],
             names=[self.names[i] for i in chosen],
+            lenses=None if self.lenses is None else [self.lenses[i] for i in chosen],
+            masks=None if self.masks is None else [self.masks[i] for i in chosen],
             **{name: getattr(self, name)[chosen] for name in arrays},
         )
+
+    def as_pinholes(self) -> "Scene":
+        """The same cameras without their lenses, and without masks: for images of other views."""
+        return replace(self, lenses=None, masks=None)
+
+    def masked_share(self) -> float:
+        """The share of all pixels that do not count."""
+        return 1 - sum(int(mask.sum()) for mask in self.masks) / self.num_pixels if self.masks else 0.0
 
     def at_level(self, level: int) -> "Scene":
         """The views of one resolution level; empty if there is none."""
@@ -117,7 +135,14 @@ class Scene:
         pix2cams = self.pix2cams.copy()
         pix2cams[:, :, :2] *= factor
         images = parallel(lambda image: box_sum(cropped(image, factor), factor), self.images)
-        return replace(self, images=images, pix2cams=pix2cams, max_value=max_value)
+        masks = None if self.masks is None else [whole_boxes(cropped(mask, factor), factor) for mask in self.masks]
+        return replace(self, images=images, masks=masks, pix2cams=pix2cams, max_value=max_value)
+
+    def lens_and_mask(self, i: int) -> bytes:
+        """What view `i` has besides a pinhole and pixels that all count, for digests; nothing if that is all."""
+        lens = b"" if self.lenses is None or self.lenses[i].is_pinhole else repr(self.lenses[i]).encode()
+        is_whole = self.masks is None or bool(self.masks[i].all())
+        return lens + (b"" if self.masks is None or is_whole else np.packbits(self.masks[i]).tobytes())
 
     def fingerprint(self) -> str:
         """SHA-256 (hex) of everything that changes a training: pixels, cameras, bounds, weights, levels, their order.
@@ -133,6 +158,8 @@ class Scene:
         # As it was before there were other kinds of scenes: a training that has begun must find its checkpoints.
         if (self.max_value, self.ndc) != (255, False):
             digest.update(repr((self.max_value, self.ndc)).encode())
+        for i in range(self.num_views):
+            digest.update(self.lens_and_mask(i))
         return digest.hexdigest()
 
 
@@ -163,6 +190,12 @@ def box_sum(image: np.ndarray, factor: int, dtype: type = np.uint16) -> np.ndarr
     height, width, channels = image.shape
     blocks = image.reshape(height // factor, factor, width // factor, factor, channels)
     return blocks.sum(axis=(1, 3), dtype=dtype)
+
+
+def whole_boxes(mask: np.ndarray, factor: int) -> np.ndarray:
+    """bool [H / factor, W / factor]: the squares of `factor` x `factor` pixels of [H, W] that are True all over."""
+    height, width = mask.shape
+    return np.asarray(mask.reshape(height // factor, factor, width // factor, factor).all(axis=(1, 3)))
 
 
 def cropped(image: np.ndarray, multiple: int) -> np.ndarray:

@@ -81,13 +81,23 @@ def srgb_to_linear(srgb: Tensor) -> Tensor:
     return torch.where(srgb <= 0.04045, 25 / 323 * srgb, ((200 * srgb + 11) / 211).clamp_min(eps) ** (12 / 5))
 
 
-def _psnr(rgb: Tensor, truth: Tensor) -> Tensor:
-    return mse_to_psnr(((rgb - truth) ** 2).mean())
+def _psnr(rgb: Tensor, truth: Tensor, mask: Tensor | None) -> Tensor:
+    """Of the pixels that count."""
+    squares = (rgb - truth) ** 2
+    return mse_to_psnr(squares.mean() if mask is None else squares[mask].mean())
 
 
-def _ssim(rgb: Tensor, truth: Tensor) -> Tensor | None:
-    return compute_ssim(rgb, truth, max_val=1.0) if min(rgb.shape[:2]) >= SSIM_WINDOW else None
+def _ssim(rgb: Tensor, truth: Tensor, mask: Tensor | None) -> Tensor | None:
+    """The mean over the windows in which all pixels count."""
+    if min(rgb.shape[:2]) < SSIM_WINDOW:
+        return None
+    if mask is None:
+        return compute_ssim(rgb, truth, max_val=1.0)
+    windows = mask.unfold(0, SSIM_WINDOW, 1).all(-1).unfold(1, SSIM_WINDOW, 1).all(-1)
+    values = compute_ssim(rgb, truth, max_val=1.0, return_map=True)[windows]
+    return values.mean() if len(values) else None
 
 
-# What is measured of every rendering: of it and the truth, [H, W, 3] in [0, 1]; None where it cannot be.
-MEASURES: dict[str, Callable[[Tensor, Tensor], Tensor | None]] = {"psnr": _psnr, "ssim": _ssim}
+# What is measured of every rendering: of it and the truth, [H, W, 3] in [0, 1], and of the mask [H, W] of pixels that
+# count, None where all do. The result is None where it cannot be measured.
+MEASURES: dict[str, Callable[[Tensor, Tensor, Tensor | None], Tensor | None]] = {"psnr": _psnr, "ssim": _ssim}

@@ -28,7 +28,7 @@ from mipnerf.files import atomic_path
 from mipnerf.network.model import MipNerf
 from mipnerf.network.rendering import render_image
 from mipnerf.network.storage import load_model
-from mipnerf.pixels import true_rgb
+from mipnerf.pixels import counted, true_rgb
 from mipnerf.signals import StopSignals
 from mipnerf.threads import available_cpus
 from mipnerf.workers import Workers
@@ -135,6 +135,7 @@ class Evaluator:
             for values in (scene.camtoworlds[i], scene.pix2cams[i], scene.nears[i], scene.fars[i]):
                 # Shards may be on machines whose cosines differ in the last bits; and -0 is 0.
                 digest.update(np.ascontiguousarray(np.round(values, 10) + 0.0, dtype="<f8").data)
+            digest.update(scene.lens_and_mask(i))
             digest.update(f"{image.dtype.str} {image.shape}".encode())
             digest.update(np.ascontiguousarray(image).data)
             keys[int(scene.views[i])] = digest.hexdigest()
@@ -202,7 +203,7 @@ class Evaluator:
         rgb = box_mean(rendering.rgb, grid)
         synchronize(self.device)
         seconds = time.perf_counter() - started
-        scores = score_view(rgb, truth, self.lpips)
+        scores = score_view(rgb, truth, self.lpips, counted(scene, i, self.device))
         scores["seconds_per_megapixel"] = seconds * 1e6 / (height * width)
         depth = to_uint16(box_mean(rendering.distance[..., None], grid), scene.nears[i], scene.fars[i])
         acc = to_uint8(box_mean(rendering.acc[..., None], grid))
@@ -216,11 +217,19 @@ def box_mean(image: Tensor, grid: int) -> Tensor:
 
 
 def score_view(
-    rgb: Tensor, truth: Tensor, lpips: Callable[[Tensor, Tensor], float | None] | None = None
+    rgb: Tensor,
+    truth: Tensor,
+    lpips: Callable[[Tensor, Tensor], float | None] | None = None,
+    mask: Tensor | None = None,
 ) -> dict[str, float]:
-    """All `MEASURES` and LPIPS of an image [H, W, 3]; one is left out where it cannot be measured."""
-    measured = {name: measure(rgb, truth) for name, measure in MEASURES.items()}
+    """All `MEASURES` and LPIPS of an image [H, W, 3]; one is left out where it cannot be measured.
+
+    Of a `mask` [H, W], only pixels count where it is True; for LPIPS the others are those of the truth.
+    """
+    measured = {name: measure(rgb, truth, mask) for name, measure in MEASURES.items()}
     scores = {name: value.item() for name, value in measured.items() if value is not None}
+    if mask is not None:
+        rgb = torch.where(mask[..., None], rgb, truth)
     if lpips and (distance := lpips(rgb, truth)) is not None:
         scores["lpips"] = distance
     return scores

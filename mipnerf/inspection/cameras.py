@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from mipnerf.datasets.captures.poses import nearest_point
+from mipnerf.datasets.lens import rays_through, seen_through
 from mipnerf.datasets.scene import Scene, evenly_spread
 
 GRID, DEPTHS = 5, 8  # points of a frustum: so many across, down, and from near to far
@@ -43,9 +44,9 @@ def focal_lengths(scene: Scene) -> np.ndarray:
 
 def fields_of_view(scene: Scene) -> np.ndarray:
     """[V, 2]: angles between the left and the right edge, and between the upper and the lower."""
-    width, height, one = scene.widths, scene.heights, np.ones(scene.num_views)
-    edges = [[0 * one, height / 2, one], [width, height / 2, one], [width / 2, 0 * one, one], [width / 2, height, one]]
-    rays = np.einsum("vij,ejv->evi", scene.pix2cams, np.array(edges))
+    width, height, zero = scene.widths, scene.heights, np.zeros(scene.num_views)
+    edges = [[zero, height / 2], [width, height / 2], [width / 2, zero], [width / 2, height]]
+    rays = camera_rays(scene, np.moveaxis(np.array(edges), -1, 0)).swapaxes(0, 1)
     rays /= np.linalg.norm(rays, axis=-1, keepdims=True)
     return np.degrees(np.arccos(np.clip((rays[::2] * rays[1::2]).sum(-1), -1, 1))).T
 
@@ -119,13 +120,19 @@ def frustum_points(scene: Scene) -> np.ndarray:
     )
 
 
+def camera_rays(scene: Scene, pixels: np.ndarray) -> np.ndarray:
+    """[V, P, 3]: directions of the pixels [V, P, 2] of each view before its camera, x right, y up, looking along -z."""
+    homogeneous = np.concatenate([pixels, np.ones((*pixels.shape[:2], 1))], axis=-1)
+    plane = np.einsum("vij,vpj->vpi", scene.pix2cams, homogeneous)
+    return plane if scene.lenses is None else rays_through(scene.lenses, plane)
+
+
 def along_rays(scene: Scene, pixels: np.ndarray, t: np.ndarray) -> np.ndarray:
     """[V, P, D, 3]: world points of the pixels [V, P, 2] of each view at the distances `t` [V, D] of its rays.
 
     `t` counts in lengths of the ray's direction, or in NDC from the near plane (0) to infinity (1).
     """
-    homogeneous = np.concatenate([pixels, np.ones((*pixels.shape[:2], 1))], axis=-1)
-    directions = np.einsum("vij,vjk,vpk->vpi", scene.camtoworlds[:, :, :3], scene.pix2cams, homogeneous)
+    directions = np.einsum("vij,vpj->vpi", scene.camtoworlds[:, :, :3], camera_rays(scene, pixels))
     origins = positions(scene)[:, None]
     steps = np.broadcast_to(t[:, None], (*pixels.shape[:2], t.shape[1]))
     if scene.ndc:
@@ -138,7 +145,10 @@ def along_rays(scene: Scene, pixels: np.ndarray, t: np.ndarray) -> np.ndarray:
 def seen(scene: Scene, view: int, points: np.ndarray) -> np.ndarray:
     """[...] bool: whether the points [..., 3] lie in the image of camera `view` and between its bounds."""
     pose = scene.camtoworlds[view]
-    local = (points - pose[:, 3]) @ (np.linalg.inv(pose[:, :3]).T @ np.linalg.inv(scene.pix2cams[view]).T)
+    local, to_pixels = (points - pose[:, 3]) @ np.linalg.inv(pose[:, :3]).T, np.linalg.inv(scene.pix2cams[view]).T
+    if scene.lenses is not None and not scene.lenses[view].is_pinhole:
+        local = seen_through(scene.lenses[view], local)
+    local = local @ to_pixels
     depth = local[..., 2]
     x, y = (local[..., i] / np.where(depth > 0, depth, np.nan) for i in (0, 1))
     is_inside = (depth > 0) & (x >= 0) & (x <= scene.widths[view]) & (y >= 0) & (y <= scene.heights[view])

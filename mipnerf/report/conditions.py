@@ -88,6 +88,15 @@ def unofficial(runs: list[Run]) -> str | None:
     return f"**Data not the official files:** {scenes}; images or cameras have other checksums."
 
 
+def masked(runs: list[Run]) -> str | None:
+    """That some pixels of some `runs` did not count, as one sentence."""
+    shares = {run.scene: run.setting("record").get("masked_share", 0) for run in runs}
+    named = [f"{scene} ({100 * share:.2g} % of the training pixels)" for scene, share in shares.items() if share]
+    if not named:
+        return None
+    return f"**Masked:** {', '.join(named)}; what masks hide was neither learnt nor measured."
+
+
 def _published_networks(runs: list[Run]) -> dict[str, str]:
     """The networks of the methods that are the paper's."""
     methods = METHODS.get(runs[0].dataset, {})

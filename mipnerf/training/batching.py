@@ -35,7 +35,7 @@ class RayBatcher:
     often with little weight instead of seldom with much).
 
     With `data.foreground_tries` above 1, a ray whose pixel is transparent is drawn again, up to that many times in all:
-    what the background teaches is soon learnt. `importance` makes up for it.
+    what the background teaches is soon learnt. `importance` makes up for it. Pixels that a mask hides are not there.
     """
 
     def __init__(
@@ -50,12 +50,18 @@ class RayBatcher:
         self.tries = data.foreground_tries
         self.max_value = scene.max_value
         self.cameras = Cameras.from_scene(scene, device, data)
-        self.colors = _flatten(scene.images).to(device)  # uint8 or int32 [P, 3 or 4]
+        self.colors = _flatten(scene.images, scene.masks).to(device)  # uint8 or int32 [P, 3 or 4]
         sizes = torch.tensor([h * w for h, w in zip(scene.heights, scene.widths, strict=True)])
+        self.offsets = None  # int32 [P], where in its view a pixel is; None where all are there
+        if scene.masks is not None:
+            places = [np.flatnonzero(mask).astype(np.int32) for mask in scene.masks]
+            sizes = torch.tensor([len(place) for place in places])
+            self.offsets = torch.from_numpy(np.concatenate(places)).to(device)
         self.ends = torch.cumsum(sizes, 0).to(device)
         self.starts = self.ends - sizes.to(device)
         self.widths = torch.as_tensor(np.asarray(scene.widths), device=device)
-        foreground = torch.tensor([_foreground(image) for image in scene.images])
+        masks: list[np.ndarray | None] = [*scene.masks] if scene.masks else [None] * scene.num_views
+        foreground = torch.tensor([_foreground(i, mask) for i, mask in zip(scene.images, masks, strict=True)])
         if data.batching == "all_images":  # no view is drawn by itself
             foreground = ((foreground * sizes).sum() / sizes.sum()).expand(len(sizes))
         self.foreground = foreground.to(device)
@@ -66,7 +72,7 @@ class RayBatcher:
 
     def __next__(self) -> Batch:
         index, view = self._draw()
-        offset = index - self.starts[view]
+        offset = index - self.starts[view] if self.offsets is None else self.offsets[index].long()
         width = self.widths[view]
         y = torch.div(offset, width, rounding_mode="floor")
         rays = self.cameras.cast(view, offset - y * width, y)
@@ -111,10 +117,15 @@ class RayBatcher:
         return weight * torch.where(is_foreground, share / (1 - never), (1 - share) / never)
 
 
-def _foreground(image: np.ndarray) -> float:
-    """The share of an image's pixels that are not transparent."""
-    return float(np.count_nonzero(image[..., 3]) / image[..., 3].size) if image.shape[-1] == 4 else 1.0
+def _foreground(image: np.ndarray, mask: np.ndarray | None) -> float:
+    """The share of an image's pixels that are not transparent, of those that count."""
+    if image.shape[-1] == 3:
+        return 1.0
+    alpha = image[..., 3] if mask is None else image[mask, 3]
+    return float(np.count_nonzero(alpha) / alpha.size)
 
 
-def _flatten(images: list[np.ndarray]) -> Tensor:
+def _flatten(images: list[np.ndarray], masks: list[np.ndarray] | None) -> Tensor:
+    if masks is not None:
+        return integer_tensor(np.concatenate([image[mask] for image, mask in zip(images, masks, strict=True)]))
     return integer_tensor(np.concatenate([image.reshape(-1, image.shape[-1]) for image in images]))

@@ -98,6 +98,7 @@ def train(
             "height": int(scene.heights[0]),
             "data_sha256": data,
             "data_verified": data_verified,
+            **({"masked_share": masked} if (masked := scene.masked_share()) else {}),
         }
         del scene  # the batcher has the pixels
         if validation is not None and world.is_main:

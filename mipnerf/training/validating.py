@@ -20,7 +20,7 @@ from mipnerf.evaluation.views import score_view, to_uint8
 from mipnerf.files import atomic_path, write_text
 from mipnerf.network.model import MipNerf
 from mipnerf.network.rendering import render_image
-from mipnerf.pixels import true_rgb
+from mipnerf.pixels import counted, true_rgb
 from mipnerf.training.history import ValidationRow, picture_name, read_validation, write_validation
 from mipnerf.workers import Item, Mapper, Result, Workers
 
@@ -145,7 +145,7 @@ class Validator:
         rgb = render_image(
             model, self.cameras, i, height, width, data.white_bkgd, self.precision, self.chunk_rays, workers
         ).rgb
-        scores = score_view(rgb, truth)
+        scores = score_view(rgb, truth, mask=counted(scene, i, self.device))
         view = int(scene.views[i])
         with atomic_path(self.pictures / picture_name(step, view)) as temporary:
             iio.imwrite(temporary, np.concatenate([to_uint8(truth), to_uint8(rgb)], axis=1))

@@ -105,8 +105,8 @@ def camera_path(folder: Path, data: DataConfig, path: str, num_poses: int, num_l
 
 
 def first_view(folder: Path, data: DataConfig, num_levels: int) -> Scene:
-    """The first test view at full resolution: the one image that has to be read for a size and intrinsics."""
-    return load_scene(folder, "test", num_levels, data, level=0, view=0)
+    """The first test view at full resolution, of a pinhole: the one image to be read for a size and intrinsics."""
+    return load_scene(folder, "test", num_levels, data, level=0, view=0).as_pinholes()
 
 
 def _is_blender(folder: Path) -> bool:

@@ -161,7 +161,8 @@ def read_pose(path: Path) -> np.ndarray:
 def free_view(base: Scene | None, pose: np.ndarray | None, given: Mapping[str, Any]) -> Scene:
     """The one view `base`, or a new one, with another pose [3, 4] and what is not None of `given`.
 
-    That are width, height and focal (pixels; the principal point is then the middle), near and far. Raises
+    That are width, height and focal (pixels; the principal point is then the middle), near and far. Another view than
+    `base` is that of a pinhole. Raises
     `ConfigError` for what is neither given nor in a `base`.
     """
     given = {key: value for key, value in given.items() if value is not None}
@@ -197,7 +198,7 @@ def free_view(base: Scene | None, pose: np.ndarray | None, given: Mapping[str, A
         width, height = given.get("width", int(base.widths[0])), given.get("height", int(base.heights[0]))
         focal = given.get("focal", 1 / base.pix2cams[0, 0, 0])
         image = np.zeros((height, width, 3), np.uint8)
-        base = replace(base, images=[image], pix2cams=pinhole_pix2cam(focal, width, height)[None])
+        base = replace(base.as_pinholes(), images=[image], pix2cams=pinhole_pix2cam(focal, width, height)[None])
     if pose is not None:
-        base = replace(base, camtoworlds=pose[None])
+        base = replace(base.as_pinholes(), camtoworlds=pose[None])
     return base.with_bounds(given.get("near"), given.get("far"))

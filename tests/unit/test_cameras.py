@@ -86,6 +86,9 @@ def test_finer_pixels_average_to_the_pixel(small_scene, k):
 def test_supersampling_by_one_changes_nothing(small_scene):
     cameras = Cameras.from_scene(small_scene)
     for name, values in vars(cameras.supersampled(1)).items():
+        if values is None:
+            assert getattr(cameras, name) is None
+            continue
         assert torch.equal(torch.as_tensor(values), torch.as_tensor(getattr(cameras, name)))
 
 

@@ -14,8 +14,9 @@ import numpy as np
 from mipnerf.config import DataConfig
 from mipnerf.config.layouts import MODEL_FOLDERS, MODEL_SUFFIXES
 from mipnerf.datasets.captures.colmapfiles import BINARY, TEXT, Form, ImageRow
+from mipnerf.datasets.captures.lenses import lens_of_model
+from mipnerf.datasets.captures.masks import find_mask
 from mipnerf.datasets.captures.photographs import (
-    HOW_TO_UNDISTORT,
     MissingImageError,
     Photographs,
     check_intrinsics,
@@ -23,14 +24,21 @@ from mipnerf.datasets.captures.photographs import (
     holdout,
     with_images,
 )
+from mipnerf.datasets.lens import Lens
 from mipnerf.datasets.scene import check_poses, safe_path
 from mipnerf.errors import DataError
 
-# Of each model, where fx, fy, cx and cy stand among its parameters.
-PINHOLES = {"SIMPLE_PINHOLE": [0, 0, 1, 2], "PINHOLE": [0, 1, 2, 3]}
 # The bounds of LLFF: percentiles of the depths of the points that were seen, the near one with a margin.
 NEAR_PERCENTILE, FAR_PERCENTILE, NEAR_MARGIN = 0.1, 99.9, 0.9
 MAX_DEPTH = 1e20  # beyond, a point is at infinity
+
+
+class Camera(NamedTuple):
+    """One camera of a model."""
+
+    intrinsics: np.ndarray  # [4]: fx, fy, cx, cy in pixels
+    lens: Lens
+    size: np.ndarray  # [2]: width, height
 
 
 class Model(NamedTuple):
@@ -49,8 +57,8 @@ def read_photographs(folder: Path, data: DataConfig) -> Photographs:
     """The photographs of the capture in `folder`; every `data.llffhold`-th, sorted by name, is a test view.
 
     The model is the first of `MODEL_FOLDERS` that has cameras and images, binary before text. Raises `DataError`,
-    naming file and image, for files that are missing, damaged or contradict each other, for cameras that are no
-    pinholes, and for photographs that are missing.
+    naming file and image, for files that are missing, damaged or contradict each other, for cameras of other
+    models than `lenses.MODELS`, and for photographs that are missing.
     """
     model = find_model(folder)
     cameras = read_cameras(model)
@@ -60,15 +68,23 @@ def read_photographs(folder: Path, data: DataConfig) -> Photographs:
     camtoworlds = np.stack([camera_to_world(row.qvec, row.tvec) for row in rows])
     check_poses(camtoworlds, lambda i: f"{model.images}: image {rows[i].name!r}: the pose", rigid=True)
     splits = holdout(len(rows), data.llffhold)
+    used = [cameras[row.camera_id] for row in rows]
     check_splits(names, splits, str(model.images))
     return Photographs(
         folder=folder,
         names=list(names),
         camtoworlds=camtoworlds[:, :3],
-        intrinsics=np.stack([cameras[row.camera_id][0] for row in rows]),
-        sizes=np.stack([cameras[row.camera_id][1] for row in rows]).astype(np.int64),
+        intrinsics=np.stack([camera.intrinsics for camera in used]),
+        sizes=np.stack([camera.size for camera in used]).astype(np.int64),
         splits=splits,
-        depths=lambda: read_depths(model, [row.image_id for row in rows], camtoworlds),
+        lenses=[camera.lens for camera in used],
+        masks=[find_mask(folder, name) for name in names],
+        depths=lambda: read_depths(
+            model,
+            [row.image_id for row in rows],
+            camtoworlds,
+            np.array([camera.lens.is_bending for camera in used]),
+        ),
     )
 
 
@@ -85,20 +101,16 @@ def find_model(folder: Path) -> Model:
     )
 
 
-def read_cameras(model: Model) -> dict[int, tuple[np.ndarray, np.ndarray]]:
-    """Intrinsics [4] (fx, fy, cx, cy) and size [2] of each camera by its number."""
-    cameras: dict[int, tuple[np.ndarray, np.ndarray]] = {}
+def read_cameras(model: Model) -> dict[int, Camera]:
+    """Each camera by its number."""
+    cameras: dict[int, Camera] = {}
     for row in model.form.cameras(model.cameras):
         where = f"{model.cameras}: camera {row.camera_id}"
         check_new(row.camera_id, cameras, where)
-        if row.model not in PINHOLES:
-            raise DataError(f"{where}: its model is {row.model}, which is distorted; {HOW_TO_UNDISTORT}")
-        if len(row.params) != max(PINHOLES[row.model]) + 1:
-            raise DataError(f"{where}: {len(row.params)} parameters, a {row.model} has {max(PINHOLES[row.model]) + 1}")
-        intrinsics = np.array(row.params)[PINHOLES[row.model]]
+        intrinsics, lens = lens_of_model(row.model, row.params, where)
         size = np.array([row.width, row.height], dtype=np.float64)
         check_intrinsics(intrinsics, size, where)
-        cameras[row.camera_id] = intrinsics, size
+        cameras[row.camera_id] = Camera(intrinsics, lens, size)
     return cameras
 
 
@@ -149,10 +161,13 @@ def camera_to_world(qvec: tuple[float, ...], tvec: tuple[float, ...]) -> np.ndar
     return pose
 
 
-def read_depths(model: Model, image_ids: list[int], camtoworlds: np.ndarray) -> tuple[float, float] | None:
+def read_depths(
+    model: Model, image_ids: list[int], camtoworlds: np.ndarray, is_bending: np.ndarray
+) -> tuple[float, float] | None:
     """Near and far of the points that the images see, in the unit of the model; nothing where they see none.
 
-    Percentiles of all depths together, so that a single point which is far off moves neither.
+    Depths are along the rays: through a lens that bends them, distances. Percentiles of all together, so that a single
+    point which is far off moves neither.
     """
     if not model.points.exists():
         return None
@@ -169,9 +184,11 @@ def read_depths(model: Model, image_ids: list[int], camtoworlds: np.ndarray) -> 
     ids, seen_by = np.array(image_ids)[order], np.concatenate(images)
     rows = np.searchsorted(ids, seen_by).clip(max=len(ids) - 1)
     is_known = ids[rows] == seen_by
-    poses, positions = camtoworlds[order[rows[is_known]]], positions[is_known]
+    images_of, positions = order[rows[is_known]], positions[is_known]
+    poses = camtoworlds[images_of]
     with np.errstate(all="ignore"):
-        depths = ((poses[:, :3, 3] - positions) * poses[:, :3, 2]).sum(-1)
+        ways = poses[:, :3, 3] - positions
+        depths = np.where(is_bending[images_of], np.linalg.norm(ways, axis=-1), (ways * poses[:, :3, 2]).sum(-1))
     depths = depths[(depths > 0) & (depths < MAX_DEPTH)]
     if len(depths) == 0:
         return None

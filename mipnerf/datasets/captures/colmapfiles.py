@@ -7,12 +7,14 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from mipnerf.datasets.captures.lenses import MODELS
 from mipnerf.datasets.scene import read_bytes
 from mipnerf.errors import DataError
 
-# Numbers and parameters of the models that are pinholes; of the others only the name is needed.
-MODELS = {0: ("SIMPLE_PINHOLE", 3), 1: ("PINHOLE", 4)}
-OTHER_MODELS = {
+# Of camera models, by their numbers.
+NUMBERS = {
+    0: "SIMPLE_PINHOLE",
+    1: "PINHOLE",
     2: "SIMPLE_RADIAL",
     3: "RADIAL",
     4: "OPENCV",
@@ -106,8 +108,9 @@ def binary_cameras(path: Path) -> Iterator[CameraRow]:
     stream = Stream(path)
     for _ in stream.rows():
         camera_id, number, width, height = stream.take("iiQQ")
+        name = NUMBERS.get(number, f"number {number}")
         # The rows after one of another model are not needed: it is refused.
-        name, count = MODELS.get(number, (OTHER_MODELS.get(number, f"number {number}"), 0))
+        count = len(MODELS.get(name, "").split())
         yield CameraRow(camera_id, name, width, height, stream.take(f"{count}d"))
 
 

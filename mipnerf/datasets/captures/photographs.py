@@ -1,4 +1,4 @@
-"""Captures of one's own: photographs with pinhole cameras, whatever file these stand in, as a scene.
+"""Captures of one's own: photographs with cameras, whatever file these stand in, as a scene.
 
 `transforms` and `colmap` read the files; what they have in common is here: where the scene is placed, its near and
 far, which views are test views, smaller images and coarser levels.
@@ -12,9 +12,12 @@ from pathlib import Path
 import numpy as np
 
 from mipnerf.config import DataConfig
+from mipnerf.datasets.captures.lenses import reached_pixels
+from mipnerf.datasets.captures.masks import mask_levels, read_mask
 from mipnerf.datasets.captures.poses import nearest_point
 from mipnerf.datasets.convert import coarser_levels
 from mipnerf.datasets.images import check_size, decode_image
+from mipnerf.datasets.lens import Lens
 from mipnerf.datasets.scene import (
     Item,
     Result,
@@ -37,10 +40,6 @@ NEAR, FAR = 0.5, 1.5  # of the mean distance
 MIN_DISTANCE, MAX_DISTANCE = 1e-12, 1e12  # in whatever unit the poses have
 MAX_SIDE = 1 << 20  # pixels
 MIN_FOCAL, MAX_FOCAL = 1e-3, 1e9  # pixels
-HOW_TO_UNDISTORT = (
-    "only pinhole cameras are supported: undistort the images, as `colmap image_undistorter --image_path images "
-    "--input_path sparse/0 --output_path NAME` does, and use the folder NAME with the layout colmap"
-)
 
 
 class MissingImageError(DataError):
@@ -57,6 +56,8 @@ class Photographs:
     intrinsics: np.ndarray  # [N, 4] float64: fx, fy, cx, cy in pixels of the files
     sizes: np.ndarray  # [N, 2] int64: width and height of the files
     splits: dict[str, np.ndarray]  # indices of train, val and test
+    lenses: list[Lens]
+    masks: list[str | None]  # relative to the folder
     # Nearest and farthest of what the cameras saw, in the unit of the poses, if that is known.
     depths: Callable[[], tuple[float, float] | None] = lambda: None
 
@@ -76,7 +77,8 @@ def load_photographs(
     Images are `data.factor` times smaller, a pixel the sum of those that it covers. With `num_levels` above 1, each
     view also has levels 1, 2, ..., each half of the last, of lossmult 4**level, in the order view 0 at levels 0, 1,
     ..., then view 1. Where a size does not divide, pixels are lost at the right and the bottom, and the others still
-    look where they did. Photographs without alpha are opaque.
+    look where they did. Photographs without alpha are opaque. Pixels that a mask hides, or that no ray reaches through
+    the lens, do not count.
 
     `max_views` keeps that many views, evenly spread; `view` only that one, and `level` only that level. Other images
     are not read. Raises `DataError` for bad images, and `ConfigError` for a view or level that there is not.
@@ -99,7 +101,16 @@ def load_photographs(
         path = photographs.folder / photographs.names[i]
         return read_levels(path, photographs.sizes[i], reduction, num_levels, levels, modes=("RGB", "RGBA"))
 
+    def read_masks(i: int) -> list[np.ndarray]:
+        name = photographs.masks[i]
+        mask = read_mask(photographs.folder / name, photographs.sizes[i]) if name else None
+        where = str(photographs.folder / photographs.names[i])
+        return mask_levels([mask, reached[i]], photographs.sizes[i], reduction, num_levels, levels, where)
+
     images = [image for of_view in parallel(read, chosen, workers) for image in of_view]
+    reached = reached_of_each(photographs, chosen)
+    masks = [mask for of_view in parallel(read_masks, chosen, workers) for mask in of_view]
+    lenses = [photographs.lenses[i] for i in chosen for _ in levels]
     max_value = 255 * reduction**2
     scales = reduction * 2**levels
     return Scene(
@@ -113,7 +124,22 @@ def load_photographs(
         views=np.repeat(views, len(levels)),
         names=[photographs.names[i] for i in chosen for _ in levels],
         max_value=max_value,
+        lenses=None if all(lens.is_pinhole for lens in lenses) else lenses,
+        masks=None if all(mask.all() for mask in masks) else masks,
     )
+
+
+def reached_of_each(photographs: Photographs, chosen: np.ndarray) -> dict[int, np.ndarray | None]:
+    """By photograph, which pixels [H, W] a ray reaches through its lens (None: all); computed once for a camera."""
+    of_camera: dict[tuple[object, ...], np.ndarray | None] = {}
+    found = {}
+    for i in chosen.tolist():
+        lens, intrinsics, size = photographs.lenses[i], photographs.intrinsics[i], photographs.sizes[i]
+        camera = (lens, *intrinsics.tolist(), *size.tolist())
+        if camera not in of_camera:
+            of_camera[camera] = reached_pixels(lens, intrinsics, size)
+        found[i] = of_camera[camera]
+    return found
 
 
 def place(photographs: Photographs, data: DataConfig) -> tuple[np.ndarray, float, float]:

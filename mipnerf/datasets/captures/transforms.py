@@ -16,8 +16,9 @@ import numpy as np
 
 from mipnerf.config import DataConfig
 from mipnerf.datasets.blender import SPLITS
+from mipnerf.datasets.captures.lenses import lens_of_keys
+from mipnerf.datasets.captures.masks import find_mask
 from mipnerf.datasets.captures.photographs import (
-    HOW_TO_UNDISTORT,
     MissingImageError,
     Photographs,
     check_intrinsics,
@@ -28,16 +29,12 @@ from mipnerf.datasets.captures.photographs import (
 from mipnerf.datasets.captures.poses import ROUNDED, nearest_rotations
 from mipnerf.datasets.images import image_size
 from mipnerf.datasets.layouts import IMAGE_SUFFIXES
+from mipnerf.datasets.lens import Lens
 from mipnerf.datasets.scene import check_count, check_poses, finite_array, read_json, require, safe_path
 from mipnerf.errors import DataError
 
 log = logging.getLogger(__name__)
 SUFFIXES = (*IMAGE_SUFFIXES, *map(str.upper, IMAGE_SUFFIXES))
-# Models that are pinholes where the coefficients of their distortion are zero.
-CAMERA_MODELS = ("PINHOLE", "SIMPLE_PINHOLE", "SIMPLE_RADIAL", "RADIAL", "OPENCV", "FULL_OPENCV", "PERSPECTIVE")
-COEFFICIENTS = ("k1", "k2", "k3", "k4", "k5", "k6", "p1", "p2")
-NO_DISTORTION = 1e-6  # moves no pixel of an image by a hundredth of a pixel
-OTHER_LENSES = ("is_fisheye", "latlong", "equirectangular", "orthographic", "ftheta_p0")
 MIN_ANGLE, MAX_ANGLE = 1e-6, 3.14  # of view, radians
 
 
@@ -50,6 +47,8 @@ class Frame:
     camtoworld: np.ndarray  # [4, 4]
     intrinsics: np.ndarray  # [4]: fx, fy, cx, cy in pixels
     size: np.ndarray  # [2]: width, height
+    lens: Lens
+    mask: str | None  # relative to the scene folder
 
 
 def read_photographs(folder: Path, data: DataConfig) -> Photographs:
@@ -60,8 +59,8 @@ def read_photographs(folder: Path, data: DataConfig) -> Photographs:
     test view. Where only one of val and test is given, it is the other as well.
 
     Raises `DataError`, naming file and frame, for malformed JSON, missing keys, values that are no finite numbers or of
-    another shape, distorted cameras, poses that are none, images that are missing or outside of `folder`, and
-    photographs that are both to be learnt and to be tested on.
+    another shape, lenses that are not among `lenses.KEYS`, poses that are none, images that are missing or outside of
+    `folder`, and photographs that are both to be learnt and to be tested on.
     """
     if (folder / "transforms_train.json").exists():
         path = folder / "transforms_train.json"
@@ -80,6 +79,8 @@ def read_photographs(folder: Path, data: DataConfig) -> Photographs:
         intrinsics=np.stack([frame.intrinsics for frame in frames]),
         sizes=np.stack([frame.size for frame in frames]).astype(np.int64),
         splits=splits,
+        lenses=[frame.lens for frame in frames],
+        masks=[frame.mask for frame in frames],
     )
 
 
@@ -141,8 +142,6 @@ def read_frames(folder: Path, path: Path, content: Mapping[str, Any], data: Data
     matrices, off = nearest_rotations(matrices)
     if off > ROUNDED:
         log.warning("%s: rotations are off by up to %.2g %%; the nearest rotations are taken", path, 100 * off)
-    if any("mask_path" in frame for frame in frames):
-        log.warning("%s: masks are not used: what they hide is learnt and scored like the rest", path)
     return [replace(frame, camtoworld=matrix) for frame, matrix in zip(found, matrices, strict=True)]
 
 
@@ -153,7 +152,7 @@ def read_frame(folder: Path, frame: Any, content: Mapping[str, Any], where: str)
     # The last row says nothing, and some programs leave it out.
     matrix = finite_array([*rows, [0, 0, 0, 1]] if len(rows) == 3 else rows, (4, 4), f"{where}: 'transform_matrix'")
     values = {**content, **frame}
-    refuse_distortion(values, where)
+    lens = lens_of_keys(values, where)
     path = find_image(folder, stated, where)
     stated_size = [number(values, key, where) if key in values else None for key in ("w", "h")]
     header = image_size(path) if None in stated_size else (0, 0)
@@ -168,7 +167,17 @@ def read_frame(folder: Path, frame: Any, content: Mapping[str, Any], where: str)
     )
     intrinsics = np.array([fx, fy, cx, cy])
     check_intrinsics(intrinsics, size, where)
-    return Frame(path.relative_to(folder).as_posix(), stated, matrix, intrinsics, size)
+    name = path.relative_to(folder).as_posix()
+    mask = stated_mask(folder, frame, where) or find_mask(folder, name)
+    return Frame(name, stated, matrix, intrinsics, size, lens, mask)
+
+
+def stated_mask(folder: Path, frame: Mapping[str, Any], where: str) -> str | None:
+    """The mask that the frame names, relative to `folder`; `DataError` if it is not there."""
+    if frame.get("mask_path") is None:
+        return None
+    path = find_image(folder, require(frame, "mask_path", str, where), where, "mask_path")
+    return path.relative_to(folder).as_posix()
 
 
 def focal_length(
@@ -188,20 +197,8 @@ def focal_length(
     return None
 
 
-def refuse_distortion(values: Mapping[str, Any], where: str) -> None:
-    """`DataError` unless the camera is a pinhole."""
-    model = values.get("camera_model", "PINHOLE")
-    lenses = [key for key in OTHER_LENSES if values.get(key) not in (None, False, 0)]
-    if not isinstance(model, str) or model.upper() not in CAMERA_MODELS or lenses:
-        what = f"'{lenses[0]}' is set" if lenses else f"'camera_model' is {model!r}"
-        raise DataError(f"{where}: {what}; {HOW_TO_UNDISTORT}")
-    for key in COEFFICIENTS:
-        if key in values and abs(value := number(values, key, where)) > NO_DISTORTION:
-            raise DataError(f"{where}: the lens is distorted, {key!r} is {value:g}; {HOW_TO_UNDISTORT}")
-
-
-def find_image(folder: Path, stated: str, where: str) -> Path:
-    """The photograph that is `stated`, with or without its suffix.
+def find_image(folder: Path, stated: str, where: str, key: str = "file_path") -> Path:
+    """The photograph that is `stated` under `key`, with or without its suffix.
 
     Of a path that begins elsewhere, as it was on another machine, its end counts: the longest that is in `folder`.
     """
@@ -211,11 +208,12 @@ def find_image(folder: Path, stated: str, where: str) -> Path:
     for start in range(first, len(parts) if is_elsewhere else first + 1):
         name = "/".join(parts[start:])
         for suffix in ("", *SUFFIXES):
-            path = safe_path(folder, name + suffix, f"{where}: 'file_path'")
+            path = safe_path(folder, name + suffix, f"{where}: {key!r}")
             if os.path.isfile(path):  # false also for impossible names
                 return path
     others = ", ".join(SUFFIXES[:3])
-    raise MissingImageError(f"{where}: image {stated!r} does not exist in {folder}, nor does it as {others}")
+    what, error = ("image", MissingImageError) if key == "file_path" else ("mask", DataError)
+    raise error(f"{where}: {what} {stated!r} does not exist in {folder}, nor does it as {others}")
 
 
 def _posix(name: str) -> str:

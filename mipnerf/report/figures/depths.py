@@ -52,7 +52,7 @@ def plot_depth(data_folder: Path, runs: list[Run], view: int | None = None) -> F
     older = [run.variant for run, each in zip(runs, maps, strict=True) if np.isnan(each.acc).all()]
     if older:
         log.warning("%s: no depth of %s: %s", scene, ", ".join(older), OLDER.replace("\n", " "))
-    largest = max(float(np.quantile(each.error, 1 - CLIPPED_SHARE)) for each in maps) or 1
+    largest = max(float(np.nanquantile(each.error, 1 - CLIPPED_SHARE)) for each in maps) or 1
     scales: list[dict[str, Any]] = [
         {},
         {"cmap": DEPTH_COLORS, "vmin": near, "vmax": far},

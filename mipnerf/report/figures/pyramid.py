@@ -39,8 +39,7 @@ def plot_pyramid(data_folder: Path, runs: list[Run], crop: CropConfig | None = N
     view = choose_differing_view(runs) if crop is None else crop.view
     truths = [truth_of(data_folder, runs[0], level, view) for level in levels]
     renderings = [
-        [read_rendering(run, level, view, truth.shape) for run in runs]
-        for level, truth in zip(levels, truths, strict=True)
+        [read_rendering(run, level, view, truth) for run in runs] for level, truth in zip(levels, truths, strict=True)
     ]
     if crop is None:
         x, y, size = choose_crop(truths, renderings)
@@ -115,9 +114,8 @@ def check_crop(crop: CropConfig, shape: tuple[int, ...], step: int, scene: str) 
 
 def _difference(truth: np.ndarray, renderings: Sequence[np.ndarray]) -> np.ndarray:
     """[H, W]"""
-    if len(renderings) == 1:
-        return np.abs(renderings[0] - truth).mean(-1)
-    return np.std(renderings, axis=0).mean(-1)
+    difference = np.abs(renderings[0] - truth) if len(renderings) == 1 else np.std(renderings, axis=0)
+    return np.nan_to_num(difference.mean(-1))  # nothing where a mask hides the truth
 
 
 def _enlarged(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:

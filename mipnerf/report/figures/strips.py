@@ -26,6 +26,7 @@ MAX_BESIDE = 3  # variants beside one another; more are laid out in blocks, one 
 Result = tuple[np.ndarray, np.ndarray]  # rendering [H, W, 3] and its error [H, W]
 ERROR_COLORS = "magma"  # perceptually uniform
 CLIPPED_SHARE = 0.005  # of the pixels, whose error may exceed the colour scale
+MASKED_GREY = 0.5
 MAX_PSNR = 45.0  # dB, above which the rounding of an image to 8 bits matters
 PSNR_TOLERANCE = 1.0  # dB, of an image with and without rounding and clipping
 
@@ -42,7 +43,7 @@ def plot_strip(data_folder: Path, runs: list[Run], view: int | None = None) -> F
     view = choose_view(runs, view)
     levels = sorted({int(level) for run in runs for level in run.metrics["level"]})
     rows = [_read_row(data_folder, runs, level, view) for level in levels]
-    largest = max(float(np.quantile(error, 1 - CLIPPED_SHARE)) for _, results in rows for _, error in results)
+    largest = max(float(np.nanquantile(error, 1 - CLIPPED_SHARE)) for _, results in rows for _, error in results)
     size = height, width = rows[0][0].shape[:2]
     num_blocks = math.ceil(len(runs) / MAX_BESIDE)
     beside = math.ceil(len(runs) / num_blocks)
@@ -86,22 +87,27 @@ def choose_view(runs: list[Run], view: int | None) -> int:
 def read_truth(folder: Path, level: int, view: int, num_levels: int = 4, data: DataConfig = DataConfig()) -> np.ndarray:
     """A test image of a scene, [H, W, 3] in [0, 1], as the evaluation of a run with `data` takes it.
 
+    What a mask hides is NaN.
+
     Raises `DataError` or `ConfigError` where there is no such image.
     """
     scene = load_scene(folder, "test", num_levels, data, level=level, view=view)
     image = scene.images[0] / scene.max_value
-    if image.shape[-1] == 3 or not data.white_bkgd:
-        return image[..., :3]
-    return image[..., :3] * image[..., 3:] + 1 - image[..., 3:]
+    if image.shape[-1] == 4 and data.white_bkgd:
+        image = image[..., :3] * image[..., 3:] + 1 - image[..., 3:]
+    image = image[..., :3]
+    return image if scene.masks is None else np.where(scene.masks[0][..., None], image, np.nan)
 
 
-def read_rendering(run: Run, level: int, view: int, shape: tuple[int, ...]) -> np.ndarray:
-    """The rendering of `run`, [H, W, 3] in [0, 1]; `DataError` if its shape is not that of the truth, `shape`."""
+def read_rendering(run: Run, level: int, view: int, truth: np.ndarray) -> np.ndarray:
+    """The rendering of `run`, [H, W, 3] in [0, 1], NaN where `truth` is; `DataError` if it has another shape."""
     path = run.folder / f"level_{level}" / "renderings" / f"{view:03d}.png"
     image = decode_png(read_bytes(path), path, modes=("RGB",)) / 255.0
-    if image.shape != shape:
-        raise DataError(f"{path}: has shape {image.shape}, but the test image {shape}; is this the data of the run?")
-    return image
+    if image.shape != truth.shape:
+        raise DataError(
+            f"{path}: has shape {image.shape}, but the test image {truth.shape}; is this the data of the run?"
+        )
+    return np.where(np.isnan(truth), np.nan, image)
 
 
 def _read_row(data_folder: Path, runs: list[Run], level: int, view: int) -> tuple[np.ndarray, list[Result]]:
@@ -117,8 +123,8 @@ def truth_of(data_folder: Path, run: Run, level: int, view: int) -> np.ndarray:
 def read_result(data_folder: Path, run: Run, level: int, view: int) -> Result:
     """The rendering of `run` and its error against the truth as that run was evaluated."""
     truth = truth_of(data_folder, run, level, view)
-    rendering = read_rendering(run, level, view, truth.shape)
-    _check_psnr(run, level, view, np.square(rendering - truth).mean())
+    rendering = read_rendering(run, level, view, truth)
+    _check_psnr(run, level, view, float(np.nanmean(np.square(rendering - truth))))
     return rendering, np.abs(rendering - truth).mean(axis=-1)
 
 
@@ -134,11 +140,18 @@ def _check_psnr(run: Run, level: int, view: int, mse: float) -> None:
 
 
 def show(axes: Axes, image: np.ndarray, size: tuple[int, int], **scale: Any) -> AxesImage:
-    """Draw `image`, enlarged to `size` by repeating its pixels, in a frame without ticks."""
+    """Draw `image`, enlarged to `size` by repeating its pixels, in a frame without ticks; colours that are NaN grey."""
+    if image.ndim == 3:
+        image = without_nan(image)
     rows, columns = (np.arange(n) * small // n for n, small in zip(size, image.shape[:2], strict=True))
     axes.set(xticks=[], yticks=[])
     axes.spines[:].set(visible=True, color="0.8", linewidth=0.5)
     return axes.imshow(image[np.ix_(rows, columns)], **scale)
+
+
+def without_nan(image: np.ndarray) -> np.ndarray:
+    """Colours, with grey where they are NaN."""
+    return np.nan_to_num(image, nan=MASKED_GREY)
 
 
 def _scores(run: Run, level: int, view: int) -> str:

@@ -12,7 +12,7 @@ import numpy as np
 from mipnerf.config import DataConfig
 from mipnerf.datasets.scene import evenly_spread, read_bytes
 from mipnerf.errors import DataError
-from mipnerf.report.figures.strips import read_truth
+from mipnerf.report.figures.strips import read_truth, without_nan
 from mipnerf.report.frame import METRICS, Run, format_value
 
 MAX_BYTES = 24 << 20  # of all images, as they stand in the page
@@ -86,7 +86,7 @@ def read_comparison(candidate: Candidate, folders: Mapping[str, Path]) -> Compar
     folder, data = folders[name], DataConfig(**first.setting("data"))
     truth = read_truth(folder, candidate.level, candidate.view, first.setting("levels"), data)
     height, width = truth.shape[:2]
-    pictures = [Picture(TRUTH, encode_png(truth))]
+    pictures = [Picture(TRUTH, encode_png(without_nan(truth)))]
     for run, path in zip(candidate.runs, candidate.files(), strict=True):
         pictures.append(Picture(run.variant, read_bytes(path), scores(run, candidate.level, candidate.view)))
     where = first.dataset, first.scene, candidate.level, candidate.view

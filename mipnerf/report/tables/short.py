@@ -5,7 +5,7 @@ from pathlib import PurePosixPath
 
 import pandas as pd
 
-from mipnerf.report.conditions import HARDWARE, PUBLISHED_BUDGET, costs_of, departures, facts_of, unofficial
+from mipnerf.report.conditions import HARDWARE, PUBLISHED_BUDGET, costs_of, departures, facts_of, masked, unofficial
 from mipnerf.report.frame import AVG_ERROR, SHOWN, Run, format_value, level_name, ordered_names
 from mipnerf.report.reference import MEAN, Reference
 from mipnerf.report.summary import PUBLISHED_LEVELS, SEED_COLUMNS, count_seeds, ordered_metrics
@@ -115,10 +115,10 @@ def _runs_table(runs: list[Run], notes: Sequence[str]) -> Table:
 
 
 def _caveat(runs: list[Run], results: pd.DataFrame) -> list[str]:
-    """A sentence each if data are not the official ones, and if published numbers had other conditions."""
+    """A sentence each if data are not the official ones, are masked, and if published numbers had other conditions."""
     differing = departures(runs) if results["jax"].notna().any() else None
     comparison = f"**{JAX} is not directly comparable:** {differing}" if differing else None
-    return [sentence for sentence in (unofficial(runs), comparison) if sentence]
+    return [sentence for sentence in (unofficial(runs), masked(runs), comparison) if sentence]
 
 
 def _cost_table(runs: list[Run], reference: Reference) -> list[Table]:

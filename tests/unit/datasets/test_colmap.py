@@ -126,8 +126,9 @@ def without(name):
 
 BAD_TEXTS = {
     "no images": (without("sparse/0/images.txt"), "holds no COLMAP model: expected cameras and images, both .bin or"),
-    "distorted": (edited("cameras.txt", "PINHOLE", "SIMPLE_RADIAL"), "camera 5: its model is SIMPLE_RADIAL, which is"),
-    "fisheye": (edited("cameras.txt", "PINHOLE", "OPENCV_FISHEYE"), "undistort the images, as `colmap image_undistor"),
+    "division": (edited("cameras.txt", "PINHOLE", "DIVISION"), "camera 5: its model is DIVISION; supported are SIMPLE"),
+    "unknown": (edited("cameras.txt", "PINHOLE", "GLASS"), "undistort the images, as `colmap image_undistor"),
+    "no coefficients": (edited("cameras.txt", "PINHOLE", "OPENCV"), "4 parameters, a OPENCV has 8"),
     "parameters": (edited("cameras.txt", "PINHOLE", "SIMPLE_PINHOLE"), "4 parameters, a SIMPLE_PINHOLE has 3"),
     "focal 0": (edited("cameras.txt", "27.5", "0"), "camera 5: the focal lengths must be above 0 and finite, found 0"),
     "width": (edited("cameras.txt", "22 13", "0 13"), "camera 5: width and height must be whole numbers above 0"),
@@ -178,12 +179,12 @@ def test_a_pose_that_is_none_is_named(tmp_path, quaternion, form):
         load_scene(folder, "train", 1, DATA)
 
 
-@pytest.mark.parametrize(("number", "name"), [(2, "SIMPLE_RADIAL"), (4, "OPENCV"), (5, "OPENCV_FISHEYE"), (99, "99")])
-def test_binary_cameras_that_are_no_pinholes_are_named(tmp_path, number, name):
+@pytest.mark.parametrize(("number", "name"), [(13, "DIVISION"), (17, "EQUIRECTANGULAR"), (99, "99")])
+def test_binary_cameras_of_other_models_are_named(tmp_path, number, name):
     folder = write_colmap(TOY, write_images(TOY, tmp_path / "desk"))
     path = folder / "sparse/0/cameras.bin"
     path.write_bytes(struct.pack("<Qii2Q8d", 1, 5, number, 22, 13, *[1.0] * 8))
-    with pytest.raises(DataError, match=f"camera 5: its model is .*{name}, which is distorted; only pinhole"):
+    with pytest.raises(DataError, match=f"camera 5: its model is .*{name}; supported are SIMPLE_PINHOLE"):
         load_scene(folder, "train", 1, DATA)
 
 

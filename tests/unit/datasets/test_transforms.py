@@ -199,11 +199,6 @@ def test_lists_may_name_images_that_are_left_out(folder):
     assert [len(splits[split]) for split in ("train", "val", "test")] == [len(names) - 2, 1, 1]
 
 
-def test_masks_that_are_not_used_are_told_of(folder, caplog):
-    read_photographs(write_json(folder, content_with(frame={"mask_path": "masks/000.png"})), DATA)
-    assert "transforms.json: masks are not used" in caplog.text
-
-
 def pose_with(edit) -> dict:
     matrix = TOY.camtoworlds[2].copy()
     edit(matrix)
@@ -256,10 +251,14 @@ BAD_CONTENTS = {
         "'images/001.png' is a view both of train and of val; leave it in one",
     ),
     "no test list": (content_with({"train_filenames": ["images/001.png"]}), "'test_filenames' is missing"),
-    "fisheye": (content_with({"camera_model": "OPENCV_FISHEYE"}), "'camera_model' is 'OPENCV_FISHEYE'; only pinhole"),
-    "fisheye flag": (content_with({"is_fisheye": True}), "'is_fisheye' is set; only pinhole"),
-    "distorted": (content_with({"k1": -0.03}), "the lens is distorted, 'k1' is -0.03; only pinhole"),
-    "one distorted frame": (content_with(frame={"p2": 0.01}), "frame 2: the lens is distorted, 'p2' is 0.01"),
+    "unknown lens": (content_with({"camera_model": "EQUIRECTANGULAR"}), "'camera_model' is 'EQUIRECTANGULAR'; supp"),
+    "lens is a number": (content_with({"camera_model": 4}), "'camera_model' is 4; supported are PINHOLE"),
+    "lens flag": (content_with({"latlong": True}), "'latlong' is set; supported are PINHOLE"),
+    "foreign coefficient": (content_with({"is_fisheye": True, "p2": 0.1}), "'p2' is 0.1, but a camera OPENCV_FISHEYE"),
+    "coefficient": (content_with(frame={"k1": 1e9}), "frame 2: the coefficient k1 of its lens must be finite"),
+    "coefficient is a word": (content_with(frame={"k1": "no"}), "frame 2: 'k1' must be a number"),
+    "omega": (content_with({"camera_model": "FOV", "omega": 4}), "omega must be an angle in radians from 0 to pi"),
+    "no mask": (content_with(frame={"mask_path": "masks/0.png"}), "frame 2: mask 'masks/0.png' does not exist in"),
 }
 
 
@@ -273,8 +272,8 @@ def test_a_bad_file_gives_one_message_naming_the_place(folder, content, message)
     assert "\n" not in str(caught.value)
 
 
-@pytest.mark.parametrize("name", ["fisheye", "distorted", "one distorted frame"])
-def test_the_message_about_distortion_says_how_to_undistort(folder, name):
+@pytest.mark.parametrize("name", ["unknown lens", "lens flag"])
+def test_the_message_about_other_lenses_says_how_to_undistort(folder, name):
     with pytest.raises(DataError, match=r"undistort the images, as `colmap image_undistorter .*` does.*layout colmap"):
         read_photographs(write_json(folder, BAD_CONTENTS[name][0]), DATA)
 

@@ -11,6 +11,7 @@ from mipnerf.bench.speed import train_once
 from mipnerf.devices import synchronize
 from mipnerf.network import mip, nerf
 from mipnerf.network.model import MLP
+from mipnerf.training.adam import Adam
 from mipnerf.training.batching import RayBatcher
 from mipnerf.training.loop import Trainer
 
@@ -31,7 +32,7 @@ IN_WORKERS: dict[str, list[tuple[Any, str]]] = {
 }
 BY_ITSELF: dict[str, list[tuple[Any, str]]] = {
     "data": [(RayBatcher, "__next__")],
-    "optimiser": [(torch.optim.Adam, "step")],
+    "optimiser": [(Adam, "step")],
 }
 
 

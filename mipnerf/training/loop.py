@@ -24,6 +24,7 @@ from mipnerf.errors import CheckpointError, ConfigError, Interrupted, TrainingDi
 from mipnerf.files import write_text
 from mipnerf.network.model import LevelOutput, MipNerf
 from mipnerf.signals import StopSignals
+from mipnerf.training.adam import Adam
 from mipnerf.training.batching import Batch, RayBatcher
 from mipnerf.training.checkpoint import StateWriter, list_states, load_newest_state
 from mipnerf.training.distributed import ALONE, World, join_world
@@ -124,7 +125,7 @@ class Trainer:
     device: torch.device
     precision: torch.dtype
     model: MipNerf
-    optimizer: torch.optim.Optimizer
+    optimizer: Adam
     batcher: RayBatcher
     workers: Workers
     microbatch_rays: int  # computed at a time

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from mipnerf.config import DataConfig, TrainConfig
 from mipnerf.devices import autocast
 from mipnerf.network.model import LevelOutput, MipNerf
+from mipnerf.training.adam import Adam
 from mipnerf.training.batching import Batch
 from mipnerf.training.distributed import ALONE, World
 from mipnerf.workers import Workers
@@ -71,9 +72,9 @@ def clip_gradients_(parameters: Iterable[nn.Parameter], max_val: float, max_norm
             g.mul_(scale)
 
 
-def make_optimizer(model: nn.Module) -> torch.optim.Optimizer:
-    """Adam as the reference has it; the learning rate is set at every step."""
-    return torch.optim.Adam(model.parameters(), lr=0.0, betas=(0.9, 0.999), eps=1e-8, fused=True)
+def make_optimizer(model: nn.Module) -> Adam:
+    """Adam for all parameters; the learning rate is set at every step."""
+    return Adam(model.parameters())
 
 
 def part_seed(run_seed: int, step: int, start: int) -> int:
@@ -92,7 +93,7 @@ def _seed(seed: int, device: torch.device, is_global: bool) -> torch.Generator |
 
 def train_step(
     model: MipNerf,
-    optimizer: torch.optim.Optimizer,
+    optimizer: Adam,
     batch: Batch,
     learning_rate: float,
     train: TrainConfig,
@@ -147,7 +148,5 @@ def train_step(
     if train.weight_decay_mult > 0:
         (train.weight_decay_mult * weight_l2(parameters)).backward()
     clip_gradients_(parameters, train.grad_max_val, train.grad_max_norm)
-    for group in optimizer.param_groups:
-        group["lr"] = learning_rate
-    optimizer.step()
+    optimizer.step(learning_rate)
     return losses

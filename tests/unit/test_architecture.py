@@ -21,6 +21,7 @@ LAYERS = [
         "signals",
         "training.fresh",
         "training.schedule",
+        "training.adam",
         "evaluation.metrics",
         "network.mip",
         "network.encoding",

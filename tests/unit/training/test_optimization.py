@@ -1,8 +1,12 @@
+import subprocess
+import sys
+
 import pytest
 import torch
 
 from mipnerf.config import DataConfig, TrainConfig
 from mipnerf.network.model import MipNerf
+from mipnerf.training.adam import Adam
 from mipnerf.training.batching import Batch, RayBatcher
 from mipnerf.training.optimization import clip_gradients_, compute_loss, make_optimizer, train_step, weight_l2
 from mipnerf.workers import Workers
@@ -150,3 +154,41 @@ def test_adam_is_that_of_the_reference(run_with, small_scene):
             v.mul_(0.999).add_(0.001 * p.grad**2)
             update = 1e-2 * (m / (1 - 0.9**step)) / ((v / (1 - 0.999**step)).sqrt() + 1e-8)
             torch.testing.assert_close(p.detach(), before[name] - update, atol=2e-6, rtol=1e-5)
+
+
+def test_adam_takes_the_steps_of_pytorchs_and_goes_on_from_its_state():
+    def steps(count):
+        """A parameter after so many steps, and the optimizer, for our Adam and for PyTorch's."""
+        generator = torch.Generator().manual_seed(3)
+        start = torch.randn(7, 5, generator=generator)
+        ours, theirs = (torch.nn.Parameter(start.clone()) for _ in range(2))
+        mine, other = Adam([ours]), torch.optim.Adam([theirs], betas=(0.9, 0.999), eps=1e-8, fused=True)
+        for i in range(count):
+            ours.grad = theirs.grad = torch.randn(7, 5, generator=generator)
+            other.param_groups[0]["lr"] = 1e-2 / (i + 1)
+            mine.step(1e-2 / (i + 1))
+            other.step()
+        return ours, mine, theirs, other
+
+    ours, mine, theirs, other = steps(5)
+    assert torch.equal(ours, theirs)
+    later = Adam([ours])
+    later.load_state_dict(other.state_dict())
+    for name, value in mine.state[ours].items():
+        assert torch.equal(value, other.state[theirs][name])
+        assert torch.equal(value, later.state[ours][name])
+
+
+def test_training_does_not_import_the_compiler_of_pytorch():
+    """It takes longer than the rest of PyTorch."""
+    code = """
+import sys, torch
+from mipnerf.training.optimization import make_optimizer
+layer = torch.nn.Linear(2, 2)
+optimizer = make_optimizer(layer)
+layer(torch.ones(1, 2)).sum().backward()
+optimizer.step(0.1)
+optimizer.load_state_dict(optimizer.state_dict())
+assert "torch._dynamo" not in sys.modules
+"""
+    subprocess.run([sys.executable, "-c", code], check=True)

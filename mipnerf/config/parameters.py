@@ -21,11 +21,22 @@ from pydantic import (
 )
 
 from mipnerf.config.layouts import CAPTURES
-from mipnerf.config.sections import BricksConfig, CropConfig, Fraction, OperationConfig, Positive, Section, VideoConfig
+from mipnerf.config.sections import (
+    BricksConfig,
+    CropConfig,
+    DownloadConfig,
+    Fraction,
+    Name,
+    OperationConfig,
+    Positive,
+    Section,
+    VideoConfig,
+)
+from mipnerf.config.sweeps import SWEPT, Sweeps, sweeps_of
 from mipnerf.config.validation import lookup, validated
 
 SEED_SUFFIX = re.compile(r"_seed\d+$")  # of a variant's name, for all seeds of a run but the first
-Name = Annotated[str, Field(pattern=r"^[a-z0-9_]+$")]
+VariantName = Annotated[str, Field(pattern=rf"^[a-z0-9_]+{SWEPT}$")]
 Activation = Literal["softplus", "relu", "sigmoid"]
 Seed = Annotated[int, Field(ge=0, lt=2**63)]
 Verify = Literal["strict", "warn", "off"]
@@ -174,9 +185,11 @@ if TYPE_CHECKING:
     ModelOverrides = ModelConfig
     TrainOverrides = TrainConfig
     DataOverrides = DataConfig
+    SweepsConfig = Sweeps
 else:
     ModelOverrides, TrainOverrides = map(_partial, (ModelConfig, TrainConfig))
     DataOverrides = _partial(DataConfig, without=("layout",))  # a dataset has it
+    SweepsConfig = sweeps_of(model=ModelConfig, train=TrainConfig, data=DataConfig)
 
 
 class Overrides(Section):
@@ -185,20 +198,6 @@ class Overrides(Section):
     model: ModelOverrides = ModelOverrides()
     train: TrainOverrides = TrainOverrides()
     data: DataOverrides = DataOverrides()
-
-
-class DownloadConfig(Section):
-    """An archive in the network."""
-
-    url: str = Field(description="http(s)://..., or gdrive://FILE_ID; with {scene} in it, each scene has its own")
-    scenes: Annotated[list[Name], Field(min_length=1)] | None = Field(None, description="which it has; null: all")
-
-    @field_validator("url")
-    @classmethod
-    def _is_an_address(cls, url: str) -> str:
-        if not re.fullmatch(r"(https?|gdrive)://([^\s{}]|\{scene\})+", url):
-            raise ValueError(f"{url!r} must begin with http://, https:// or gdrive:// and have no braces but {{scene}}")
-        return url
 
 
 class DatasetConfig(Overrides):
@@ -241,6 +240,9 @@ class RunsConfig(Overrides):
     scenes: Annotated[list[Name], Field(min_length=1)] | Literal["all"] = "all"
     seeds: Annotated[list[Seed], Field(min_length=1)] | None = Field(
         None, description="train with each, which wins over train.seed; all but the first add _seedN to the variant"
+    )
+    sweeps: SweepsConfig | None = Field(
+        None, description="values of which each makes a variant, such as mipnerf-lr_init=0.001; they win over `runs`"
     )
 
     @field_validator("seeds")
@@ -300,7 +302,10 @@ class SuiteConfig(Overrides):
                 raise ValueError(
                     f"datasets.{name}.scenes: 'mean' is the name of the tables' mean row; call it otherwise"
                 )
-            if name in ("table1", "table2", "table3") or name.removesuffix("_scenes") in self.datasets.keys() - {name}:
+            others = self.datasets.keys() - {name}
+            if name in ("table1", "table2", "table3") or others & {
+                name.removesuffix(ending) for ending in ("_scenes", "_sweep")
+            }:
                 raise ValueError(f"datasets.{name}: tables/{name}.md is another table; call the dataset otherwise")
             if dataset.layout == "blender" and dataset.levels != 1:
                 raise ValueError(
@@ -342,7 +347,7 @@ class RunConfig(Section):
     """One training with all its values."""
 
     dataset: Name
-    variant: Name
+    variant: VariantName
     scene: Name
     levels: int
     model: ModelConfig = ModelConfig()

@@ -12,11 +12,13 @@ from mipnerf.config import (
     OperationConfig,
     Overrides,
     RunConfig,
+    RunsConfig,
     SuiteConfig,
     TrainConfig,
     TrainOverrides,
 )
 from mipnerf.config.layouts import CAPTURES
+from mipnerf.config.sweeps import Combination, split_sweep
 from mipnerf.config.validation import lookup, validated
 from mipnerf.errors import ConfigError
 
@@ -34,15 +36,18 @@ def resolve_runs(suite: SuiteConfig) -> dict[str, RunConfig]:
     known = {f"{name}/{scene}": scene for name, dataset in suite.datasets.items() for scene in dataset.scenes}
     for name in suite.crops:
         lookup(known, name, "crops")
+    swept = [_combinations(suite, runs, f"runs[{i}]") for i, runs in enumerate(suite.runs)]
     for i, runs in enumerate(suite.runs):
         dataset = lookup(suite.datasets, runs.dataset, f"runs[{i}].dataset")
         scenes = dataset.scenes if runs.scenes == "all" else runs.scenes
         for scene in scenes:
             lookup(dict.fromkeys(dataset.scenes), scene, f"runs[{i}].scenes")
             seeds: Sequence[int | None] = runs.seeds or [None]
-            for variant, seed in itertools.product(runs.variants, seeds):
+            for variant, combination, seed in itertools.product(runs.variants, swept[i], seeds):
                 layers = [dataset, runs, suite, *_variant_layers(suite, variant, f"runs[{i}].variants")]
-                name = variant if seed == seeds[0] else f"{variant}_seed{seed}"
+                if combination.values:
+                    layers.append(Overrides.model_validate(combination.values))
+                name = variant + combination.suffix + ("" if seed == seeds[0] else f"_seed{seed}")
                 run = scaled(_resolve_run(suite, runs.dataset, name, scene, layers, seed), suite.scale)
                 if run.name in resolved and resolved[run.name] != run:
                     raise ConfigError(
@@ -56,14 +61,15 @@ def resolve_runs(suite: SuiteConfig) -> dict[str, RunConfig]:
 
 
 def network_of(suite: SuiteConfig, variant: str) -> str | None:
-    """The variant, of the same seed, whose networks `variant` evaluates; nothing where it trains its own."""
-    method, suffix = split_seed(variant)
-    model_of = suite.variants[method].model_of
-    return model_of and model_of + suffix
+    """The variant, of the same values and seed, whose networks `variant` evaluates; nothing where it trains its own."""
+    method, seed = split_seed(variant)
+    configured, sweep = split_sweep(method)
+    model_of = suite.variants[configured].model_of
+    return model_of and model_of + sweep + seed
 
 
 def split_seed(variant: str) -> tuple[str, str]:
-    """The configured variant, and what a further seed adds to its name: `_seed1`, or nothing."""
+    """The variant, with its swept values, and what a further seed adds to its name: `_seed1`, or nothing."""
     method = SEED_SUFFIX.sub("", variant)
     return method, variant[len(method) :]
 
@@ -86,6 +92,8 @@ def _check_network(resolved: Mapping[str, RunConfig], run: RunConfig, model_of: 
 def named_run(suite: SuiteConfig, dataset: str, variant: str, scene: str) -> RunConfig | None:
     """What dataset and variant alone say of a run, or nothing where they are not both configured."""
     method, suffix = split_seed(variant)
+    if split_sweep(method)[1]:
+        return resolve_runs(suite).get(f"{dataset}/{variant}/{scene}")
     if dataset not in suite.datasets or method not in suite.variants:
         return None
     layers = [suite.datasets[dataset], *_variant_layers(suite, method, f"variants.{method}")]
@@ -110,6 +118,22 @@ def scene_folder(suite: SuiteConfig, dataset: str, scene: str) -> str:
     if kind.layout == "multiscale":
         return f"{suite.data_root}/{dataset}/{scene}"
     return f"{suite.data_root}/sources/{kind.source}/{scene}"
+
+
+def _combinations(suite: SuiteConfig, runs: RunsConfig, where: str) -> list[Combination]:
+    """What an entry of `runs` sweeps: one combination without values where it sweeps nothing."""
+    if runs.sweeps is None:
+        return [Combination("", {})]
+    layers: dict[str, Overrides] = {"the top level": suite}
+    for name in runs.variants:
+        layers |= {f"variants.{name}": layer for layer in _variant_layers(suite, name, f"{where}.variants")}
+    for name, (origin, layer) in itertools.product(runs.sweeps.lists(), layers.items()):
+        section, key = name.split(".")
+        if key in getattr(layer, section).model_fields_set:
+            raise ConfigError(
+                f"{where}.sweeps: {name} is swept, but {origin} gives it one value; remove one of the two"
+            )
+    return list(runs.sweeps.combinations())
 
 
 def _variant_layers(suite: SuiteConfig, name: str, where: str) -> list[Overrides]:

@@ -1,9 +1,11 @@
 """Sections of the configuration that stand by themselves, and what all sections share."""
 
+import re
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 
+Name = Annotated[str, Field(pattern=r"^[a-z0-9_]+$")]
 Fraction = Annotated[float, Field(ge=0)]
 Positive = Annotated[int, Field(ge=1)]
 
@@ -12,6 +14,20 @@ class Section(BaseModel):
     """Refuses unknown keys and values of another type; a whole number may stand for a real one."""
 
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False)
+
+
+class DownloadConfig(Section):
+    """An archive in the network."""
+
+    url: str = Field(description="http(s)://..., or gdrive://FILE_ID; with {scene} in it, each scene has its own")
+    scenes: Annotated[list[Name], Field(min_length=1)] | None = Field(None, description="which it has; null: all")
+
+    @field_validator("url")
+    @classmethod
+    def _is_an_address(cls, url: str) -> str:
+        if not re.fullmatch(r"(https?|gdrive)://([^\s{}]|\{scene\})+", url):
+            raise ValueError(f"{url!r} must begin with http://, https:// or gdrive:// and have no braces but {{scene}}")
+        return url
 
 
 class BricksConfig(Section):

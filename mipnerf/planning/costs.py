@@ -13,7 +13,7 @@ from mipnerf.config.runs import network_of
 from mipnerf.datasets.fetching.sources import local_source
 from mipnerf.network.model import MipNerf
 from mipnerf.planning.scheduling import Task
-from mipnerf.report.names import table_names
+from mipnerf.report.names import is_swept, table_names
 
 BYTES_PER_PIXEL = 1.0  # of a PNG: 0.4 where much is background, 1.6 of a photograph
 RENDERING_BYTES = 2.5  # with depth and opacity
@@ -60,7 +60,8 @@ def count_jobs(suite: SuiteConfig, runs: dict[str, RunConfig]) -> Counter[str]:
     sources = {(suite.datasets[dataset].source, scene) for dataset, scene in scenes}
     jobs = Counter(all=1, aggregate=1, lpips_weights=int(suite.lpips), strip=len(scenes), evaluate=len(runs))
     for dataset in {dataset for dataset, _ in scenes}:
-        jobs += Counter(plot=2, table=len(table_names(dataset)))
+        variants = [run.variant for run in runs.values() if run.dataset == dataset]
+        jobs += Counter(plot=2 + is_swept(variants), table=len(table_names(dataset, variants)))
     jobs["convert_scene"] = sum(suite.datasets[dataset].layout == "multiscale" for dataset, _ in scenes)
     for source, _ in sources:
         is_local = source != "bricks" and local_source(source, suite.sources.get(source))

@@ -1,5 +1,9 @@
 """Which tables there are: known before any run is, and without reading anything."""
 
+from collections.abc import Iterable
+
+from mipnerf.config.sweeps import split_sweep, swept_values, text_of
+
 PAPER_TABLES = {"multiscale_blender": ("table1", "table3"), "blender": ("table2",)}
 
 
@@ -13,9 +17,20 @@ def scene_table(dataset: str) -> str:
     return f"{dataset}_scenes"
 
 
-def table_names(dataset: str) -> tuple[str, ...]:
-    """Every table of a dataset: results/tables/NAME."""
-    return (*method_tables(dataset), scene_table(dataset))
+def sweep_table(dataset: str) -> str:
+    """The table with a row for each combination of swept values."""
+    return f"{dataset}_sweep"
+
+
+def is_swept(variants: Iterable[str]) -> bool:
+    """Whether one of `variants` is called after swept values."""
+    return any(split_sweep(variant)[1] for variant in variants)
+
+
+def table_names(dataset: str, variants: Iterable[str] = ()) -> tuple[str, ...]:
+    """Every table of a dataset with runs of these variants: results/tables/NAME."""
+    swept = [sweep_table(dataset)] if is_swept(variants) else []
+    return (*method_tables(dataset), scene_table(dataset), *swept)
 
 
 # How figures call the variants; others go by their own names.
@@ -35,6 +50,10 @@ TITLES = {
 
 
 def title_of(variant: str) -> str:
-    """The variant as figures call it, with the seed that its name may end in: `mip-NeRF w/o IPE, seed 3`."""
+    """The variant as figures call it, with swept values and the seed: `mip-NeRF w/o IPE, lr_init=0.001, seed 3`."""
     method, _, seed = variant.partition("_seed")
-    return ", ".join([TITLES[method], *([f"seed {seed}"] if seed else [])]) if method in TITLES else variant
+    configured, sweep = split_sweep(method)
+    if configured not in TITLES:
+        return variant
+    values = [f"{key}={text_of(value)}" for key, value in swept_values(sweep).items()]
+    return ", ".join([TITLES[configured], *values, *([f"seed {seed}"] if seed else [])])

@@ -12,6 +12,7 @@ from snakemake.exceptions import WorkflowError
 
 from mipnerf.config import RunConfig, SuiteConfig
 from mipnerf.config.runs import network_of, resolve_runs, scene_folder
+from mipnerf.config.sweeps import SWEPT
 from mipnerf.errors import ConfigError
 from mipnerf.evaluation.shards import shard_names
 from mipnerf.report.figures.kinds import FIGURES, IN_TABLE, SCENE_FIGURES, dataset_kinds
@@ -53,7 +54,8 @@ class Request:
         self.video_shards = shard_names(suite.video.shards)
         # Whether the weights for LPIPS were to be had, and where they are.
         self.lpips = [f"{self.data}/weights/lpips.json"] if suite.lpips else []
-        self.tables = {name: dataset for dataset in self.datasets for name in table_names(dataset)}
+        variants = {name: [run.variant for run in self.runs.values() if run.dataset == name] for name in self.datasets}
+        self.tables = {name: dataset for dataset in self.datasets for name in table_names(dataset, variants[dataset])}
         # Made by none of the rules: nothing could bring these runs back. A job on another machine makes what it was
         # told to, and need not read a file of every run for that.
         self.imported = [name for name in self.runs if is_main and is_imported(Path(place(f"results/{name}")))]
@@ -79,16 +81,16 @@ class Request:
         ]
 
     def variants(self, are_trained: bool | None = None) -> str:
-        """A pattern for all variants, or those that are trained or take a network, each with any seed.
+        """A pattern for all variants, or those that are trained or take a network, each with any swept values and seed.
 
-        The hundreds of names that seeds add would be looked through for every file.
+        The hundreds of names that these add would be looked through for every file.
         """
         names = [
             name
             for name, variant in self.suite.variants.items()
             if are_trained is None or are_trained == (variant.model_of is None)
         ]
-        return one_of(names) + r"(?:_seed\d+)?"
+        return one_of(names) + SWEPT + r"(?:_seed\d+)?"
 
     def run_of(self, wildcards: Wildcards) -> RunConfig:
         """The configuration of the run that the wildcards name."""

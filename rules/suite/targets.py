@@ -1,6 +1,7 @@
 """Targets that a person names: which runs they are of, and what was meant where no rule makes one."""
 
 import difflib
+import re
 import time
 from collections.abc import Iterable
 from pathlib import Path
@@ -41,7 +42,8 @@ def check_targets(request: Request, command: Command, rules: Iterable[Rule], is_
     for target in command.targets:
         if not (is_whole or target.startswith(folders)):
             continue
-        if target in names or any(rule.is_producer(target) for rule in rules) or Path(target).exists():
+        is_made = target in names or any(rule.is_producer(target) for rule in rules)
+        if (is_made and not _is_of_no_combination(request, target)) or Path(target).exists():
             continue
         nearest = difflib.get_close_matches(target, [*names, *known_targets(request)], n=3, cutoff=0.6)
         meant = f"; did you mean\n  {_lines(nearest)}" if nearest else ""
@@ -51,6 +53,12 @@ def check_targets(request: Request, command: Command, rules: Iterable[Rule], is_
             f"no rule makes {target}{meant}\nThe runs of this configuration are\n  {_lines(runs[:MAX_NAMED_RUNS])}"
             f"{more}\nand `snakemake -n` says what all of them need."
         )
+
+
+def _is_of_no_combination(request: Request, target: str) -> bool:
+    """Whether a target is called after swept values that are not those of a run; rules would take any."""
+    name = "/".join(target.removeprefix(f"{request.place('results')}/").split("/")[:3])
+    return bool(re.match(r"[a-z0-9_]+/[a-z0-9_]+-", name)) and name not in request.runs
 
 
 def known_targets(request: Request) -> list[str]:

@@ -69,6 +69,22 @@ def test_every_seed_is_trained_and_adopted_by_itself(project):
     assert "--set train.seed=1" in output
 
 
+def test_a_large_sweep_is_planned_at_once_and_its_names_are_targets(project):
+    """Five by five values with three seeds."""
+    values = "lr_init: [1.0e-3, 2.0e-3, 4.0e-3, 8.0e-3, 1.6e-2], batch_size: [16, 32, 64, 128, 256]"
+    runs = f"runs=[{{dataset: bricks, variants: [mipnerf], seeds: [0, 1, 2], sweeps: {{train: {{{values}}}}}}}]"
+    output = project.snakemake("-n", "--config", runs, "--", "all").stdout
+    more = {"all": 1, "train": 75, "evaluate": 75, "table": 3, "plot": 3}
+    assert jobs(output) == DEFAULT | more
+    target = "results/bricks/mipnerf-batch_size=64-lr_init=0.002_seed1/bricks/metrics.csv"
+    output = project.snakemake("-n", "-p", "--config", runs, "--", target).stdout
+    assert jobs(output) == {"render_bricks": 1, "convert_scene": 1, "train": 1, "evaluate": 1}
+    assert "train.batch_size=64" in output
+    refused = project.snakemake("-n", "--config", runs, "--", target.replace("=64", "=65"), check=False)
+    assert refused.returncode
+    assert f"did you mean\n  {target}" in refused.stdout
+
+
 def test_a_configuration_file_replaces_the_runs(project, tmp_path):
     archive = tmp_path / "archive.zip"
     archive.touch()

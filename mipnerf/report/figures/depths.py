@@ -16,8 +16,9 @@ from mipnerf.datasets.load import load_scene
 from mipnerf.errors import DataError
 from mipnerf.report.figures.plots import STYLE
 from mipnerf.report.figures.strips import CLIPPED_SHARE, ERROR_COLORS, choose_view, read_result, show
-from mipnerf.report.frame import Run, first_seeds, only_name
+from mipnerf.report.frame import Run, only_name
 from mipnerf.report.names import title_of
+from mipnerf.report.sweeps import pictured_runs
 
 CELL, BAR = 1.7, 0.09  # inches of an image, and of a colour bar
 DEPTH_COLORS, ACC_COLORS = "viridis", "gray"  # as their lightness grows, they are read in grey, too
@@ -44,7 +45,7 @@ def plot_depth(data_folder: Path, runs: list[Run], view: int | None = None) -> F
     nor opacity: these stay empty, and the picture says so.
     """
     scene = f"{only_name(runs, 'dataset')}/{only_name(runs, 'scene')}"
-    runs = first_seeds(runs)
+    runs = pictured_runs(runs)
     view = choose_view(runs, view)
     maps = [read_maps(data_folder, run, view) for run in runs]
     height, width = maps[0].acc.shape

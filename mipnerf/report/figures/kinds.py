@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from importlib import import_module
 from typing import TYPE_CHECKING
 
+from mipnerf.report.names import is_swept
+
 if TYPE_CHECKING:  # what takes long to import is left to those who draw
     from matplotlib.figure import Figure
 
@@ -17,16 +19,21 @@ class Kind:
     """One kind of figure: `caption` says what is seen and how to read it, `endings` in which formats it is written.
 
     `drawn_by` is, for those of a dataset, the module and function in this room that take its runs and the published
-    numbers.
+    numbers. Of a sweep, they are given the best runs, unless it `shows_all`.
     """
 
     title: str
     caption: str
     endings: tuple[str, ...] = ("svg", "png")
     drawn_by: str = ""
+    shows_all: bool = False
 
     def draw(self, runs: "list[Run]", reference: "Reference") -> "Figure":
         """The figure of a dataset."""
+        if not self.shows_all:
+            from mipnerf.report.sweeps import best_of_sweeps
+
+            runs = best_of_sweeps(runs)
         module, function = self.drawn_by.split(".")
         figure: Figure = getattr(import_module(f"mipnerf.report.figures.{module}"), function)(runs, reference)
         return figure
@@ -38,27 +45,36 @@ DATASET_FIGURES = {
         "Quality against resolution",
         "The means over the test views at each resolution, or of each scene where there is only one resolution. Thick "
         "is the mean over scenes, thin each scene; a band is the standard deviation over seeds. Dotted, "
-        "or a bar, is what was published.",
+        "or a bar, is what was published. Of a sweep, the best are shown.",
         drawn_by="plots.plot_levels",
     ),
     "deltas": Kind(
         "Difference from the published numbers",
         "Ours minus the published JAX number of the same scene and variant, both averaged over the resolutions: right "
-        "of zero, ours is higher (better for PSNR and SSIM, worse for LPIPS).",
+        "of zero, ours is higher (better for PSNR and SSIM, worse for LPIPS). Of a sweep, the best are shown.",
         drawn_by="comparisons.plot_deltas",
     ),
     "cost": Kind(
         "Quality against cost",
         "PSNR, averaged over resolutions and scenes, against the time of a training and against the samples of all its "
-        "rays, a point for each variant; up and to the left is better. Hollow is what was published.",
+        "rays, a point for each variant; up and to the left is better. Hollow is what was published. Of a "
+        "sweep, the best are shown.",
         drawn_by="comparisons.plot_cost",
     ),
     "history": Kind(
         "Training",
         "PSNR of the training batches against steps and against time, a running mean over 5 % of the log. Faint is "
         "what was logged, or with several scenes each of them. Dots are views that are not trained on, rendered "
-        "meanwhile.",
+        "meanwhile. Of a sweep, the best are shown.",
         drawn_by="plots.plot_history",
+    ),
+    "sweep": Kind(
+        "Quality against swept values",
+        "PSNR, averaged over test views, resolutions and scenes, against each hyper-parameter that is swept; a line "
+        "for each combination of the others. A band is the standard deviation over seeds. Of more lines than can be "
+        "told apart, the best are in colour.",
+        drawn_by="sweeps.plot_sweep",
+        shows_all=True,
     ),
 }
 # Of a scene: results/plots/{dataset}_{scene}_{kind}.
@@ -67,19 +83,20 @@ SCENE_FIGURES = {
         "Details at every resolution",
         "Crops where the variants differ most, from full resolution at the top to the coarsest, enlarged without "
         "interpolation; framed in the whole test view at the left. Below is the SSIM of the whole view, in bold the "
-        "best. Of several seeds, the first is shown.",
+        "best. Of several seeds, the first is shown; of a sweep, the best.",
     ),
     "strip": Kind(
         "Renderings and errors",
         "One test view: the truth, and of every variant its rendering and the absolute error averaged over the "
-        "channels, a row for each resolution and one colour scale for all. Of several seeds, the first is shown.",
+        "channels, a row for each resolution and one colour scale for all. Of several seeds, the first is "
+        "shown; of a sweep, the best.",
         ("png",),
     ),
     "depth": Kind(
         "Depth, opacity and error",
         "The same test view at full resolution, a row for each variant: the distance at which its rays end (white "
         "where less than half opaque), the accumulated opacity, and the absolute error. Scales are shared. Of several "
-        "seeds, the first is shown.",
+        "seeds, the first is shown; of a sweep, the best.",
         ("png",),
     ),
     "cameras": Kind(
@@ -91,18 +108,22 @@ SCENE_FIGURES = {
 }
 FIGURES = DATASET_FIGURES | SCENE_FIGURES
 # What the short table shows; the rest is for the report.
-IN_TABLE = ("levels", "history", "strip")
+IN_TABLE = ("levels", "history", "sweep", "strip")
 # Of these, JAX numbers were published: of mip-NeRF for each of the scenes, of other variants for all of them together.
 PUBLISHED_SCENES = ("chair", "drums", "ficus", "hotdog", "lego", "materials", "mic", "ship")
 PUBLISHED_LEVELS = {"multiscale_blender": 4, "blender": 1}
 
 
 def dataset_kinds(dataset: str, levels: int, runs: Iterable[tuple[str, str]]) -> list[str]:
-    """The figures of a dataset whose `runs` are (variant, scene): no deltas where nothing was published of any."""
+    """The figures of a dataset whose `runs` are (variant, scene).
+
+    No deltas where nothing was published of any, and no sweep where nothing is swept.
+    """
     runs = set(runs)
     known = {(variant, scene) for variant, scene in runs if scene in PUBLISHED_SCENES}
     is_whole = any(runs >= {(variant, scene) for scene in PUBLISHED_SCENES} for variant, _ in known)
     has_published = PUBLISHED_LEVELS.get(dataset) == levels and (
         is_whole or any(variant == "mipnerf" for variant, _ in known)
     )
-    return [kind for kind in DATASET_FIGURES if kind != "deltas" or has_published]
+    is_due = {"deltas": has_published, "sweep": is_swept(variant for variant, _ in runs)}
+    return [kind for kind in DATASET_FIGURES if is_due.get(kind, True)]

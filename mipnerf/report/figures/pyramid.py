@@ -18,8 +18,9 @@ from mipnerf.config.sections import CropConfig
 from mipnerf.errors import DataError
 from mipnerf.report.figures.plots import COLORS, STYLE
 from mipnerf.report.figures.strips import metrics_of, read_rendering, show, truth_of
-from mipnerf.report.frame import Run, first_seeds, format_value, level_name, only_name
+from mipnerf.report.frame import Run, format_value, level_name, only_name
 from mipnerf.report.names import title_of
+from mipnerf.report.sweeps import pictured_runs
 
 WIDTH = 7.2  # inches
 MAX_CELL, WHOLE = 1.15, 1.5  # inches of a crop, and of the whole view
@@ -34,7 +35,7 @@ def plot_pyramid(data_folder: Path, runs: list[Run], crop: CropConfig | None = N
     `crop` is in pixels of full resolution; by default it is where the variants differ most, in the view where they do.
     """
     scene = f"{only_name(runs, 'dataset')}/{only_name(runs, 'scene')}"
-    runs = first_seeds(runs)
+    runs = pictured_runs(runs)
     levels = sorted(set.intersection(*(set(map(int, run.metrics["level"])) for run in runs)))
     view = choose_differing_view(runs) if crop is None else crop.view
     truths = [truth_of(data_folder, runs[0], level, view) for level in levels]

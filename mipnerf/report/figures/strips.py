@@ -18,8 +18,9 @@ from mipnerf.datasets.load import load_scene
 from mipnerf.datasets.scene import read_bytes
 from mipnerf.errors import DataError
 from mipnerf.report.figures.plots import STYLE
-from mipnerf.report.frame import METRICS, Run, first_seeds, format_value, level_name, only_name
+from mipnerf.report.frame import METRICS, Run, format_value, level_name, only_name
 from mipnerf.report.names import title_of
+from mipnerf.report.sweeps import pictured_runs
 
 CELL = 1.75  # inches
 MAX_BESIDE = 3  # variants beside one another; more are laid out in blocks, one below the other
@@ -39,7 +40,7 @@ def plot_strip(data_folder: Path, runs: list[Run], view: int | None = None) -> F
     the index in the test split; default: the middle one of those that all runs evaluated. All runs share one scene.
     """
     scene = f"{only_name(runs, 'dataset')}/{only_name(runs, 'scene')}"
-    runs = first_seeds(runs)
+    runs = pictured_runs(runs)
     view = choose_view(runs, view)
     levels = sorted({int(level) for run in runs for level in run.metrics["level"]})
     rows = [_read_row(data_folder, runs, level, view) for level in levels]

@@ -18,6 +18,7 @@ from mipnerf.report.progress import Progress
 from mipnerf.report.reference import LEVEL_COLUMNS, MEAN, METHODS, TABLE1, TABLE2, TABLE3, Reference
 from mipnerf.report.summary import expected_levels, method_means
 from mipnerf.report.tables.scenes import scenes_table
+from mipnerf.report.tables.sweeps import sweep_results
 from mipnerf.report.tables.table import MISSING, RANKS, Cell, Column, Table, decimals_of, ranked, rounded
 from mipnerf.report.tables.verdict import (
     COSTS,
@@ -67,7 +68,7 @@ class Value:
 
 
 def paper_tables(runs: list[Run], reference: Reference, progress: Sequence[Progress] = ()) -> list[Table]:
-    """The paper's tables on the datasets of the runs, one for each other dataset, and one by scene for each."""
+    """The paper's tables on the datasets of the runs, one for each other dataset, one by scene for each, and sweeps."""
     return paper_report(runs, reference, progress)[0]
 
 
@@ -89,6 +90,8 @@ def paper_report(
         table, of_scenes = scenes_table(members, reference, dataset)
         tables.append(table)
         comparisons += of_scenes
+        if (of_sweep := sweep_results(members, dataset, others)) is not None:
+            tables.append(of_sweep)
     return tables, comparisons
 
 

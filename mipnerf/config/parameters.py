@@ -145,6 +145,9 @@ class DataConfig(Section):
     missing_images: Literal["refuse", "skip"] = Field(
         "refuse", description="transforms and colmap: what becomes of cameras whose images are not there"
     )
+    camera_scale: Annotated[float, Field(gt=0)] = Field(
+        1.0, description="transforms and colmap: images were scaled by this after their cameras were found"
+    )
     normalize: bool = Field(
         True, description="transforms and colmap: what the cameras look at comes to the origin, 4 from them on average"
     )

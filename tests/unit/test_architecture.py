@@ -63,10 +63,12 @@ LAYERS = [
         "datasets.multiscale",
         "datasets.convert",
         "datasets.captures.poses",
+        "datasets.captures.sizes",
         "datasets.captures.photographs",
         "datasets.llff",
         "datasets.captures.transforms",
         "datasets.captures.colmapfiles",
+        "datasets.captures.colmapmodels",
         "datasets.captures.colmap",
     ],
     [

@@ -13,6 +13,7 @@ import numpy as np
 
 from mipnerf.config import DataConfig
 from mipnerf.datasets.captures.poses import nearest_point
+from mipnerf.datasets.captures.sizes import fit_cameras, refuse_common_factor
 from mipnerf.datasets.convert import coarser_levels
 from mipnerf.datasets.images import check_size, decode_image
 from mipnerf.datasets.scene import (
@@ -94,18 +95,23 @@ def load_photographs(
     chosen = indices[views]
     camtoworlds, near, far = place(photographs, data)
     reduction = max(data.factor, 1)
+    paths = [photographs.folder / name for name in photographs.names]
+    intrinsics, sizes = photographs.intrinsics[chosen], photographs.sizes[chosen]
+    if data.camera_scale == 1:
+        refuse_common_factor(paths, photographs.sizes, chosen[0])
+    paths = [paths[i] for i in chosen]
+    intrinsics, sizes = fit_cameras(paths, intrinsics, sizes, data.camera_scale)
 
     def read(i: int) -> list[np.ndarray]:
-        path = photographs.folder / photographs.names[i]
-        return read_levels(path, photographs.sizes[i], reduction, num_levels, levels, modes=("RGB", "RGBA"))
+        return read_levels(paths[i], sizes[i], reduction, num_levels, levels, modes=("RGB", "RGBA"))
 
-    images = [image for of_view in parallel(read, chosen, workers) for image in of_view]
+    images = [image for of_view in parallel(read, range(len(paths)), workers) for image in of_view]
     max_value = 255 * reduction**2
     scales = reduction * 2**levels
     return Scene(
         images=with_equal_channels(images, max_value),
         camtoworlds=np.repeat(camtoworlds[chosen], len(levels), axis=0),
-        pix2cams=np.stack([pix2cam_matrix(*photographs.intrinsics[i] / scale) for i in chosen for scale in scales]),
+        pix2cams=np.stack([pix2cam_matrix(*camera / scale) for camera in intrinsics for scale in scales]),
         nears=np.full(len(images), near),
         fars=np.full(len(images), far),
         lossmults=np.tile(4.0**levels, len(chosen)),

@@ -6,6 +6,7 @@ import shutil
 import signal
 import sys
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 
 from mipnerf.errors import Interrupted, MipNerfError
@@ -34,6 +35,12 @@ def setup_logging(log_file: Path | None = None, kept: Path | None = None) -> Non
     level, prefix = (logging.ERROR, f"process {rank}: ") if rank else (logging.INFO, "")
     logging.basicConfig(level=level, format=f"{prefix}%(message)s", handlers=handlers, force=True)
     logging.captureWarnings(True)
+
+
+@cache
+def warn_once(logger: logging.Logger, message: str) -> None:
+    """Warn, unless this process has done so: a scene is read once a split."""
+    logger.warning("%s", message)
 
 
 def run(main: Callable[[], None]) -> None:

@@ -6,7 +6,15 @@ Each is read by the module of its name in `mipnerf/datasets/captures/`, whose `r
 
 from typing import NamedTuple
 
-MODEL_FOLDERS = ("sparse/0", "sparse", "colmap/sparse/0")  # where COLMAP's files are, first choice first
+# Where the files of a COLMAP model are, first choice first, and the photographs of such a model; N is any number.
+MODEL_PLACES = {
+    "sparse/N": ("images", "input"),
+    "sparse": ("images", "input"),
+    "colmap/sparse/N": ("images", "input"),
+    "dense/N/sparse": ("dense/N/images",),  # undistorted, as their cameras are
+    "dense/sparse": ("dense/images",),
+    "distorted/sparse/N": ("input",),
+}
 MODEL_FILES = ("cameras", "images", "points3D", "frames", "rigs")
 MODEL_SUFFIXES = (".bin", ".txt")
 
@@ -14,7 +22,7 @@ MODEL_SUFFIXES = (".bin", ".txt")
 class CaptureLayout(NamedTuple):
     """`markers`, relative to a scene, which has one of them; `files` are read besides JSON and images.
 
-    These may be patterns and be in folders, such as `poses/*.txt`.
+    Both may be patterns and be in folders, such as `poses/*.txt`.
     """
 
     markers: tuple[str, ...]
@@ -25,7 +33,9 @@ class CaptureLayout(NamedTuple):
 CAPTURES = {
     "transforms": CaptureLayout(("transforms.json",)),
     "colmap": CaptureLayout(
-        markers=tuple(f"{folder}/cameras{suffix}" for folder in MODEL_FOLDERS for suffix in MODEL_SUFFIXES),
+        markers=tuple(
+            f"{place.replace('N', '[0-9]*')}/cameras{suffix}" for place in MODEL_PLACES for suffix in MODEL_SUFFIXES
+        ),
         files=tuple(f"{name}{suffix}" for name in MODEL_FILES for suffix in MODEL_SUFFIXES),
     ),
 }

@@ -5,6 +5,7 @@ Free of numpy: parsing the workflow asks here.
 
 import fnmatch
 import re
+from collections.abc import Iterable
 from pathlib import Path, PurePosixPath
 
 from mipnerf.config.layouts import CAPTURES
@@ -15,8 +16,9 @@ MANIFEST = "manifest.json"  # what was fetched, beside it
 ORIGIN = ".origin.json"  # and where it came from
 BLENDER_MARKER, LLFF_MARKER = "transforms_train.json", "poses_bounds.npy"
 SCENE_MARKERS = (BLENDER_MARKER, LLFF_MARKER, *(marker for layout in CAPTURES.values() for marker in layout.markers))
-LONGEST_FIRST = sorted(SCENE_MARKERS, key=len, reverse=True)  # colmap/sparse/0 before sparse/0
-MARKER_NAMES = ", ".join(SCENE_MARKERS[:4]) + " ..."
+LONGEST_FIRST = sorted(SCENE_MARKERS, key=lambda name: name.count("/"), reverse=True)  # colmap/sparse/0 before sparse/0
+MARKER_FILES = {PurePosixPath(marker).name for marker in SCENE_MARKERS}
+MARKER_NAMES = ", ".join(SCENE_MARKERS[:4]).replace("[0-9]*", "0") + " ..."
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff")
 _FILES = [LLFF_MARKER, *(name for layout in CAPTURES.values() for name in layout.files)]
 _CAMERA_FILE = re.compile(f"(?:.*/)?(?:{'|'.join(map(fnmatch.translate, _FILES))})")
@@ -24,15 +26,24 @@ _CAMERA_FILE = re.compile(f"(?:.*/)?(?:{'|'.join(map(fnmatch.translate, _FILES))
 
 def is_scene(folder: Path) -> bool:
     """Whether `folder` holds a scene in the layout of Blender, LLFF or a capture."""
-    return any((folder / marker).exists() for marker in SCENE_MARKERS)
+    return has_marker(folder, SCENE_MARKERS)
 
 
-def scene_of_file(name: str) -> PurePosixPath | None:
-    """The folder of the scene that the file `name` (POSIX, relative) marks, if it marks one."""
-    for marker in LONGEST_FIRST:
-        if f"/{name}".endswith(f"/{marker}"):
-            return PurePosixPath(name).parents[marker.count("/")]
-    return None
+def has_marker(folder: Path, markers: Iterable[str]) -> bool:
+    """Whether a file in `folder` has one of the names `markers`, which may be patterns."""
+    return any(True for marker in markers for _ in folder.glob(marker))
+
+
+def scenes_of_file(name: str) -> list[PurePosixPath]:
+    """The folders of which the file `name` (POSIX, relative) can mark a scene, the most likely first.
+
+    That is the outermost one: `desk/dense/sparse/cameras.bin` is of `desk`, or of `desk/dense`.
+    """
+    path = PurePosixPath(name)
+    if path.name not in MARKER_FILES:  # nearly all, in an archive of many
+        return []
+    found = (path.parents[marker.count("/")] for marker in LONGEST_FIRST if path.match(marker))
+    return list(dict.fromkeys(found))
 
 
 def is_read(name: str) -> bool:
@@ -45,10 +56,16 @@ def is_read(name: str) -> bool:
 
 def find_scene(members: list[Member], scene: str, source: Path) -> PurePosixPath:
     """The folder of `scene` inside `source`; `DataError` listing what is there if it is not exactly one."""
-    folders = sorted({folder for m in members if (folder := scene_of_file(m.name)) is not None})
+    marked = [places for m in members if (places := scenes_of_file(m.name))]
+    folders = sorted({places[0] for places in marked})
+    parts = sorted({folder for places in marked for folder in places[1:]})
     top = source.resolve().name if source.is_dir() else ""
-    matches = [folder for folder in folders if (folder.name or top) == scene]
-    matches = matches or [folder for folder in folders if (folder.name or top).casefold() == scene.casefold()]
+    # Last a part of a scene, such as what COLMAP has undistorted, where that is what is named.
+    for candidates in (folders, parts):
+        matches = [folder for folder in candidates if (folder.name or top) == scene]
+        matches = matches or [folder for folder in candidates if (folder.name or top).casefold() == scene.casefold()]
+        if matches:
+            break
     if not matches and folders == [PurePosixPath()]:
         matches = folders
     if len(matches) == 1:

@@ -9,7 +9,7 @@ from mipnerf.config import DataConfig
 from mipnerf.config.layouts import CAPTURES
 from mipnerf.datasets import blender, llff, multiscale
 from mipnerf.datasets.captures.photographs import Photographs, load_photographs
-from mipnerf.datasets.layouts import BLENDER_MARKER, LLFF_MARKER
+from mipnerf.datasets.layouts import BLENDER_MARKER, LLFF_MARKER, has_marker
 from mipnerf.datasets.scene import Scene
 from mipnerf.errors import ConfigError, DataError
 
@@ -64,7 +64,7 @@ def reader_of(folder: Path, data: DataConfig) -> Reader | None:
         return _reader(data.layout)
     if any((folder / name).exists() for name in ("metadata.json", BLENDER_MARKER, LLFF_MARKER)):
         return None
-    names = (name for name, layout in CAPTURES.items() if any((folder / marker).exists() for marker in layout.markers))
+    names = (name for name, layout in CAPTURES.items() if has_marker(folder, layout.markers))
     return next(map(_reader, names), None)
 
 

@@ -32,6 +32,7 @@ LAYERS = [
     ],
     ["planning.scheduling", "config.sections", "config.sweeps", "thirdparty", "report.names"],
     [
+        "config.model",
         "config.parameters",
         "console",
         "training.checkpoint",
@@ -67,10 +68,12 @@ LAYERS = [
         "datasets.captures.poses",
         "datasets.captures.lenses",
         "datasets.captures.masks",
+        "datasets.captures.sizes",
         "datasets.captures.photographs",
         "datasets.llff",
         "datasets.captures.transforms",
         "datasets.captures.colmapfiles",
+        "datasets.captures.colmapmodels",
         "datasets.captures.colmap",
     ],
     [

@@ -1,4 +1,4 @@
-"""Captures whose cameras COLMAP found: a sparse model, text or binary, and the folder `images` beside it.
+"""Captures whose cameras COLMAP found: a sparse model, text or binary, and the photographs beside it.
 
 COLMAP's cameras look along +z, x right, y down; its poses are world to camera. The files are described at
 colmap.github.io/format.html.
@@ -12,8 +12,8 @@ from typing import NamedTuple
 import numpy as np
 
 from mipnerf.config import DataConfig
-from mipnerf.config.layouts import MODEL_FOLDERS, MODEL_SUFFIXES
-from mipnerf.datasets.captures.colmapfiles import BINARY, TEXT, Form, ImageRow
+from mipnerf.datasets.captures.colmapfiles import ImageRow
+from mipnerf.datasets.captures.colmapmodels import Model, find_model
 from mipnerf.datasets.captures.lenses import lens_of_model
 from mipnerf.datasets.captures.masks import find_mask
 from mipnerf.datasets.captures.photographs import (
@@ -41,29 +41,20 @@ class Camera(NamedTuple):
     size: np.ndarray  # [2]: width, height
 
 
-class Model(NamedTuple):
-    """A sparse model as it is stored."""
-
-    cameras: Path
-    images: Path
-    points: Path
-
-    @property
-    def form(self) -> Form:
-        return BINARY if self.cameras.suffix == ".bin" else TEXT
-
-
 def read_photographs(folder: Path, data: DataConfig) -> Photographs:
     """The photographs of the capture in `folder`; every `data.llffhold`-th, sorted by name, is a test view.
 
-    The model is the first of `MODEL_FOLDERS` that has cameras and images, binary before text. Raises `DataError`,
-    naming file and image, for files that are missing, damaged or contradict each other, for cameras of other
-    models than `lenses.MODELS`, and for photographs that are missing.
+    The model is that of `find_model`. Raises `DataError`, naming file and image, for files that are missing, damaged or
+    contradict each other, for cameras of other models than `lenses.MODELS`, and for photographs that are missing.
     """
-    model = find_model(folder)
+    model, images = find_model(folder)
     cameras = read_cameras(model)
     listed = read_images(model, cameras)
-    pairs = with_images(listed, lambda row: (row, image_name(folder, row.name, model.images)), data, str(model.images))
+
+    def read(row: ImageRow) -> tuple[ImageRow, str]:
+        return row, image_path(images, row.name, model.images).relative_to(folder).as_posix()
+
+    pairs = with_images(listed, read, data, str(model.images))
     rows, names = zip(*pairs, strict=True)
     camtoworlds = np.stack([camera_to_world(row.qvec, row.tvec) for row in rows])
     check_poses(camtoworlds, lambda i: f"{model.images}: image {rows[i].name!r}: the pose", rigid=True)
@@ -85,19 +76,6 @@ def read_photographs(folder: Path, data: DataConfig) -> Photographs:
             camtoworlds,
             np.array([camera.lens.is_bending for camera in used]),
         ),
-    )
-
-
-def find_model(folder: Path) -> Model:
-    """The files of the sparse model in `folder`."""
-    for place in MODEL_FOLDERS:
-        for suffix in MODEL_SUFFIXES:
-            model = Model(*(folder / place / f"{name}{suffix}" for name in ("cameras", "images", "points3D")))
-            if model.cameras.exists() and model.images.exists():
-                return model
-    raise DataError(
-        f"{folder} holds no COLMAP model: expected cameras and images, both .bin or both .txt, in "
-        f"{', '.join(MODEL_FOLDERS)}"
     )
 
 
@@ -135,13 +113,12 @@ def check_new(number: int, known: Container[int], where: str) -> None:
         raise DataError(f"{where}: the number {number} occurs twice")
 
 
-def image_name(folder: Path, name: str, where: Path) -> str:
-    """The image's path relative to `folder`."""
-    path = safe_path(folder / "images", name, f"{where}: image")
+def image_path(images: Path, name: str, where: Path) -> Path:
+    """The image `name` of the folder `images`."""
+    path = safe_path(images, name, f"{where}: image")
     if not os.path.isfile(path):  # false also for impossible names
-        place = folder / "images"
-        raise MissingImageError(f"{where}: image {name!r} does not exist in {place}; put the photographs there")
-    return path.relative_to(folder).as_posix()
+        raise MissingImageError(f"{where}: image {name!r} does not exist in {images}; put the photographs there")
+    return path
 
 
 def camera_to_world(qvec: tuple[float, ...], tvec: tuple[float, ...]) -> np.ndarray:

@@ -15,6 +15,7 @@ from mipnerf.config import DataConfig
 from mipnerf.datasets.captures.lenses import reached_pixels
 from mipnerf.datasets.captures.masks import mask_levels, read_mask
 from mipnerf.datasets.captures.poses import nearest_point
+from mipnerf.datasets.captures.sizes import fit_cameras, refuse_common_factor
 from mipnerf.datasets.convert import coarser_levels
 from mipnerf.datasets.images import check_size, decode_image
 from mipnerf.datasets.lens import Lens
@@ -96,27 +97,31 @@ def load_photographs(
     chosen = indices[views]
     camtoworlds, near, far = place(photographs, data)
     reduction = max(data.factor, 1)
+    paths = [photographs.folder / name for name in photographs.names]
+    intrinsics, sizes = photographs.intrinsics[chosen], photographs.sizes[chosen]
+    if data.camera_scale == 1:
+        refuse_common_factor(paths, photographs.sizes, chosen[0])
+    paths = [paths[i] for i in chosen]
+    intrinsics, sizes = fit_cameras(paths, intrinsics, sizes, data.camera_scale)
 
     def read(i: int) -> list[np.ndarray]:
-        path = photographs.folder / photographs.names[i]
-        return read_levels(path, photographs.sizes[i], reduction, num_levels, levels, modes=("RGB", "RGBA"))
+        return read_levels(paths[i], sizes[i], reduction, num_levels, levels, modes=("RGB", "RGBA"))
 
     def read_masks(i: int) -> list[np.ndarray]:
-        name = photographs.masks[i]
-        mask = read_mask(photographs.folder / name, photographs.sizes[i]) if name else None
-        where = str(photographs.folder / photographs.names[i])
-        return mask_levels([mask, reached[i]], photographs.sizes[i], reduction, num_levels, levels, where)
+        mask = read_mask(photographs.folder / mask_names[i], sizes[i]) if mask_names[i] else None
+        return mask_levels([mask, reached[i]], sizes[i], reduction, num_levels, levels, str(paths[i]))
 
-    images = [image for of_view in parallel(read, chosen, workers) for image in of_view]
-    reached = reached_of_each(photographs, chosen)
-    masks = [mask for of_view in parallel(read_masks, chosen, workers) for mask in of_view]
-    lenses = [photographs.lenses[i] for i in chosen for _ in levels]
+    images = [image for of_view in parallel(read, range(len(paths)), workers) for image in of_view]
+    own_lenses, mask_names = ([values[i] for i in chosen] for values in (photographs.lenses, photographs.masks))
+    reached = reached_of_each(own_lenses, intrinsics, sizes)
+    masks = [mask for of_view in parallel(read_masks, range(len(paths)), workers) for mask in of_view]
+    lenses = [lens for lens in own_lenses for _ in levels]
     max_value = 255 * reduction**2
     scales = reduction * 2**levels
     return Scene(
         images=with_equal_channels(images, max_value),
         camtoworlds=np.repeat(camtoworlds[chosen], len(levels), axis=0),
-        pix2cams=np.stack([pix2cam_matrix(*photographs.intrinsics[i] / scale) for i in chosen for scale in scales]),
+        pix2cams=np.stack([pix2cam_matrix(*camera / scale) for camera in intrinsics for scale in scales]),
         nears=np.full(len(images), near),
         fars=np.full(len(images), far),
         lossmults=np.tile(4.0**levels, len(chosen)),
@@ -129,16 +134,15 @@ def load_photographs(
     )
 
 
-def reached_of_each(photographs: Photographs, chosen: np.ndarray) -> dict[int, np.ndarray | None]:
+def reached_of_each(lenses: Sequence[Lens], intrinsics: np.ndarray, sizes: np.ndarray) -> list[np.ndarray | None]:
     """By photograph, which pixels [H, W] a ray reaches through its lens (None: all); computed once for a camera."""
     of_camera: dict[tuple[object, ...], np.ndarray | None] = {}
-    found = {}
-    for i in chosen.tolist():
-        lens, intrinsics, size = photographs.lenses[i], photographs.intrinsics[i], photographs.sizes[i]
-        camera = (lens, *intrinsics.tolist(), *size.tolist())
+    found = []
+    for lens, values, size in zip(lenses, intrinsics, sizes, strict=True):
+        camera = (lens, *values.tolist(), *size.tolist())
         if camera not in of_camera:
-            of_camera[camera] = reached_pixels(lens, intrinsics, size)
-        found[i] = of_camera[camera]
+            of_camera[camera] = reached_pixels(lens, values, size)
+        found.append(of_camera[camera])
     return found
 
 

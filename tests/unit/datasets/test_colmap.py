@@ -60,15 +60,6 @@ def test_text_and_binary_are_the_same_scene(folders):
         assert scenes[0].names == scenes[1].names
 
 
-@pytest.mark.parametrize("place", ["sparse", "colmap/sparse/0"])
-def test_the_model_may_lie_where_other_tools_put_it(folders, tmp_path, place):
-    folder = write_colmap(TOY, write_images(TOY, tmp_path / "desk"), place=place)
-    assert (
-        load_scene(folder, "train", 1, DATA).fingerprint()
-        == load_scene(folders[".bin"], "train", 1, DATA).fingerprint()
-    )
-
-
 def test_binary_comes_before_text(folder, suffix):
     write_colmap(replace(TOY, camtoworlds=TOY.camtoworlds[::-1]), folder, {".bin": ".txt", ".txt": ".bin"}[suffix])
     first = TOY.camtoworlds[0 if suffix == ".bin" else -1]

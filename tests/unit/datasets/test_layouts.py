@@ -1,6 +1,6 @@
 from pathlib import PurePosixPath
 
-from mipnerf.datasets.layouts import is_read, scene_of_file
+from mipnerf.datasets.layouts import is_read, scenes_of_file
 
 
 def test_the_scene_of_a_marker_is_its_folder():
@@ -9,13 +9,17 @@ def test_the_scene_of_a_marker_is_its_folder():
         "a/desk/transforms.json": "a/desk",
         "desk/sparse/0/cameras.bin": "desk",
         "desk/sparse/cameras.txt": "desk",
-        "desk/colmap/sparse/0/cameras.bin": "desk",
+        "desk/colmap/sparse/0/cameras.bin": "desk desk/colmap",
         "sparse/0/cameras.txt": ".",
-        "desk/sparse/1/cameras.bin": None,
-        "desk/my_transforms.json": None,
+        "desk/sparse/1/cameras.bin": "desk",
+        "desk/dense/0/sparse/cameras.bin": "desk desk/dense/0",
+        "desk/dense/sparse/cameras.txt": "desk desk/dense",
+        "desk/distorted/sparse/0/cameras.bin": "desk desk/distorted",
+        "desk/models/1/cameras.bin": "",
+        "desk/my_transforms.json": "",
     }
-    for name, folder in expected.items():
-        assert scene_of_file(name) == (None if folder is None else PurePosixPath(folder)), name
+    for name, folders in expected.items():
+        assert scenes_of_file(name) == [PurePosixPath(folder) for folder in folders.split()], name
 
 
 def test_cameras_images_and_masks_are_read():

@@ -139,7 +139,8 @@ def test_volumetric_rendering(golden_case, compare):
         "acc": acc,
         "weights": weights,
     }
-    compare.all("mip_volumetric_rendering", actual, expected, **F32)
+    # Sums over samples, whose order is that of the CPU.
+    compare.all("mip_volumetric_rendering", actual, expected, atol=5e-7, rtol=1e-6)
 
 
 def test_convert_to_ndc(golden_case, compare):

@@ -1,6 +1,7 @@
 """A copy of the project in which Snakemake can be run without touching the checkout."""
 
 import os
+import shlex
 import shutil
 import subprocess
 import sys
@@ -12,6 +13,8 @@ import yaml
 from capture_files import make_toy, transforms_of, write_images, write_json
 from filelock import FileLock
 from scene_files import pack, write_scene
+
+from . import ready
 
 ROOT = Path(__file__).parents[2]
 PARTS = ["Snakefile", "rules", "workflow_scripts", "config", "mipnerf", "pyproject.toml"]
@@ -38,8 +41,11 @@ class Folder:
         return [sys.executable, "-m", "snakemake", *arguments]
 
     def snakemake(self, *arguments: str, check: bool = True) -> subprocess.CompletedProcess[str]:
-        """Run Snakemake."""
-        return self.run(self.command(*arguments), check=check)
+        """Run Snakemake; its two streams come back as one text in `stdout`."""
+        result = ready.snakemake(list(arguments), self.folder, self.environment)
+        if check:
+            assert result.returncode == 0, f"snakemake {shlex.join(arguments)}\n{result.stdout}"
+        return result
 
     def run(self, command: str | list[str], check: bool = True) -> subprocess.CompletedProcess[str]:
         """Run a command, or a line of a shell; its two streams come back as one text in `stdout`."""
@@ -79,6 +85,8 @@ class Project(Folder):
                 shutil.copytree(source, folder / part, ignore=shutil.ignore_patterns("*.pyc.*"))
             else:
                 shutil.copy(source, folder / part)
+        # What an installation without extras lacks; with it, seaborn takes twice as long to be imported.
+        (folder / "scipy.py").write_text("raise ImportError('only the extra `mesh` brings SciPy')")
 
 
 def three_datasets(folder: Path, scenes: Sequence[str] = ("lego",)) -> dict:

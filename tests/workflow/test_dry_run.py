@@ -27,7 +27,7 @@ def plan(tmp_path_factory) -> SimpleNamespace:
     project = Project(tmp_path_factory.mktemp("plan") / "project")
     (project.folder / "torch.py").write_text("raise SystemExit('torch was imported')")
     before = resource.getrusage(resource.RUSAGE_CHILDREN).ru_utime
-    output = project.snakemake("-n", "-p", "--cores", "2").stdout
+    output = project.run(project.command("-n", "-p", "--cores", "2")).stdout
     seconds = resource.getrusage(resource.RUSAGE_CHILDREN).ru_utime - before
     return SimpleNamespace(output=output, seconds=seconds, folder=project.folder)
 

@@ -35,6 +35,7 @@ def test_the_commands_of_the_readme_make_videos_views_and_a_mesh(copy_of_finishe
         copy_of_finished.run(line)
     for name, size in {"view.png": 192, "depth.png": 192, "pose.png": 96}.items():
         assert iio.imread(folder / name).shape == (size, size, 3)
+    (folder / "scipy.py").unlink()
     # A toy network has hardly any density.
     said = copy_of_finished.run(f"{mesh} --resolution 8", check=False).stdout
     if "no surface" in said:

@@ -1,0 +1,49 @@
+"""Snakemake in processes that have it imported when they begin: of a dry run of three seconds, two are imports.
+
+A server imports it once, in a process of its own that knows nothing of this project, and forks for every command.
+"""
+
+import multiprocessing
+import os
+import runpy
+import subprocess
+import sys
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+
+TESTS = Path(__file__).parents[1]
+# Snakemake, and what it and the rules import later of what is installed.
+PRELOADED = ["snakemake.cli", "snakemake.report", "snakemake.script", "jsonschema", "pydantic", "smart_open"]
+CONTEXT = multiprocessing.get_context("forkserver")
+CONTEXT.set_forkserver_preload(PRELOADED)
+
+
+def snakemake(arguments: list[str], folder: Path, environment: Mapping[str, str]) -> subprocess.CompletedProcess[str]:
+    """Run `python -m snakemake` in `folder`; its two streams come back as one text in `stdout`."""
+    with tempfile.NamedTemporaryFile() as output:
+        process = CONTEXT.Process(target=_become, args=(arguments, str(folder), dict(environment), output.name))
+        process.start()
+        try:
+            process.join()
+        finally:
+            process.kill()
+        text = output.read().decode()
+    return subprocess.CompletedProcess(["snakemake", *arguments], process.exitcode, text)
+
+
+def _become(arguments: list[str], folder: str, environment: dict[str, str], output: str) -> None:
+    """Be what `python -m snakemake` would be, in this process."""
+    descriptor = os.open(output, os.O_WRONLY | os.O_APPEND)
+    for stream in (sys.stdout, sys.stderr):
+        stream.flush()
+        os.dup2(descriptor, stream.fileno())
+    os.environ.clear()
+    os.environ.update(environment)
+    os.chdir(folder)
+    paths = environment.get("PYTHONPATH", "").split(os.pathsep)
+    # What pytest has added is not there.
+    others = [path for path in sys.path if Path(path) != TESTS.parent and not Path(path).is_relative_to(TESTS)]
+    sys.path[:] = [folder, *filter(None, paths), *others]
+    sys.argv[:] = ["snakemake", *arguments]
+    runpy.run_module("snakemake", run_name="__main__", alter_sys=True)

@@ -109,10 +109,11 @@ def test_loss_and_gradients(case, compare):
     loss.backward()
     gradients = [p.grad for p in case.model.parameters()]
     tolerance = 0.7 if case.is_noisy else 2e-4 if case.tolerance is F32 else 1e-7
-    if case.tolerance is F32 and "llff" in case.file:
-        tolerance = 2e-3  # in NDC the highest frequencies are those of rounding: 1.1e-3 on CPUs with AMX
-    compare.network(case.file, "grad", case.model, lambda p: p.grad, case.expected, tolerance)
     norm_rtol = 0.02 if case.is_noisy else 5e-6 if case.tolerance is F32 else 1e-8
+    if case.tolerance is F32 and "llff" in case.file:
+        # In NDC the highest frequencies are those of rounding: 1.1e-3 and 1e-5 on CPUs with AMX.
+        tolerance, norm_rtol = 2e-3, 2e-5
+    compare.network(case.file, "grad", case.model, lambda p: p.grad, case.expected, tolerance)
     norm = torch.linalg.norm(torch.cat([g.flatten() for g in gradients]))
     largest = max(g.abs().max() for g in gradients)
     compare(f"{case.file}/grad_norm", norm, case.expected["grad_norm"], rtol=norm_rtol)

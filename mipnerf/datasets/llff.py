@@ -16,7 +16,7 @@ from mipnerf.config import DataConfig
 from mipnerf.datasets.blender import SPLITS
 from mipnerf.datasets.captures.photographs import holdout, read_levels
 from mipnerf.datasets.captures.poses import recenter_poses, scale_poses, spherical_path, spherify_poses, spiral_path
-from mipnerf.datasets.images import image_size
+from mipnerf.datasets.images import KINDS, image_size
 from mipnerf.datasets.layouts import IMAGE_SUFFIXES
 from mipnerf.datasets.scene import (
     MAX_CAMERA_BYTES,
@@ -163,7 +163,7 @@ def read_capture(folder: Path, data: DataConfig) -> Capture:
     )
     if len(paths) != len(matrices):
         raise DataError(
-            f"{images}: {len(paths)} PNG or JPEG images, but {path} has {len(matrices)} poses; "
+            f"{images}: {len(paths)} {KINDS} images, but {path} has {len(matrices)} poses; "
             "every image needs its pose, in the order of their names"
         )
     width, height = image_size(paths[0])

@@ -9,6 +9,7 @@ from mipnerf.config import RunConfig
 from mipnerf.datasets.scene import Scene
 from mipnerf.inspection import cameras
 from mipnerf.inspection.images import Split
+from mipnerf.inspection.mistakes import MISTAKE_CHECKS
 
 SHOWN_VIEWS = 4
 ORTHONORMAL_TOLERANCE = 1e-3
@@ -38,6 +39,7 @@ def find_suspicious(splits: Sequence[Split], run: RunConfig) -> list[Finding]:
         for check in (check_rotations, check_repeated_poses, check_focal_lengths, check_repeated_images, check_images):
             findings += check(split)
     train, others = splits[0], splits[1:]
+    findings += [Finding(message) for check in MISTAKE_CHECKS for message in check(train)]
     findings += check_alone(train)
     for check_cameras in (check_bounds, check_neighbours, check_ndc):
         findings += check_cameras(train.cameras, run)

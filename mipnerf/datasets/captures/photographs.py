@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from mipnerf.config import DataConfig
+from mipnerf.datasets.captures.conventions import MISTAKES, guess_mistake
 from mipnerf.datasets.captures.lenses import reached_pixels
 from mipnerf.datasets.captures.masks import mask_levels, read_mask
 from mipnerf.datasets.captures.poses import nearest_point
@@ -162,9 +163,12 @@ def place(photographs: Photographs, data: DataConfig) -> tuple[np.ndarray, float
         return poses, *depths
     focus, distance = common_focus(poses)
     if not np.isfinite(focus).all():
+        mistake = guess_mistake(poses)
+        advice = f"; {MISTAKES[mistake]}, or" if mistake else ";"
         raise DataError(
             f"{photographs.folder}: the cameras do not look at a common point, by which the scene is placed and "
-            "bounded; set data.normalize to false, data.near and data.far, or use the layout llff if they face forward"
+            f"bounded{advice} set data.normalize to false, data.near and data.far, or use the layout llff if they face "
+            "forward"
         )
     scale = MEAN_DISTANCE / distance if data.normalize else 1.0
     near, far = np.multiply(depths or (NEAR * distance, FAR * distance), scale)

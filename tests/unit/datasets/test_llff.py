@@ -252,9 +252,15 @@ BAD_CAPTURES = {
     "no focal": (rows_with((2, 14), 0), "row 2: height, width and focal length must be above 0"),
     "near 0": (rows_with((2, 15), 0), "row 2: the bounds must be above 0"),
     "far before near": (rows_with((2, 16), 1), "row 2: the bounds must be above 0, the near one below the far one"),
-    "fewer poses": (saved(lambda rows: rows[1:]), "10 PNG or JPEG images, but"),
-    "fewer images": (lambda folder: (folder / "images" / "002.png").unlink(), "images: 9 PNG or JPEG images, but"),
-    "no images": (lambda folder: [path.unlink() for path in (folder / "images").iterdir()], "images: 0 PNG or JPEG"),
+    "fewer poses": (saved(lambda rows: rows[1:]), "10 PNG, JPEG, WebP or TIFF images, but"),
+    "fewer images": (
+        lambda folder: (folder / "images" / "002.png").unlink(),
+        "images: 9 PNG, JPEG, WebP or TIFF images, but",
+    ),
+    "no images": (
+        lambda folder: [path.unlink() for path in (folder / "images").iterdir()],
+        "images: 0 PNG, JPEG, WebP or TIFF",
+    ),
     "no folder": (lambda folder: shutil.rmtree(folder / "images"), "data.factor 0 needs a folder images; found: none"),
     "another size": (resized, "005.png: image is 22 x 14 pixels, expected 22 x 13"),
     "all smaller": (all_resized, "row 0: images in"),

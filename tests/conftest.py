@@ -15,7 +15,11 @@ from hypothesis import settings
 
 # The same examples in every run: a failure must not come and go.
 settings.register_profile("suite", max_examples=30, deadline=None, derandomize=True)
+settings.register_profile("few", settings.get_profile("suite"), max_examples=5)
 settings.load_profile("suite")
+
+# What tests start hundreds of times is compiled once.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
 # Many small operations: more threads cost more than they bring, and one thread gives the same sums everywhere.
 torch.set_num_threads(1)

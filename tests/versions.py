@@ -1,7 +1,8 @@
 """The unit tests once more: with the lowest versions that pyproject.toml allows, and with the newest Python.
 
-`python tests/versions.py` makes an environment for each (a few gigabytes, of which uv keeps what it downloads) and says
-which it tested. What cannot be had here, such as a Python or the network, is said as well, and is no failure.
+`python tests/versions.py` makes an environment for each (a few gigabytes, of which uv keeps what it downloads), both at
+once, and says which it tested. What cannot be had here, such as a Python or the network, is said as well, and is no
+failure.
 """
 
 import os
@@ -11,6 +12,7 @@ import subprocess
 import sys
 import tempfile
 import tomllib
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import NamedTuple
 
@@ -21,6 +23,10 @@ ROOT = Path(__file__).parents[1]
 PYTHONS = ("3.14", "3.13", "3.12")
 LOWEST = re.search(r"\d+\.\d+", tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["requires-python"])[0]
 NOT_HERE = ("Failed to fetch", "dns error", "Could not connect", "No space left", "timed out")
+
+FOREIGN = ("PYTHONPATH", "VIRTUAL_ENV", "PYTHONDONTWRITEBYTECODE")
+# Random examples are tried by `pytest`; here a few show that nothing is called otherwise.
+TESTS = ["-m", "pytest", "-q", "-p", "no:cacheprovider", "--hypothesis-profile=few", "tests/unit", "-m", "not slow"]
 
 
 class Versions(NamedTuple):
@@ -61,10 +67,11 @@ def test(versions: Versions) -> bool | None:
             if done.returncode:
                 print(f"{versions.name}: no environment\n{done.stderr.strip()}", flush=True)
                 return None if any(reason in done.stderr for reason in NOT_HERE) else False
-        environment = {key: value for key, value in os.environ.items() if key not in ("PYTHONPATH", "VIRTUAL_ENV")}
+        environment = {key: value for key, value in os.environ.items() if key not in FOREIGN}
         print(f"{versions.name}: {versions_of(python)}", flush=True)
-        command = [python, "-m", "pytest", "-q", "-n", "2", "-p", "no:cacheprovider", "tests/unit", "-m", "not slow"]
-        return subprocess.run(command, cwd=ROOT, env=environment, check=False).returncode == 0
+        done = subprocess.run([python, *TESTS], cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
+        print(f"{versions.name} versions:\n{done.stdout}{done.stderr}", flush=True)
+        return done.returncode == 0
 
 
 def versions_of(python: Path) -> str:
@@ -80,7 +87,8 @@ print("Python " + platform.python_version(), *(f"{name} {m.version(name)}" for n
 def main() -> None:
     """Test all, print the outcome, and fail where a test did or versions do not go together."""
     all_versions = (Versions("lowest", (LOWEST,), "lowest-direct"), Versions("newest", PYTHONS, "highest"))
-    results = {versions.name: test(versions) for versions in all_versions}
+    with ThreadPoolExecutor() as pool:
+        results = dict(zip([versions.name for versions in all_versions], pool.map(test, all_versions), strict=True))
     words = {True: "passed", False: "FAILED", None: "could not be made here"}
     print("\n".join(f"{name} versions: {words[result]}" for name, result in results.items()))
     sys.exit(any(result is False for result in results.values()))

@@ -1,17 +1,13 @@
 """Training one network on one scene: resumable, killable, readable from top to bottom."""
 
 import logging
-import os
-import shutil
-import socket
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext
+from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import filelock
 import torch
 import yaml
 
@@ -19,13 +15,15 @@ from mipnerf import __version__
 from mipnerf.config import OperationConfig, RunConfig
 from mipnerf.config.runs import shrunk_batch
 from mipnerf.datasets.scene import Scene
-from mipnerf.devices import compiled, describe_device, resolve_device, resolve_precision
-from mipnerf.errors import CheckpointError, ConfigError, Interrupted, TrainingDiverged
+from mipnerf.devices import compiled, describe_device, resolve_device, resolve_precision, synchronize
+from mipnerf.errors import ConfigError, Interrupted, TrainingDiverged
 from mipnerf.files import write_text
 from mipnerf.network.model import LevelOutput, MipNerf
 from mipnerf.signals import StopSignals
 from mipnerf.training.batching import Batch, RayBatcher
+from mipnerf.training.budget import Budget, read_budget, step_seconds, write_budget
 from mipnerf.training.checkpoint import StateWriter, list_states, load_newest_state
+from mipnerf.training.claims import only_one, put_aside
 from mipnerf.training.distributed import ALONE, World, join_world
 from mipnerf.training.events import EventLog, check_events
 from mipnerf.training.history import (
@@ -86,12 +84,13 @@ def train(
         log.warning("%s", warning)
     with (
         join_world(resolve_device(operation.device)) as world,
-        _only_one(folder) if world.is_main else nullcontext(),
+        only_one(folder) if world.is_main else nullcontext(),
         StopSignals() as signals,
     ):
         if fresh and world.is_main:
-            _put_aside(checkpoints, fresh)
+            put_aside(checkpoints, fresh)
         trainer = Trainer.create(run, operation, scene, threads, world)
+        trainer.keep_budget(checkpoints)
         facts = {
             "train_views": int((scene.levels == 0).sum()),
             "width": int(scene.widths[0]),
@@ -103,7 +102,7 @@ def train(
         if validation is not None and world.is_main:
             trainer.validate_on(validation, checkpoints / "validation.csv", folder / "validation")
         if world.is_main:
-            write_text(checkpoints / "run.yaml", yaml.safe_dump(run.model_dump(), sort_keys=False))
+            write_text(checkpoints / "run.yaml", yaml.safe_dump(trainer.run.model_dump(), sort_keys=False))
         trainer.restore(checkpoints)
         trainer.begin_journal(checkpoints)
         if operation.tensorboard and world.is_main:
@@ -136,6 +135,7 @@ class Trainer:
     validator: Validator | None = None
     journal: Journal | None = None
     events: EventLog | None = None
+    budget: Budget | None = None
 
     @classmethod
     def create(
@@ -196,6 +196,38 @@ class Trainer:
             self.validator.begin(self.step)
         if state is not None:
             log.info("%s goes on after step %s of %s", self.run.name, f"{self.step:,}", f"{self.run.train.max_steps:,}")
+
+    def keep_budget(self, checkpoints: Path) -> None:
+        """Have as many steps as the minutes of the run allow: what was measured at its first start counts for good."""
+        train = self.run.train
+        if train.minutes is None:
+            return
+        budget = self.world.from_main(lambda: read_budget(checkpoints))
+        if budget is None:
+            budget = Budget(train.minutes, self.measure_step(60 * train.minutes), describe_device(self.device))
+            if self.world.is_main:
+                write_budget(checkpoints, budget)
+            log.info("%s: %s", self.run.name, budget)
+        self.budget = budget
+        self.run = self.run.model_copy(update={"train": train.model_copy(update={"max_steps": budget.steps})})
+
+    def measure_step(self, budget_seconds: float) -> float:
+        """Seconds of a step, from a few whose effects are undone; the same number in all processes."""
+        batches = self.batcher.generator.get_state()
+        weights = {name: value.clone() for name, value in self.model.state_dict().items()}
+
+        def take_steps(count: int) -> float:
+            started = time.perf_counter()
+            for _ in range(count):
+                self.take_step(next(self.batcher), learning_rate=0.0)
+            synchronize(self.device)
+            return time.perf_counter() - started
+
+        seconds = step_seconds(take_steps, budget_seconds, self.world.from_main)
+        self.model.load_state_dict(weights)
+        self.optimizer = make_optimizer(self.model)
+        self.batcher.generator.set_state(batches)
+        return seconds
 
     def validate_on(self, scene: Scene, table: Path, pictures: Path) -> None:
         """Render and score the views of `scene` now and then."""
@@ -331,6 +363,7 @@ class Trainer:
             "precision": str(self.precision).removeprefix("torch."),
             "torch": str(torch.__version__),
             **facts,
+            **({"budget": self.budget._asdict()} if self.budget else {}),
             "starts": read_starts(checkpoints / "starts.yaml"),
         }
         history = read_rows(checkpoints / "history.csv")
@@ -359,40 +392,3 @@ def diverged(name: str, step: int, what: str) -> str:
         f"{name}: the {what} not finite at step {step:,}; the checkpoint before it is kept. "
         "Lower train.lr_init, lengthen train.lr_delay_steps or set train.grad_max_norm"
     )
-
-
-@contextmanager
-def _only_one(folder: Path) -> Iterator[None]:
-    """Hold the lock of a run's folder; the operating system frees it however the process ends."""
-    job = os.environ.get("SLURM_JOB_ID")
-    owner = folder / "checkpoints" / "owner.txt"
-    # `status` holds the lock for the moment in which it asks who has it.
-    lock = filelock.FileLock(folder / "checkpoints" / ".lock", timeout=2)
-    try:
-        lock.acquire()
-    except filelock.Timeout:
-        holder = owner.read_text(encoding="utf-8") if owner.exists() else "another process"
-        if not job:
-            raise CheckpointError(f"{folder} is being trained by {holder}; wait for it, or stop it first") from None
-        # Its workflow or its node was lost and a new job sent. Nobody is there to read an error; retries would run out.
-        log.warning("%s is being trained by %s; this job goes on when that has ended", folder, holder)
-        lock.acquire(timeout=-1, poll_interval=1)
-    try:
-        write_text(owner, f"process {os.getpid()} on {socket.gethostname()}" + (f", Slurm job {job}" if job else ""))
-        yield
-    finally:
-        lock.release()
-
-
-def _put_aside(checkpoints: Path, fresh: str) -> None:
-    """Keep a training as `<folder>.previous`, and mark the new one as begun under the word `fresh`."""
-    mark = checkpoints / "fresh.txt"
-    if mark.exists() and mark.read_text(encoding="utf-8") == fresh:
-        return
-    if list_states(checkpoints):
-        previous = checkpoints.with_suffix(".previous")
-        shutil.rmtree(previous, ignore_errors=True)
-        checkpoints.rename(previous)
-        checkpoints.mkdir()
-        log.info("training anew; what was there is kept in %s", previous)
-    write_text(mark, fresh)

@@ -33,6 +33,7 @@ LAYERS = [
     [
         "config.parameters",
         "console",
+        "training.budget",
         "training.checkpoint",
         "training.history",
         "training.window",
@@ -41,6 +42,7 @@ LAYERS = [
     ],
     [
         "config.runs",
+        "training.claims",
         "training.events",
         "evaluation.shards",
         "config.files",

@@ -120,6 +120,13 @@ class TrainConfig(Section):
     lr_final: Annotated[float, Field(gt=0)] = Field(5e-6, description="learning rate at the last step")
     lr_delay_steps: Annotated[int, Field(ge=0)] = Field(2500, description="steps of warm-up")
     lr_delay_mult: Annotated[float, Field(gt=0, le=1)] = Field(0.01, description="the warm-up starts at this share")
+    schedule: Literal["log_linear", "cosine"] = Field(
+        "log_linear", description="way from lr_init to lr_final; cosine keeps it high for longer, for few steps"
+    )
+    average: Annotated[float, Field(ge=0, le=1)] = Field(
+        0.0,
+        description="evaluate a moving average of the weights; its half-life is this share of the steps; 0: the last",
+    )
     coarse_loss_mult: Fraction = Field(0.1, description="weight of the losses of all levels but the last")
     weight_decay_mult: Fraction = Field(0.0, description="weight of the mean square of all parameters")
     grad_max_norm: Fraction = Field(0.0, description="clip the gradient's norm; 0 does not")

@@ -20,7 +20,8 @@ from mipnerf.errors import ConfigError, Interrupted, TrainingDiverged
 from mipnerf.files import write_text
 from mipnerf.network.model import LevelOutput, MipNerf
 from mipnerf.signals import StopSignals
-from mipnerf.training.batching import Batch, RayBatcher
+from mipnerf.training.averaging import Average, make_average
+from mipnerf.training.batching import Batch, RayBatcher, suitable_microbatch
 from mipnerf.training.budget import Budget, read_budget, step_seconds, write_budget
 from mipnerf.training.checkpoint import StateWriter, list_states, load_newest_state
 from mipnerf.training.claims import only_one, put_aside
@@ -38,15 +39,12 @@ from mipnerf.training.history import (
 from mipnerf.training.optimization import make_optimizer, train_step
 from mipnerf.training.provenance import Journal, read_starts
 from mipnerf.training.results import write_run
-from mipnerf.training.schedule import learning_rate_decay
+from mipnerf.training.schedule import SCHEDULES
 from mipnerf.training.validating import Validator
 from mipnerf.training.window import Window
 from mipnerf.workers import Workers
 
 log = logging.getLogger(__name__)
-
-# On a CPU, samples computed at a time: enough to be worth a thread, few enough to stay in its caches.
-CPU_MICROBATCH_SAMPLES = 6 << 10
 
 
 def train(
@@ -91,6 +89,7 @@ def train(
             put_aside(checkpoints, fresh)
         trainer = Trainer.create(run, operation, scene, threads, world)
         trainer.keep_budget(checkpoints)
+        trainer.average = make_average(trainer.model, trainer.run.train)
         facts = {
             "train_views": int((scene.levels == 0).sum()),
             "width": int(scene.widths[0]),
@@ -136,6 +135,7 @@ class Trainer:
     journal: Journal | None = None
     events: EventLog | None = None
     budget: Budget | None = None
+    average: Average | None = None
 
     @classmethod
     def create(
@@ -167,6 +167,11 @@ class Trainer:
             compiled=compiled(model.render_levels, device) if is_compiled else None,
         )
 
+    @property
+    def evaluated(self) -> MipNerf:
+        """The network whose weights are the result."""
+        return self.average.model if self.average else self.model
+
     def state(self) -> dict[str, Any]:
         """All that a continued training needs to go on as if never stopped."""
         return {
@@ -177,6 +182,7 @@ class Trainer:
             "optimizer": self.optimizer.state_dict(),
             "batch_generator": self.batcher.generator.get_state(),
             "package_version": __version__,
+            **({"average": self.average.model.state_dict()} if self.average else {}),
         }
 
     def restore(self, checkpoints: Path) -> None:
@@ -185,6 +191,8 @@ class Trainer:
         if state is not None:
             self.model.load_state_dict(state["parameters"])
             self.optimizer.load_state_dict(state["optimizer"])
+            if self.average:
+                self.average.model.load_state_dict(state["average"])
             self.batcher.generator.set_state(state["batch_generator"])
             self.step, self.seconds = state["step"], state["seconds"]
             if window := state.get("window"):  # states of 0.1.0 have none
@@ -264,10 +272,12 @@ class Trainer:
         last_save = time.monotonic()
         while self.step < train.max_steps:
             self.step += 1
-            learning_rate = learning_rate_decay(
+            learning_rate = SCHEDULES[train.schedule](
                 self.step, train.lr_init, train.lr_final, train.max_steps, train.lr_delay_steps, train.lr_delay_mult
             )
             window.add(self.take_step(next(self.batcher), learning_rate))
+            if self.average:
+                self.average.add(self.model, self.step)
             is_last = self.step == train.max_steps
             if self.step % operation.print_every == 0 or is_last:
                 writer.check()
@@ -311,7 +321,9 @@ class Trainer:
         self.check_window()  # also waits for what is still computed: that is training
         with self.window.off_the_clock():
             seconds = self.seconds + self.window.seconds
-            rows = self.validator.validate(self.model, self.step, seconds, lambda: bool(signals and signals.received))
+            rows = self.validator.validate(
+                self.evaluated, self.step, seconds, lambda: bool(signals and signals.received)
+            )
             if self.events and rows:
                 self.events.add_validation(rows)
 
@@ -368,22 +380,10 @@ class Trainer:
         }
         history = read_rows(checkpoints / "history.csv")
         validation = read_validation(checkpoints / "validation.csv")
-        write_run(folder, self.run, self.model.state_dict(), record, history, validation)
+        write_run(folder, self.run, self.evaluated.state_dict(), record, history, validation)
         for old in list_states(checkpoints)[1:]:
             old.unlink()
         log.info("%s is trained: %s steps in %s", self.run.name, f"{self.step:,}", format_duration(self.seconds))
-
-
-def suitable_microbatch(run: RunConfig, device: torch.device) -> int:
-    """Rays computed at a time: the whole batch, on a CPU what its caches hold, in equal parts for 2, 4, ... threads."""
-    batch_size = run.train.batch_size
-    if device.type != "cpu":
-        return batch_size
-    samples = run.model.num_samples + run.model.num_fine_samples
-    num_parts = 2
-    while batch_size * samples > num_parts * CPU_MICROBATCH_SAMPLES:
-        num_parts *= 2
-    return -(-batch_size // num_parts)
 
 
 def diverged(name: str, step: int, what: str) -> str:

@@ -38,8 +38,11 @@ def estimate_runs(suite: SuiteConfig, operation: OperationConfig, threads: int, 
         if alike not in speeds:
             log.info("measuring the network of %s", run.name)
             speeds[alike] = measure_run(run, operation, threads, precision, seconds)
-        hours = train.max_steps * train.batch_size / speeds[alike] / 3600
-        estimates.append(Estimate(run.name, train.max_steps, train.batch_size, precision, speeds[alike], hours))
+        steps = train.max_steps
+        if train.minutes:
+            steps = max(1, int(60 * train.minutes * speeds[alike] / train.batch_size))
+        hours = steps * train.batch_size / speeds[alike] / 3600
+        estimates.append(Estimate(run.name, steps, train.batch_size, precision, speeds[alike], hours))
     return estimates
 
 

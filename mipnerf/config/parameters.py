@@ -3,11 +3,10 @@
 `SuiteConfig` is what the YAML files hold; `mipnerf.config.runs` turns it into one `RunConfig` a training.
 """
 
-import copy
 import hashlib
 import json
 import re
-from collections.abc import Container, Mapping
+from collections.abc import Mapping
 from itertools import product
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
@@ -15,7 +14,6 @@ from pydantic import (
     BeforeValidator,
     Field,
     WithJsonSchema,
-    create_model,
     field_validator,
     model_validator,
 )
@@ -32,6 +30,7 @@ from mipnerf.config.sections import (
     Positive,
     Section,
     VideoConfig,
+    partial_of,
 )
 from mipnerf.config.sweeps import SWEPT, Sweeps, sweeps_of
 from mipnerf.config.validation import lookup, validated
@@ -58,10 +57,20 @@ class TrainConfig(Section):
         False, description="multiply the steps, and divide the learning rates, by 4096 / batch_size"
     )
     max_steps: Positive = Field(1_000_000, description="optimisation steps")
+    minutes: Annotated[float, Field(gt=0)] | None = Field(
+        None, description="instead of max_steps: as many as the speed allows that is measured before the first"
+    )
     lr_init: Annotated[float, Field(gt=0)] = Field(5e-4, description="learning rate at the first step")
     lr_final: Annotated[float, Field(gt=0)] = Field(5e-6, description="learning rate at the last step")
     lr_delay_steps: Annotated[int, Field(ge=0)] = Field(2500, description="steps of warm-up")
     lr_delay_mult: Annotated[float, Field(gt=0, le=1)] = Field(0.01, description="the warm-up starts at this share")
+    schedule: Literal["log_linear", "cosine"] = Field(
+        "log_linear", description="way from lr_init to lr_final; cosine keeps it high for longer, for few steps"
+    )
+    average: Annotated[float, Field(ge=0, le=1)] = Field(
+        0.0,
+        description="evaluate a moving average of the weights; its half-life is this share of the steps; 0: the last",
+    )
     coarse_loss_mult: Fraction = Field(0.1, description="weight of the losses of all levels but the last")
     weight_decay_mult: Fraction = Field(0.0, description="weight of the mean square of all parameters")
     grad_max_norm: Fraction = Field(0.0, description="clip the gradient's norm; 0 does not")
@@ -116,26 +125,14 @@ class DataConfig(Section):
 EVALUATION_KEYS = ("max_test_views", "supersample")
 
 
-def _partial(section: type[Section], without: Container[str] = ()) -> type[Section]:
-    """`section` with every key optional: any part of it may be given."""
-    fields: dict[str, Any] = {}
-    for name, field in section.model_fields.items():
-        if name in without:
-            continue
-        optional = copy.copy(field)
-        optional.default = None
-        fields[name] = (field.annotation, optional)
-    return create_model(f"{section.__name__}Overrides", __base__=Section, **fields)
-
-
 if TYPE_CHECKING:
     ModelOverrides = ModelConfig
     TrainOverrides = TrainConfig
     DataOverrides = DataConfig
     SweepsConfig = Sweeps
 else:
-    ModelOverrides, TrainOverrides = map(_partial, (ModelConfig, TrainConfig))
-    DataOverrides = _partial(DataConfig, without=("layout",))  # a dataset has it
+    ModelOverrides, TrainOverrides = map(partial_of, (ModelConfig, TrainConfig))
+    DataOverrides = partial_of(DataConfig, without=("layout",))  # a dataset has it
     SweepsConfig = sweeps_of(model=ModelConfig, train=TrainConfig, data=DataConfig)
 
 

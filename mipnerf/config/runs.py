@@ -162,11 +162,24 @@ def _resolve_run(
     for section in ("model", "train", "data"):
         values[section] = {}
         for layer in overrides:
-            values[section] |= getattr(layer, section).model_dump(exclude_unset=True)
+            changes = getattr(layer, section).model_dump(exclude_unset=True)
+            values[section] = _on_top(values[section], changes, f"{dataset}/{variant}/{scene}")
     # The folder of such a scene may also hold files of another layout.
     if kind.layout in CAPTURES:
         values["data"]["layout"] = kind.layout
     return linearly_scaled(validated(RunConfig, values, where=f"{dataset}/{variant}/{scene}"))
+
+
+def _on_top(values: Mapping[str, Any], changes: Mapping[str, Any], where: str) -> dict[str, Any]:
+    """`values` with `changes`, of which a number of steps and one of minutes take the place of one another."""
+    has_minutes = changes.get("minutes") is not None
+    if has_minutes and "max_steps" in changes:
+        raise ConfigError(
+            f"{where}: train.max_steps {changes['max_steps']} and train.minutes {changes['minutes']} are both given, "
+            "and each says how long to train; remove one of them"
+        )
+    replaced = "max_steps" if has_minutes else "minutes" if "max_steps" in changes else None
+    return {key: value for key, value in values.items() if key != replaced} | dict(changes)
 
 
 def linearly_scaled(run: RunConfig) -> RunConfig:
@@ -181,7 +194,7 @@ def linearly_scaled(run: RunConfig) -> RunConfig:
     values = run.model_dump()
     values["train"] |= {
         "linear_scaling": False,
-        "max_steps": max(1, round(train.max_steps / share)),
+        "max_steps": train.max_steps if train.minutes else max(1, round(train.max_steps / share)),
         "lr_delay_steps": round(train.lr_delay_steps / share),
         "lr_init": train.lr_init * share,
         "lr_final": train.lr_final * share,
@@ -193,7 +206,7 @@ def shrunk_batch(run: RunConfig) -> str | None:
     """What to tell whoever has made the reference's batch smaller and nothing else of its schedule."""
     train, reference = run.train, TrainConfig()
     is_same = (train.max_steps, train.lr_init) == (reference.max_steps, reference.lr_init)
-    if train.batch_size >= reference.batch_size or not is_same:
+    if train.batch_size >= reference.batch_size or not is_same or train.minutes:
         return None
     return (
         f"{run.name}: batches of {train.batch_size} rays with the steps and learning rate of {reference.batch_size} "
@@ -225,7 +238,8 @@ def scaled(run: RunConfig, scale: float) -> RunConfig:
         "num_fine_samples": shrunk(model.num_fine_samples, fourth, 4),
     }
     values["train"] |= {
-        "max_steps": shrunk(train.max_steps, scale, 2),
+        "max_steps": train.max_steps if train.minutes else shrunk(train.max_steps, scale, 2),
+        "minutes": train.minutes and train.minutes * scale,
         "lr_delay_steps": shrunk(train.lr_delay_steps, scale, 1),
         "batch_size": shrunk(train.batch_size, root, 16),
         "lr_init": train.lr_init * boost,
@@ -238,8 +252,10 @@ def scaled(run: RunConfig, scale: float) -> RunConfig:
 
 def run_from_settings(dataset: str, variant: str, scene: str, settings: Sequence[str], levels: int = 4) -> RunConfig:
     """The run whose differences from the defaults are `settings`, each `section.key=value`."""
-    values = {"dataset": dataset, "variant": variant, "scene": scene, "levels": levels}
-    return linearly_scaled(validated(RunConfig, values | parse_settings(settings, ("model", "train", "data"))))
+    values: dict[str, Any] = {"dataset": dataset, "variant": variant, "scene": scene, "levels": levels}
+    values |= parse_settings(settings, ("model", "train", "data"))
+    _on_top({}, values.get("train", {}), f"{dataset}/{variant}/{scene}")
+    return linearly_scaled(validated(RunConfig, values))
 
 
 def run_of_folder(folder: Path, settings: Sequence[str], levels: int) -> RunConfig:

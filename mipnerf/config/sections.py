@@ -1,9 +1,11 @@
 """Sections of the configuration that stand by themselves, and what all sections share."""
 
+import copy
 import re
-from typing import Annotated, Literal
+from collections.abc import Container
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import BaseModel, ConfigDict, Field, create_model, field_validator
 
 Name = Annotated[str, Field(pattern=r"^[a-z0-9_]+$")]
 Fraction = Annotated[float, Field(ge=0)]
@@ -14,6 +16,18 @@ class Section(BaseModel):
     """Refuses unknown keys and values of another type; a whole number may stand for a real one."""
 
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False)
+
+
+def partial_of(section: type[Section], without: Container[str] = ()) -> type[Section]:
+    """`section` with every key optional: any part of it may be given."""
+    fields: dict[str, Any] = {}
+    for name, field in section.model_fields.items():
+        if name in without:
+            continue
+        optional = copy.copy(field)
+        optional.default = None
+        fields[name] = (field.annotation, optional)
+    return create_model(f"{section.__name__}Overrides", __base__=Section, **fields)
 
 
 class DownloadConfig(Section):

@@ -95,12 +95,16 @@ def evaluated_views(run: RunConfig, size: SceneSize) -> int:
 def cost_of(suite: SuiteConfig, run: RunConfig, speed: Speed) -> RunCost:
     """The device time of a run."""
     size, train = scene_size(suite, run.dataset), run.train
-    training = train.max_steps * train.batch_size * _training_flops(run.model) / speed.training
+    training = 60 * train.minutes if train.minutes else _steps_seconds(run, speed)
     evaluations = []
     for level in range(run.levels):
         rays = evaluated_views(run, size) * level_pixels(run, size, level) * (4**level if run.data.supersample else 1)
         evaluations.append(rays * _rendering_flops(run.model) / speed.rendering)
     return RunCost(run, 0.0 if network_of(suite, run.variant) else training, evaluations)
+
+
+def _steps_seconds(run: RunConfig, speed: Speed) -> float:
+    return run.train.max_steps * run.train.batch_size * _training_flops(run.model) / speed.training
 
 
 def tasks_of(suite: SuiteConfig, costs: list[RunCost]) -> list[Task]:

@@ -40,8 +40,10 @@ def gather(results: Path, suite: SuiteConfig) -> tuple[list[Run], list[Progress]
         if _is_evaluated(folder):
             runs.append(read_run(folder))
         else:
-            max_steps = 0 if network_of(suite, run.variant) else run.train.max_steps
-            progress.append(_progress_of(run, read_status(folder, results), max_steps))
+            status = read_status(folder, results)
+            # Until it is measured, nobody knows how many steps a number of minutes is.
+            planned = status.max_steps or 0 if run.train.minutes else run.train.max_steps
+            progress.append(_progress_of(run, status, 0 if network_of(suite, run.variant) else planned))
     return runs, progress
 
 

@@ -8,9 +8,12 @@ import torch
 from torch import Tensor
 
 from mipnerf.cameras import Cameras, Rays
-from mipnerf.config import DataConfig
+from mipnerf.config import DataConfig, RunConfig
 from mipnerf.datasets.scene import Scene
 from mipnerf.pixels import integer_tensor, is_foreground, to_rgb
+
+# On a CPU, samples computed at a time: enough to be worth a thread, few enough to stay in its caches.
+CPU_MICROBATCH_SAMPLES = 6 << 10
 
 
 @dataclass(frozen=True)
@@ -129,3 +132,15 @@ def _flatten(images: list[np.ndarray], masks: list[np.ndarray] | None) -> Tensor
     if masks is not None:
         return integer_tensor(np.concatenate([image[mask] for image, mask in zip(images, masks, strict=True)]))
     return integer_tensor(np.concatenate([image.reshape(-1, image.shape[-1]) for image in images]))
+
+
+def suitable_microbatch(run: RunConfig, device: torch.device) -> int:
+    """Rays computed at a time: the whole batch, on a CPU what its caches hold, in equal parts for 2, 4, ... threads."""
+    batch_size = run.train.batch_size
+    if device.type != "cpu":
+        return batch_size
+    samples = run.model.num_samples + run.model.num_fine_samples
+    num_parts = 2
+    while batch_size * samples > num_parts * CPU_MICROBATCH_SAMPLES:
+        num_parts *= 2
+    return -(-batch_size // num_parts)

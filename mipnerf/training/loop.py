@@ -1,17 +1,13 @@
 """Training one network on one scene: resumable, killable, readable from top to bottom."""
 
 import logging
-import os
-import shutil
-import socket
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext
+from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import filelock
 import torch
 import yaml
 
@@ -19,14 +15,17 @@ from mipnerf import __version__
 from mipnerf.config import OperationConfig, RunConfig
 from mipnerf.config.runs import shrunk_batch
 from mipnerf.datasets.scene import Scene
-from mipnerf.devices import compiled, describe_device, resolve_device, resolve_precision
-from mipnerf.errors import CheckpointError, ConfigError, Interrupted, TrainingDiverged
+from mipnerf.devices import compiled, describe_device, resolve_device, resolve_precision, synchronize
+from mipnerf.errors import ConfigError, Interrupted, TrainingDiverged
 from mipnerf.files import write_text
 from mipnerf.network.model import LevelOutput, MipNerf
 from mipnerf.signals import StopSignals
 from mipnerf.training.adam import Adam
-from mipnerf.training.batching import Batch, RayBatcher
+from mipnerf.training.averaging import Average, make_average
+from mipnerf.training.batching import Batch, RayBatcher, suitable_microbatch
+from mipnerf.training.budget import Budget, read_budget, step_seconds, write_budget
 from mipnerf.training.checkpoint import StateWriter, list_states, load_newest_state
+from mipnerf.training.claims import only_one, put_aside
 from mipnerf.training.distributed import ALONE, World, join_world
 from mipnerf.training.events import EventLog, check_events
 from mipnerf.training.history import (
@@ -41,15 +40,12 @@ from mipnerf.training.history import (
 from mipnerf.training.optimization import make_optimizer, train_step
 from mipnerf.training.provenance import Journal, read_starts
 from mipnerf.training.results import write_run
-from mipnerf.training.schedule import learning_rate_decay
+from mipnerf.training.schedule import SCHEDULES
 from mipnerf.training.validating import Validator
 from mipnerf.training.window import Window
 from mipnerf.workers import Workers
 
 log = logging.getLogger(__name__)
-
-# On a CPU, samples computed at a time: enough to be worth a thread, few enough to stay in its caches.
-CPU_MICROBATCH_SAMPLES = 6 << 10
 
 
 def train(
@@ -87,12 +83,14 @@ def train(
         log.warning("%s", warning)
     with (
         join_world(resolve_device(operation.device)) as world,
-        _only_one(folder) if world.is_main else nullcontext(),
+        only_one(folder) if world.is_main else nullcontext(),
         StopSignals() as signals,
     ):
         if fresh and world.is_main:
-            _put_aside(checkpoints, fresh)
+            put_aside(checkpoints, fresh)
         trainer = Trainer.create(run, operation, scene, threads, world)
+        trainer.keep_budget(checkpoints)
+        trainer.average = make_average(trainer.model, trainer.run.train)
         facts = {
             "train_views": int((scene.levels == 0).sum()),
             "width": int(scene.widths[0]),
@@ -105,7 +103,7 @@ def train(
         if validation is not None and world.is_main:
             trainer.validate_on(validation, checkpoints / "validation.csv", folder / "validation")
         if world.is_main:
-            write_text(checkpoints / "run.yaml", yaml.safe_dump(run.model_dump(), sort_keys=False))
+            write_text(checkpoints / "run.yaml", yaml.safe_dump(trainer.run.model_dump(), sort_keys=False))
         trainer.restore(checkpoints)
         trainer.begin_journal(checkpoints)
         if operation.tensorboard and world.is_main:
@@ -138,6 +136,8 @@ class Trainer:
     validator: Validator | None = None
     journal: Journal | None = None
     events: EventLog | None = None
+    budget: Budget | None = None
+    average: Average | None = None
 
     @classmethod
     def create(
@@ -169,6 +169,11 @@ class Trainer:
             compiled=compiled(model.render_levels, device) if is_compiled else None,
         )
 
+    @property
+    def evaluated(self) -> MipNerf:
+        """The network whose weights are the result."""
+        return self.average.model if self.average else self.model
+
     def state(self) -> dict[str, Any]:
         """All that a continued training needs to go on as if never stopped."""
         return {
@@ -179,6 +184,7 @@ class Trainer:
             "optimizer": self.optimizer.state_dict(),
             "batch_generator": self.batcher.generator.get_state(),
             "package_version": __version__,
+            **({"average": self.average.model.state_dict()} if self.average else {}),
         }
 
     def restore(self, checkpoints: Path) -> None:
@@ -187,6 +193,8 @@ class Trainer:
         if state is not None:
             self.model.load_state_dict(state["parameters"])
             self.optimizer.load_state_dict(state["optimizer"])
+            if self.average:
+                self.average.model.load_state_dict(state["average"])
             self.batcher.generator.set_state(state["batch_generator"])
             self.step, self.seconds = state["step"], state["seconds"]
             if window := state.get("window"):  # states of 0.1.0 have none
@@ -198,6 +206,38 @@ class Trainer:
             self.validator.begin(self.step)
         if state is not None:
             log.info("%s goes on after step %s of %s", self.run.name, f"{self.step:,}", f"{self.run.train.max_steps:,}")
+
+    def keep_budget(self, checkpoints: Path) -> None:
+        """Have as many steps as the minutes of the run allow: what was measured at its first start counts for good."""
+        train = self.run.train
+        if train.minutes is None:
+            return
+        budget = self.world.from_main(lambda: read_budget(checkpoints))
+        if budget is None:
+            budget = Budget(train.minutes, self.measure_step(60 * train.minutes), describe_device(self.device))
+            if self.world.is_main:
+                write_budget(checkpoints, budget)
+            log.info("%s: %s", self.run.name, budget)
+        self.budget = budget
+        self.run = self.run.model_copy(update={"train": train.model_copy(update={"max_steps": budget.steps})})
+
+    def measure_step(self, budget_seconds: float) -> float:
+        """Seconds of a step, from a few whose effects are undone; the same number in all processes."""
+        batches = self.batcher.generator.get_state()
+        weights = {name: value.clone() for name, value in self.model.state_dict().items()}
+
+        def take_steps(count: int) -> float:
+            started = time.perf_counter()
+            for _ in range(count):
+                self.take_step(next(self.batcher), learning_rate=0.0)
+            synchronize(self.device)
+            return time.perf_counter() - started
+
+        seconds = step_seconds(take_steps, budget_seconds, self.world.from_main)
+        self.model.load_state_dict(weights)
+        self.optimizer = make_optimizer(self.model)
+        self.batcher.generator.set_state(batches)
+        return seconds
 
     def validate_on(self, scene: Scene, table: Path, pictures: Path) -> None:
         """Render and score the views of `scene` now and then."""
@@ -234,10 +274,12 @@ class Trainer:
         last_save = time.monotonic()
         while self.step < train.max_steps:
             self.step += 1
-            learning_rate = learning_rate_decay(
+            learning_rate = SCHEDULES[train.schedule](
                 self.step, train.lr_init, train.lr_final, train.max_steps, train.lr_delay_steps, train.lr_delay_mult
             )
             window.add(self.take_step(next(self.batcher), learning_rate))
+            if self.average:
+                self.average.add(self.model, self.step)
             is_last = self.step == train.max_steps
             if self.step % operation.print_every == 0 or is_last:
                 writer.check()
@@ -281,7 +323,9 @@ class Trainer:
         self.check_window()  # also waits for what is still computed: that is training
         with self.window.off_the_clock():
             seconds = self.seconds + self.window.seconds
-            rows = self.validator.validate(self.model, self.step, seconds, lambda: bool(signals and signals.received))
+            rows = self.validator.validate(
+                self.evaluated, self.step, seconds, lambda: bool(signals and signals.received)
+            )
             if self.events and rows:
                 self.events.add_validation(rows)
 
@@ -333,26 +377,15 @@ class Trainer:
             "precision": str(self.precision).removeprefix("torch."),
             "torch": str(torch.__version__),
             **facts,
+            **({"budget": self.budget._asdict()} if self.budget else {}),
             "starts": read_starts(checkpoints / "starts.yaml"),
         }
         history = read_rows(checkpoints / "history.csv")
         validation = read_validation(checkpoints / "validation.csv")
-        write_run(folder, self.run, self.model.state_dict(), record, history, validation)
+        write_run(folder, self.run, self.evaluated.state_dict(), record, history, validation)
         for old in list_states(checkpoints)[1:]:
             old.unlink()
         log.info("%s is trained: %s steps in %s", self.run.name, f"{self.step:,}", format_duration(self.seconds))
-
-
-def suitable_microbatch(run: RunConfig, device: torch.device) -> int:
-    """Rays computed at a time: the whole batch, on a CPU what its caches hold, in equal parts for 2, 4, ... threads."""
-    batch_size = run.train.batch_size
-    if device.type != "cpu":
-        return batch_size
-    samples = run.model.num_samples + run.model.num_fine_samples
-    num_parts = 2
-    while batch_size * samples > num_parts * CPU_MICROBATCH_SAMPLES:
-        num_parts *= 2
-    return -(-batch_size // num_parts)
 
 
 def diverged(name: str, step: int, what: str) -> str:
@@ -361,40 +394,3 @@ def diverged(name: str, step: int, what: str) -> str:
         f"{name}: the {what} not finite at step {step:,}; the checkpoint before it is kept. "
         "Lower train.lr_init, lengthen train.lr_delay_steps or set train.grad_max_norm"
     )
-
-
-@contextmanager
-def _only_one(folder: Path) -> Iterator[None]:
-    """Hold the lock of a run's folder; the operating system frees it however the process ends."""
-    job = os.environ.get("SLURM_JOB_ID")
-    owner = folder / "checkpoints" / "owner.txt"
-    # `status` holds the lock for the moment in which it asks who has it.
-    lock = filelock.FileLock(folder / "checkpoints" / ".lock", timeout=2)
-    try:
-        lock.acquire()
-    except filelock.Timeout:
-        holder = owner.read_text(encoding="utf-8") if owner.exists() else "another process"
-        if not job:
-            raise CheckpointError(f"{folder} is being trained by {holder}; wait for it, or stop it first") from None
-        # Its workflow or its node was lost and a new job sent. Nobody is there to read an error; retries would run out.
-        log.warning("%s is being trained by %s; this job goes on when that has ended", folder, holder)
-        lock.acquire(timeout=-1, poll_interval=1)
-    try:
-        write_text(owner, f"process {os.getpid()} on {socket.gethostname()}" + (f", Slurm job {job}" if job else ""))
-        yield
-    finally:
-        lock.release()
-
-
-def _put_aside(checkpoints: Path, fresh: str) -> None:
-    """Keep a training as `<folder>.previous`, and mark the new one as begun under the word `fresh`."""
-    mark = checkpoints / "fresh.txt"
-    if mark.exists() and mark.read_text(encoding="utf-8") == fresh:
-        return
-    if list_states(checkpoints):
-        previous = checkpoints.with_suffix(".previous")
-        shutil.rmtree(previous, ignore_errors=True)
-        checkpoints.rename(previous)
-        checkpoints.mkdir()
-        log.info("training anew; what was there is kept in %s", previous)
-    write_text(mark, fresh)

@@ -52,6 +52,7 @@ class RunStatus:
     name: str
     state: str
     max_steps: int | None = None
+    minutes: float | None = None
     row: HistoryRow | None = None
     seconds_since: float | None = None
     host: str | None = None
@@ -64,6 +65,7 @@ class RunStatus:
         if row is None:
             return [self.name, self.state, *["—"] * 6, self.host or "—"]
         total = f"/{self.max_steps:,}" if self.max_steps else ""
+        total += f" in {self.minutes:g} min" if self.minutes else ""
         remaining = eta_seconds(row, self.max_steps) if self.state == "running" and self.max_steps else None
         return [
             self.name,
@@ -93,10 +95,12 @@ def read_status(folder: Path, results: Path) -> RunStatus:
     history = max(found, key=_modified, default=None)
     state = _state(folder)
     failure = None if state == "running" else find_failure(folder)
+    train = _plan(history.parent) if history else {}
     return RunStatus(
         name=folder.relative_to(results).as_posix(),
         state="failed" if failure else state,
-        max_steps=_max_steps(history.parent) if history else None,
+        max_steps=train.get("max_steps"),
+        minutes=train.get("minutes"),
         row=last_row(history) if history else None,
         seconds_since=max(0.0, time.time() - _modified(history)) if history else None,
         host=_host(folder) if state == "running" else None,
@@ -212,9 +216,10 @@ def _modified(path: Path) -> float:
         return 0.0
 
 
-def _max_steps(checkpoints: Path) -> int | None:
+def _plan(checkpoints: Path) -> dict[str, Any]:
+    """The section `train` of what is trained; empty where nothing tells."""
     try:
         plan: Any = yaml.load((checkpoints / "run.yaml").read_text(encoding="utf-8"), _Loader)
-        return plan["train"]["max_steps"]
-    except (OSError, KeyError, TypeError, yaml.YAMLError):
-        return None
+        return dict(plan["train"])
+    except (OSError, KeyError, TypeError, ValueError, yaml.YAMLError):
+        return {}

@@ -19,6 +19,7 @@ from mipnerf.datasets.bricks import render_bricks
 from mipnerf.datasets.convert import convert_to_multiscale
 from mipnerf.datasets.load import load_scene
 from mipnerf.errors import Interrupted
+from mipnerf.training.budget import read_budget
 from mipnerf.training.history import read_rows, read_validation
 from mipnerf.training.loop import Trainer, train
 from mipnerf.training.validating import validation_views
@@ -54,11 +55,11 @@ def on_two(data) -> Iterator[Callable[[Path, int, Path], subprocess.Popen]]:
     """Starts the training on two processes, as a workflow's launcher does; none is left behind."""
     jobs: list[subprocess.Popen] = []
 
-    def start(output: Path, steps: int, log: Path) -> subprocess.Popen:
+    def start(output: Path, steps: int | str, log: Path) -> subprocess.Popen:
         torchrun = Path(sys.executable).with_name("torchrun")
         launcher = [torchrun, "--standalone", "--nproc-per-node=2", "--no-python", "--"]
         operation = [f"operation.{key}={value}" for key, value in OPERATION.items()]
-        settings = [*SETTINGS, f"train.max_steps={steps}", *operation]
+        settings = [*SETTINGS, steps if isinstance(steps, str) else f"train.max_steps={steps}", *operation]
         arguments = ["--data", data, "--output", output, "--levels", "2", "--log", log, "--set", *settings]
         command = list(map(str, [*launcher, sys.executable, SCRIPT, *arguments]))
         jobs.append(subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True))
@@ -159,3 +160,12 @@ def test_no_process_outlives_another_and_a_signal_to_torchrun_saves(on_two, tmp_
     assert job.wait(PATIENCE) != 0
     assert not any(process.is_running() for process in processes)
     assert f"was stopped by signal 15; step {saved_step(output):,} is saved" in (tmp_path / "log").read_text()
+
+
+def test_two_processes_take_as_many_steps_as_the_first_has_measured(on_two, tmp_path):
+    """Else one of them would wait for the other."""
+    output = tmp_path / NAME
+    job = on_two(output, "train.minutes=0.02", tmp_path / "two.log")
+    assert job.wait(PATIENCE) == 0, job.stderr.read()
+    (budget,) = (read_budget(path.parent) for path in output.glob("checkpoints/*/budget.yaml"))
+    assert read_rows(output / "history.csv")[-1].step == budget.steps

@@ -243,3 +243,15 @@ def test_details_are_of_scenes_that_there_are():
     for wrong in (crop | {"size": 0}, crop | {"hight": 3}, crop | {"x": 1.5}):
         with pytest.raises(ConfigError, match=r"crops\.blender/lego"):
             parse_config(suite_values(crops={"blender/lego": wrong}))
+
+
+def test_later_minutes_take_the_place_of_steps_and_the_other_way_round():
+    entry = {"dataset": "multiscale_blender", "scenes": ["lego"], "variants": ["mipnerf"], "train": {"max_steps": 7}}
+    (run,) = resolve_runs(parse_config(suite_values(runs=[entry], train={"minutes": 2.5}))).values()
+    assert run.training_settings() == ["train.minutes=2.5"]
+    entry["train"] = {"minutes": 2.5}
+    (run,) = resolve_runs(parse_config(suite_values(runs=[entry], train={"max_steps": 7}))).values()
+    assert run.training_settings() == ["train.max_steps=7"]
+    entry["train"] = {"minutes": 2.5, "max_steps": 7}
+    with pytest.raises(ConfigError, match=r"multiscale_blender/mipnerf/lego: train.max_steps 7 and train.minutes 2.5"):
+        resolve_runs(parse_config(suite_values(runs=[entry])))

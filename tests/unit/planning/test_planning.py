@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mipnerf.bench.operations import rendering_flops, training_flops
-from mipnerf.config import ModelConfig, parse_config
+from mipnerf.config import ModelConfig, TrainOverrides, parse_config
 from mipnerf.config.files import merged, read_mapping, read_suite
 from mipnerf.config.runs import resolve_runs
 from mipnerf.errors import ConfigError
@@ -84,6 +84,12 @@ def test_the_rows_of_the_paper_are_counted():
     text = format_plan(plan)
     assert "time on 8 devices" in text
     assert "multiscale_llff/nerf_area_center" in text
+
+
+def test_a_training_of_minutes_costs_these():
+    suite = read_suite(ROOT).model_copy(update={"train": TrainOverrides(minutes=3.0)})
+    costs = [cost_of(suite, run, SPEED) for run in resolve_runs(suite).values()]
+    assert [cost.training for cost in costs] == [180.0, 180.0]
 
 
 @pytest.mark.parametrize(

@@ -10,6 +10,7 @@ import yaml
 from mipnerf.config import OperationConfig
 from mipnerf.errors import Interrupted
 from mipnerf.training import loop as training
+from mipnerf.training.claims import only_one
 from mipnerf.training.history import HistoryRow, last_row, read_rows, write_rows
 from mipnerf.training.loop import train
 from mipnerf.training.results import adopt_run
@@ -35,7 +36,7 @@ def test_finished_stopped_and_running_runs_are_told_apart(tmp_path, monkeypatch,
     assert states["toy/a/done"].cells()[2] == "12/12"
     assert states["toy/a/stopped"].state == "stopped"
     assert states["toy/a/stopped"].cells()[2] == "6/12"
-    with training._only_one(stopped):
+    with only_one(stopped):
         running = {status.name: status for status in read_statuses(tmp_path)}["toy/a/stopped"]
         assert running.state == "running"
         assert running.cells()[6] != "—"
@@ -116,7 +117,7 @@ def test_failed_and_unbegun_runs_are_listed_too(tmp_path, small_run, small_scene
     assert "unscored/logs/evaluate_1_2_of_3.log:" in text
     assert not is_finished(statuses)
     assert is_finished(read_statuses(tmp_path, names[3:], others=False))
-    with training._only_one(tmp_path / "toy" / "a" / "unscored"):
+    with only_one(tmp_path / "toy" / "a" / "unscored"):
         assert read_statuses(tmp_path, names)[2].state == "running"
 
 

@@ -17,6 +17,7 @@ from mipnerf.network.model import MipNerf
 from mipnerf.training import checkpoint
 from mipnerf.training import loop as training
 from mipnerf.training.checkpoint import list_states
+from mipnerf.training.claims import only_one
 from mipnerf.training.history import read_rows
 from mipnerf.training.loop import Trainer, train
 
@@ -275,7 +276,7 @@ def test_weights_that_are_not_finite_are_never_saved(tmp_path, monkeypatch, smal
 
 
 def hold_lock(folder, ready, done):
-    with training._only_one(folder):
+    with only_one(folder):
         ready.set()
         done.wait(30)
 

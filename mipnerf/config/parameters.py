@@ -20,7 +20,7 @@ from pydantic import (
     model_validator,
 )
 
-from mipnerf.config.layouts import CAPTURES
+from mipnerf.config.layouts import CAPTURES, PHOTOS
 from mipnerf.config.sections import BricksConfig, CropConfig, Fraction, OperationConfig, Positive, Section, VideoConfig
 from mipnerf.config.validation import lookup, validated
 
@@ -29,6 +29,8 @@ Name = Annotated[str, Field(pattern=r"^[a-z0-9_]+$")]
 Activation = Literal["softplus", "relu", "sigmoid"]
 Seed = Annotated[int, Field(ge=0, lt=2**63)]
 Verify = Literal["strict", "warn", "off"]
+# Without distortion: what reads the cameras knows no other yet.
+CameraModel = Literal["SIMPLE_PINHOLE", "PINHOLE"]
 
 
 if TYPE_CHECKING:
@@ -36,7 +38,7 @@ if TYPE_CHECKING:
     LayoutName = str
 else:
     CaptureName = Literal[tuple(CAPTURES)]
-    LayoutName = Literal["multiscale", "blender", "llff", *CAPTURES]
+    LayoutName = Literal["multiscale", "blender", "llff", PHOTOS, *CAPTURES]
 
 
 class ModelConfig(Section):
@@ -145,6 +147,19 @@ class DataConfig(Section):
     missing_images: Literal["refuse", "skip"] = Field(
         "refuse", description="transforms and colmap: what becomes of cameras whose images are not there"
     )
+    frames: Annotated[int, Field(ge=3, le=1000)] = Field(
+        120, description="photos: frames that are taken of a video, the sharpest of as many parts"
+    )
+    camera_model: CameraModel = Field(
+        "SIMPLE_PINHOLE", description="photos: what cameras are taken for, as COLMAP says"
+    )
+    shared_camera: bool = Field(True, description="photos: all pictures of one size are of one camera")
+    matching: Literal["auto", "exhaustive", "sequential"] = Field(
+        "auto", description="photos: each picture with all, or with its neighbours; auto: as few or many suggest"
+    )
+    min_registered: Annotated[float, Field(gt=0, le=1)] = Field(
+        0.5, description="photos: refuse where a smaller share of the pictures found its camera"
+    )
     normalize: bool = Field(
         True, description="transforms and colmap: what the cameras look at comes to the origin, 4 from them on average"
     )
@@ -156,6 +171,8 @@ class DataConfig(Section):
 
 # These change what is evaluated, not what is trained.
 EVALUATION_KEYS = ("max_test_views", "supersample")
+# These change what cameras are found, by one job for all runs of a scene.
+PHOTO_KEYS = ("frames", "camera_model", "shared_camera", "matching", "min_registered")
 
 
 def _partial(section: type[Section], without: Container[str] = ()) -> type[Section]:
@@ -379,7 +396,7 @@ class RunConfig(Section):
 
     def training_settings(self) -> list[str]:
         """Those of `settings` that change the result of training."""
-        ignored = tuple(f"data.{key}=" for key in EVALUATION_KEYS)
+        ignored = tuple(f"data.{key}=" for key in (*EVALUATION_KEYS, *PHOTO_KEYS))
         return [setting for setting in self.settings() if not setting.startswith(ignored)]
 
     def fingerprint(self, *parts: str) -> str:

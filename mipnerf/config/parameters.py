@@ -21,7 +21,16 @@ from pydantic import (
 )
 
 from mipnerf.config.layouts import CAPTURES, PHOTOS
-from mipnerf.config.sections import BricksConfig, CropConfig, Fraction, OperationConfig, Positive, Section, VideoConfig
+from mipnerf.config.sections import (
+    BricksConfig,
+    CropConfig,
+    Fraction,
+    OperationConfig,
+    PhotosConfig,
+    Positive,
+    Section,
+    VideoConfig,
+)
 from mipnerf.config.validation import lookup, validated
 
 SEED_SUFFIX = re.compile(r"_seed\d+$")  # of a variant's name, for all seeds of a run but the first
@@ -29,8 +38,6 @@ Name = Annotated[str, Field(pattern=r"^[a-z0-9_]+$")]
 Activation = Literal["softplus", "relu", "sigmoid"]
 Seed = Annotated[int, Field(ge=0, lt=2**63)]
 Verify = Literal["strict", "warn", "off"]
-# Without distortion: what reads the cameras knows no other yet.
-CameraModel = Literal["SIMPLE_PINHOLE", "PINHOLE"]
 
 
 if TYPE_CHECKING:
@@ -121,7 +128,7 @@ class TrainConfig(Section):
     seed: Seed = Field(0, description="of initial weights, batches and jitter")
 
 
-class DataConfig(Section):
+class DataConfig(PhotosConfig):
     """What is read from a dataset, and how."""
 
     white_bkgd: bool = Field(True, description="composite images and renderings on white")
@@ -147,19 +154,6 @@ class DataConfig(Section):
     missing_images: Literal["refuse", "skip"] = Field(
         "refuse", description="transforms and colmap: what becomes of cameras whose images are not there"
     )
-    frames: Annotated[int, Field(ge=3, le=1000)] = Field(
-        120, description="photos: frames that are taken of a video, the sharpest of as many parts"
-    )
-    camera_model: CameraModel = Field(
-        "SIMPLE_PINHOLE", description="photos: what cameras are taken for, as COLMAP says"
-    )
-    shared_camera: bool = Field(True, description="photos: all pictures of one size are of one camera")
-    matching: Literal["auto", "exhaustive", "sequential"] = Field(
-        "auto", description="photos: each picture with all, or with its neighbours; auto: as few or many suggest"
-    )
-    min_registered: Annotated[float, Field(gt=0, le=1)] = Field(
-        0.5, description="photos: refuse where a smaller share of the pictures found its camera"
-    )
     normalize: bool = Field(
         True, description="transforms and colmap: what the cameras look at comes to the origin, 4 from them on average"
     )
@@ -172,7 +166,7 @@ class DataConfig(Section):
 # These change what is evaluated, not what is trained.
 EVALUATION_KEYS = ("max_test_views", "supersample")
 # These change what cameras are found, by one job for all runs of a scene.
-PHOTO_KEYS = ("frames", "camera_model", "shared_camera", "matching", "min_registered")
+PHOTO_KEYS = tuple(PhotosConfig.model_fields)
 
 
 def _partial(section: type[Section], without: Container[str] = ()) -> type[Section]:

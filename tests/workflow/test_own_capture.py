@@ -48,7 +48,8 @@ def test_a_video_becomes_a_report_by_one_command(tmp_path):
     configuration, _ = re.findall(r"```yaml\n(.*?)```", SECTION, re.DOTALL)
     (project.folder / "phone.yaml").write_text(configuration.replace("~/captures", str(tmp_path / "captures")))
     command, _ = re.findall(r"```sh\n(.*?)\n```", SECTION, re.DOTALL)
-    command = f"{command.replace('--cores 8', '--cores 2')} --config {TOY.replace('mine', 'phone').replace('levels: 2', 'levels: 1')}"
+    toy = TOY.replace("mine", "phone").replace("levels: 2", "levels: 1")
+    command = f"{command.replace('--cores 8', '--cores 2')} --config {toy}"
     made = jobs(project.run(command).stdout)
     assert (made["fetch_scene"], made["find_cameras"], made.get("convert_scene")) == (1, 1, None)
     assert (project.folder / "results" / "report.html").exists()

@@ -6,6 +6,7 @@ from mipnerf.errors import ConfigError
 
 EXTRAS = {
     "imageio_ffmpeg": ("video", "videos need ffmpeg"),
+    "pycolmap": ("sfm", "the layout photos needs pycolmap to find cameras"),
     "skimage": ("mesh", "meshes need scikit-image"),
     "tensorboardX": ("tensorboard", "operation.tensorboard needs the package tensorboardX"),
 }

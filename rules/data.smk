@@ -1,4 +1,4 @@
-"""From an archive, a folder, the network or nothing at all to scenes that can be read; and the weights of LPIPS."""
+"""From an archive, a folder, the network, photographs or nothing at all to scenes that can be read; and the weights of LPIPS."""
 
 
 rule data:
@@ -102,6 +102,8 @@ rule convert_scene:
         manifest=f"{DATA}/{{dataset}}/{{scene}}/manifest.json",
     log:
         f"{DATA}/logs/convert_scene/{{dataset}}_{{scene}}.log",
+    wildcard_constraints:
+        dataset=one_of(SUITE.datasets, unless=REQUEST.photo_datasets),
     conda:
         ENVIRONMENT
     threads: 8
@@ -118,6 +120,38 @@ rule convert_scene:
         f"exec python {SCRIPTS}/convert.py "
         "--input {params.source:q} --output {params.folder:q} "
         "--levels {params.levels} --threads {threads}/$MIPNERF_CORES --log {log:q}"
+
+
+# What it computes on the way is no output, which Snakemake would delete when the job fails.
+rule find_cameras:
+    input:
+        REQUEST.photos_of,
+    output:
+        manifest=f"{DATA}/{{dataset}}/{{scene}}/manifest.json",
+        summary=f"{DATA}/{{dataset}}/{{scene}}/summary.json",
+        figure=f"{DATA}/{{dataset}}/{{scene}}/cameras.png",
+    log:
+        f"{DATA}/logs/find_cameras/{{dataset}}_{{scene}}.log",
+    benchmark:
+        f"{DATA}/benchmarks/find_cameras/{{dataset}}_{{scene}}.tsv"
+    wildcard_constraints:
+        dataset=one_of(REQUEST.photo_datasets),
+    conda:
+        ENVIRONMENT
+    threads: 8
+    resources:
+        mem_mb=8000,
+        runtime="12h",
+    params:
+        source=subpath(input[0], parent=True),
+        folder=subpath(output.manifest, parent=True),
+        settings=REQUEST.photo_settings,
+    message:
+        "Finding the cameras of {wildcards.scene}"
+    shell:
+        f"exec python {SCRIPTS}/find_cameras.py "
+        "--input {params.source:q} --output {params.folder:q} "
+        "--threads {threads}/$MIPNERF_CORES --log {log:q} --set {params.settings:q}"
 
 
 rule lpips_weights:

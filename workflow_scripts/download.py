@@ -29,6 +29,7 @@ def main() -> None:
         help="where archives arrive; those of many scenes stay",
     )
     parser.add_argument("--checksums", type=Path, metavar="FILE", help="SHA-256 sums of the scene's official files")
+    parser.add_argument("--photos", action="store_true", help="the scene has photographs or a video, and no cameras")
     parser.add_argument(
         "--verify", choices=get_args(Verify), default="strict", help="what to do with files of other sums"
     )
@@ -38,7 +39,9 @@ def main() -> None:
 
     setup_logging(args.log)
     operation = operation_from_settings(args.set)
-    obtain_scene(args.urls, args.scene, args.output, args.downloads, operation, args.checksums, args.verify)
+    obtain_scene(
+        args.urls, args.scene, args.output, args.downloads, operation, args.checksums, args.verify, args.photos
+    )
 
 
 if __name__ == "__main__":

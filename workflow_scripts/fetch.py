@@ -21,6 +21,7 @@ def main() -> None:
         "--output", type=Path, required=True, metavar="FOLDER", help="replaced as a whole; manifest.json comes last"
     )
     parser.add_argument("--checksums", type=Path, metavar="FILE", help="SHA-256 sums of the scene's official files")
+    parser.add_argument("--photos", action="store_true", help="the scene has photographs or a video, and no cameras")
     parser.add_argument(
         "--verify", choices=get_args(Verify), default="strict", help="what to do with files of other sums"
     )
@@ -28,7 +29,14 @@ def main() -> None:
     arguments = parser.parse_args()
 
     setup_logging(arguments.log)
-    fetch_scene(arguments.source, arguments.scene, arguments.output, arguments.checksums, arguments.verify)
+    fetch_scene(
+        arguments.source,
+        arguments.scene,
+        arguments.output,
+        arguments.checksums,
+        arguments.verify,
+        are_photos=arguments.photos,
+    )
 
 
 if __name__ == "__main__":

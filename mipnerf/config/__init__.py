@@ -2,6 +2,7 @@
 
 from mipnerf.config.parameters import (
     EVALUATION_KEYS,
+    PHOTO_KEYS,
     SEED_SUFFIX,
     DataConfig,
     DatasetConfig,
@@ -20,6 +21,7 @@ from mipnerf.config.parameters import (
 
 __all__ = [
     "EVALUATION_KEYS",
+    "PHOTO_KEYS",
     "SEED_SUFFIX",
     "DataConfig",
     "DatasetConfig",

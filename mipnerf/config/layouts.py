@@ -39,3 +39,7 @@ CAPTURES = {
         files=tuple(f"{name}{suffix}" for name in MODEL_FILES for suffix in MODEL_SUFFIXES),
     ),
 }
+
+# A layout without cameras: these are found, and what comes of that is read like the layout colmap.
+PHOTOS, FOUND = "photos", "colmap"
+VIDEO_SUFFIXES = (".mp4", ".mov", ".m4v", ".avi", ".mkv", ".webm", ".3gp", ".mts")

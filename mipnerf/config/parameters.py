@@ -18,7 +18,7 @@ from pydantic import (
     model_validator,
 )
 
-from mipnerf.config.layouts import CAPTURES
+from mipnerf.config.layouts import CAPTURES, PHOTOS
 from mipnerf.config.model import ModelConfig
 from mipnerf.config.sections import (
     BricksConfig,
@@ -27,6 +27,7 @@ from mipnerf.config.sections import (
     Fraction,
     Name,
     OperationConfig,
+    PhotosConfig,
     Positive,
     Section,
     VideoConfig,
@@ -46,7 +47,7 @@ if TYPE_CHECKING:
     LayoutName = str
 else:
     CaptureName = Literal[tuple(CAPTURES)]
-    LayoutName = Literal["multiscale", "blender", "llff", *CAPTURES]
+    LayoutName = Literal["multiscale", "blender", "llff", PHOTOS, *CAPTURES]
 
 
 class TrainConfig(Section):
@@ -83,7 +84,7 @@ class TrainConfig(Section):
     seed: Seed = Field(0, description="of initial weights, batches and jitter")
 
 
-class DataConfig(Section):
+class DataConfig(PhotosConfig):
     """What is read from a dataset, and how."""
 
     white_bkgd: bool = Field(True, description="composite images and renderings on white")
@@ -123,6 +124,8 @@ class DataConfig(Section):
 
 # These change what is evaluated, not what is trained.
 EVALUATION_KEYS = ("max_test_views", "supersample")
+# These change what cameras are found, by one job for all runs of a scene.
+PHOTO_KEYS = tuple(PhotosConfig.model_fields)
 
 
 if TYPE_CHECKING:
@@ -328,7 +331,7 @@ class RunConfig(Section):
 
     def training_settings(self) -> list[str]:
         """Those of `settings` that change the result of training."""
-        ignored = tuple(f"data.{key}=" for key in EVALUATION_KEYS)
+        ignored = tuple(f"data.{key}=" for key in (*EVALUATION_KEYS, *PHOTO_KEYS))
         return [setting for setting in self.settings() if not setting.startswith(ignored)]
 
     def fingerprint(self, *parts: str) -> str:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from mipnerf.config import (
+    PHOTO_KEYS,
     SEED_SUFFIX,
     OperationConfig,
     Overrides,
@@ -17,7 +18,7 @@ from mipnerf.config import (
     TrainConfig,
     TrainOverrides,
 )
-from mipnerf.config.layouts import CAPTURES
+from mipnerf.config.layouts import CAPTURES, FOUND, PHOTOS
 from mipnerf.config.sweeps import Combination, split_sweep
 from mipnerf.config.validation import lookup, validated
 from mipnerf.errors import ConfigError
@@ -57,6 +58,7 @@ def resolve_runs(suite: SuiteConfig) -> dict[str, RunConfig]:
                 resolved[run.name] = run
     for run in resolved.values():
         _check_network(resolved, run, network_of(suite, run.variant))
+    _check_cameras(resolved)
     return resolved
 
 
@@ -89,6 +91,19 @@ def _check_network(resolved: Mapping[str, RunConfig], run: RunConfig, model_of: 
         )
 
 
+def _check_cameras(resolved: Mapping[str, RunConfig]) -> None:
+    """`ConfigError` unless all runs of a scene want the same of its cameras, which one job finds for all."""
+    first: dict[tuple[str, str], RunConfig] = {}
+    for run in resolved.values():
+        other = first.setdefault((run.dataset, run.scene), run)
+        for key in PHOTO_KEYS:
+            if getattr(run.data, key) != getattr(other.data, key):
+                raise ConfigError(
+                    f"{run.name} has data.{key} {getattr(run.data, key)}, and {other.name} {getattr(other.data, key)}, "
+                    "but both have the same cameras: set it for the dataset, not for a variant"
+                )
+
+
 def named_run(suite: SuiteConfig, dataset: str, variant: str, scene: str) -> RunConfig | None:
     """What dataset and variant alone say of a run, or nothing where they are not both configured."""
     method, suffix = split_seed(variant)
@@ -113,9 +128,9 @@ def run_of_scene(suite: SuiteConfig, dataset: str, scene: str) -> RunConfig:
 
 
 def scene_folder(suite: SuiteConfig, dataset: str, scene: str) -> str:
-    """The folder from which a scene is read: its conversion, or what was fetched."""
+    """The folder from which a scene is read: its conversion, its cameras that were found, or what was fetched."""
     kind = suite.datasets[dataset]
-    if kind.layout == "multiscale":
+    if kind.layout in ("multiscale", PHOTOS):
         return f"{suite.data_root}/{dataset}/{scene}"
     return f"{suite.data_root}/sources/{kind.source}/{scene}"
 
@@ -165,8 +180,8 @@ def _resolve_run(
             changes = getattr(layer, section).model_dump(exclude_unset=True)
             values[section] = _on_top(values[section], changes, f"{dataset}/{variant}/{scene}")
     # The folder of such a scene may also hold files of another layout.
-    if kind.layout in CAPTURES:
-        values["data"]["layout"] = kind.layout
+    if kind.layout in (PHOTOS, *CAPTURES):
+        values["data"]["layout"] = FOUND if kind.layout == PHOTOS else kind.layout
     return linearly_scaled(validated(RunConfig, values, where=f"{dataset}/{variant}/{scene}"))
 
 

@@ -10,6 +10,8 @@ from pydantic import BaseModel, ConfigDict, Field, create_model, field_validator
 Name = Annotated[str, Field(pattern=r"^[a-z0-9_]+$")]
 Fraction = Annotated[float, Field(ge=0)]
 Positive = Annotated[int, Field(ge=1)]
+# Without distortion: what reads the cameras knows no other yet.
+CameraModel = Literal["SIMPLE_PINHOLE", "PINHOLE"]
 
 
 class Section(BaseModel):
@@ -62,6 +64,24 @@ class VideoConfig(Section):
         None, description="pixels of the width of a frame's colours; null: as the images of the scene"
     )
     shards: Annotated[int, Field(ge=1, le=1000)] = Field(1, description="jobs that share the frames of a video")
+
+
+class PhotosConfig(Section):
+    """How cameras are found for captures that have none: for all runs of a scene alike."""
+
+    frames: Annotated[int, Field(ge=3, le=1000)] = Field(
+        120, description="photos: frames that are taken of a video, the sharpest of as many parts"
+    )
+    camera_model: CameraModel = Field(
+        "SIMPLE_PINHOLE", description="photos: what cameras are taken for, as COLMAP says"
+    )
+    shared_camera: bool = Field(True, description="photos: all pictures of one size are of one camera")
+    matching: Literal["auto", "exhaustive", "sequential"] = Field(
+        "auto", description="photos: each picture with all, or with its neighbours; auto: as few or many suggest"
+    )
+    min_registered: Annotated[float, Field(gt=0, le=1)] = Field(
+        0.5, description="photos: refuse where a smaller share of the pictures found its camera"
+    )
 
 
 class CropConfig(Section):

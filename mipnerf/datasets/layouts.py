@@ -8,7 +8,7 @@ import re
 from collections.abc import Iterable
 from pathlib import Path, PurePosixPath
 
-from mipnerf.config.layouts import CAPTURES
+from mipnerf.config.layouts import CAPTURES, VIDEO_SUFFIXES
 from mipnerf.datasets.fetching.archives import Member, is_litter
 from mipnerf.errors import DataError
 
@@ -51,11 +51,16 @@ def is_read(name: str) -> bool:
     path = PurePosixPath(name)
     if is_litter(name) or name == MANIFEST or any(part.startswith(".") for part in path.parts):
         return False
-    return path.suffix.lower() in (".json", *IMAGE_SUFFIXES) or _CAMERA_FILE.match(name) is not None
+    return path.suffix.lower() in (".json", *IMAGE_SUFFIXES, *VIDEO_SUFFIXES) or _CAMERA_FILE.match(name) is not None
 
 
-def find_scene(members: list[Member], scene: str, source: Path) -> PurePosixPath:
-    """The folder of `scene` inside `source`; `DataError` listing what is there if it is not exactly one."""
+def find_scene(members: list[Member], scene: str, source: Path, are_photos: bool = False) -> PurePosixPath:
+    """The folder of `scene` inside `source`; `DataError` listing what is there if it is not exactly one.
+
+    Where `are_photos`, it needs no cameras: photographs or a video in it will do, or the scene is a video itself.
+    """
+    if are_photos:
+        return find_photos(members, scene, source)
     marked = [places for m in members if (places := scenes_of_file(m.name))]
     folders = sorted({places[0] for places in marked})
     parts = sorted({folder for places in marked for folder in places[1:]})
@@ -79,6 +84,28 @@ def find_scene(members: list[Member], scene: str, source: Path) -> PurePosixPath
     )
 
 
+def find_photos(members: list[Member], scene: str, source: Path) -> PurePosixPath:
+    """The folder of photographs or the video called `scene`; the whole of `source` where that is all there is."""
+    suffixes = (*IMAGE_SUFFIXES, *VIDEO_SUFFIXES)
+    files = [PurePosixPath(m.name) for m in members if PurePosixPath(m.name).suffix.lower() in suffixes]
+    parents = {parent for file in files for parent in file.parents if parent.name.casefold() == scene.casefold()}
+    folders = sorted(path for path in parents if not parents.intersection(path.parents))
+    videos = [file for file in files if file.suffix.lower() in VIDEO_SUFFIXES]
+    matches = folders or [video for video in videos if video.stem.casefold() == scene.casefold()]
+    if not matches and source.is_file() and len(files) == len(videos) == 1:
+        matches = videos
+    is_whole = source.is_dir() and source.resolve().name.casefold() == scene.casefold()
+    if not matches and files and (is_whole or all(len(file.parts) == 1 for file in files)):
+        return PurePosixPath()
+    if len(matches) == 1:
+        return matches[0]
+    found = ", ".join(sorted(map(str, matches)) or sorted({str(file.parent) for file in files})[:10])
+    raise DataError(
+        f"{source}: {len(matches) or 'no'} scene{'s' * (len(matches) != 1)} named {scene!r} (a folder of that name "
+        f"with photographs or a video, or a video of that name: {', '.join(suffixes)}); found: {found or 'none at all'}"
+    )
+
+
 def scene_members(members: list[Member], folder: PurePosixPath) -> dict[str, Member]:
     """The members below `folder` by their name relative to it, but what was written by fetching.
 
@@ -89,12 +116,18 @@ def scene_members(members: list[Member], folder: PurePosixPath) -> dict[str, Mem
     chosen: dict[str, Member] = {}
     for member in members:
         if PurePosixPath(member.name).is_relative_to(folder):
-            path = PurePosixPath(member.name).relative_to(folder)
+            path = name_below(member.name, folder)
             name = str(path.with_suffix(".png") if is_blender and path.suffix == ".PNG" else path)
             if name in chosen:
                 raise DataError(f"{member} occurs twice; pack the archive anew")
             chosen[name] = member
     return {name: member for name, member in chosen.items() if name not in (MANIFEST, ORIGIN)}
+
+
+def name_below(name: str, folder: PurePosixPath) -> PurePosixPath:
+    """`name` relative to `folder`, which may be the file itself: a video."""
+    path = PurePosixPath(name).relative_to(folder)
+    return path if path.parts else PurePosixPath(folder.name)
 
 
 def check_members(members: dict[str, Member]) -> None:
@@ -109,5 +142,7 @@ def check_members(members: dict[str, Member]) -> None:
 
 def refuse_to_replace(target: Path) -> None:
     """`DataError` if making the scene `target` anew would delete files that are no scene's."""
-    if target.is_file() or (target.is_dir() and any(target.iterdir()) and not is_scene(target)):
+    if target.is_file() or (
+        target.is_dir() and any(target.iterdir()) and not is_scene(target) and not (target / ORIGIN).exists()
+    ):
         raise DataError(f"{target} would be replaced, but holds no scene; name a folder for this scene alone")

@@ -35,13 +35,18 @@ EXAMPLE: dict[str, Any] = {"color": "0.1", "linewidth": 1.0, "zorder": 5}
 AXIS_NAMES = "xyz"
 
 
-def plot_cameras(name: str, splits: Sequence[Split]) -> Figure:
-    """All cameras (of large splits some, evenly spread), the way from near to far of each, and one whole frustum."""
+def plot_cameras(name: str, splits: Sequence[Split], points: np.ndarray | None = None) -> Figure:
+    """All cameras (of large splits some, evenly spread), the way from near to far of each, and one whole frustum.
+
+    `points` [P, 3] of the scene, where they are known, are drawn as far as they are within the picture.
+    """
     shown = [(split, split.cameras.select(evenly_spread(split.cameras.num_views, MAX_DRAWN))) for split in splits]
     train, scenes = shown[0][1], [scene for _, scene in shown]
     right, away, up = canonical_axes(train)
     example = example_frustum(train.select([example_view(train, right)]))
     low, high = extents(example, scenes)
+    if points is not None:
+        points = points[((points > low) & (points < high)).all(axis=1)]
     size = max(BODY_OF_SPAN * (high - low).max(), BODY_OF_DISTANCE * usual_distance(train))
     with mpl.rc_context(STYLE):
         figure = Figure(figsize=SIZE, layout="constrained")
@@ -51,6 +56,8 @@ def plot_cameras(name: str, splits: Sequence[Split]) -> Figure:
         views = {"from above": (top, [right, away]), "from the side": (side, [away, up])}
         views["in perspective"] = (space, [right, away, up])
         for title, (axes, kept) in views.items():
+            if points is not None:
+                axes.plot(*points[:, kept].T, ".", color="0.6", markersize=1, markeredgewidth=0, zorder=1)
             for split, scene in shown:
                 draw_split(axes, kept, scene, size, STYLES[split.name])
             draw_example(axes, kept, example)

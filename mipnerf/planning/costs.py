@@ -8,7 +8,7 @@ import torch
 
 from mipnerf.bench.operations import rendering_flops, training_flops
 from mipnerf.config import ModelConfig, RunConfig, SuiteConfig
-from mipnerf.config.layouts import CAPTURES
+from mipnerf.config.layouts import CAPTURES, PHOTOS
 from mipnerf.config.runs import network_of
 from mipnerf.datasets.fetching.sources import local_source
 from mipnerf.network.model import MipNerf
@@ -63,6 +63,7 @@ def count_jobs(suite: SuiteConfig, runs: dict[str, RunConfig]) -> Counter[str]:
         variants = [run.variant for run in runs.values() if run.dataset == dataset]
         jobs += Counter(plot=2 + is_swept(variants), table=len(table_names(dataset, variants)))
     jobs["convert_scene"] = sum(suite.datasets[dataset].layout == "multiscale" for dataset, _ in scenes)
+    jobs["find_cameras"] = sum(suite.datasets[dataset].layout == PHOTOS for dataset, _ in scenes)
     for source, _ in sources:
         is_local = source != "bricks" and local_source(source, suite.sources.get(source))
         jobs["render_bricks" if source == "bricks" else "fetch_scene" if is_local else "download_scene"] += 1
@@ -78,7 +79,7 @@ def scene_size(suite: SuiteConfig, dataset: str) -> SceneSize:
     kind, bricks = suite.datasets[dataset], suite.bricks
     if kind.source == "bricks":
         return SceneSize(bricks.size, bricks.size, bricks.num_train, bricks.num_val, bricks.num_test)
-    return CAPTURE if kind.layout in CAPTURES else FORWARD_FACING if kind.layout == "llff" else BLENDER
+    return CAPTURE if kind.layout in (PHOTOS, *CAPTURES) else FORWARD_FACING if kind.layout == "llff" else BLENDER
 
 
 def level_pixels(run: RunConfig, size: SceneSize, level: int) -> int:

@@ -10,7 +10,8 @@ from typing import Any, TypeVar
 from snakemake.common import overwrite_function_params
 from snakemake.exceptions import WorkflowError
 
-from mipnerf.config import RunConfig, SuiteConfig
+from mipnerf.config import PHOTO_KEYS, RunConfig, SuiteConfig
+from mipnerf.config.layouts import PHOTOS
 from mipnerf.config.runs import network_of, resolve_runs, scene_folder
 from mipnerf.config.sweeps import SWEPT
 from mipnerf.errors import ConfigError
@@ -49,6 +50,7 @@ class Request:
         self.data = suite.data_root
         self.datasets = list(dict.fromkeys(run.dataset for run in self.runs.values()))
         self.scenes = list(dict.fromkeys((run.dataset, run.scene) for run in self.runs.values()))
+        self.photo_datasets = [name for name, kind in suite.datasets.items() if kind.layout == PHOTOS]
         self.levels = [str(level) for level in range(max(dataset.levels for dataset in suite.datasets.values()))]
         self.shards = shard_names(suite.eval_shards)
         self.video_shards = shard_names(suite.video.shards)
@@ -145,6 +147,22 @@ class Request:
     def source_of(self, wildcards: Wildcards) -> str:
         """The unpacked or rendered scene that a dataset is converted from."""
         return f"{self.data}/sources/{self.suite.datasets[wildcards.dataset].source}/{wildcards.scene}/manifest.json"
+
+    def photos_of(self, wildcards: Wildcards) -> str:
+        """`source_of` a scene whose cameras are to be found; refused at once where that cannot be."""
+        manifest = f"{self.data}/{wildcards.dataset}/{wildcards.scene}/manifest.json"
+        if self.is_main and not Path(self.place(manifest)).exists():
+            try:
+                require_package("pycolmap")
+            except ConfigError as error:
+                raise WorkflowError(str(error)) from None
+        return self.source_of(wildcards)
+
+    def photo_settings(self, wildcards: Wildcards) -> list[str]:
+        """How the cameras of a scene are found, as all its runs have it, where that differs from the default."""
+        run = self.run(self.folders(wildcards.dataset, wildcards.scene)[0].removeprefix("results/"))
+        keys = tuple(f"data.{key}=" for key in PHOTO_KEYS)
+        return [setting for setting in run.settings() if setting.startswith(keys)]
 
     def network_of(self, wildcards: Wildcards) -> str:
         """The run whose network is evaluated: that of the wildcards, or the one whose network it takes."""

@@ -8,6 +8,7 @@ from snakemake.exceptions import WorkflowError
 from snakemake.logging import logger
 
 from mipnerf.config import RunConfig, SuiteConfig
+from mipnerf.config.layouts import PHOTOS
 from mipnerf.datasets.fetching.origins import compare_with_source, want, wanted_file
 from mipnerf.datasets.fetching.sources import is_verified, local_source, source_urls
 
@@ -50,7 +51,7 @@ class Sources:
         for source, folders in scenes.items():
             if (path := self.local[source]) is None:
                 continue
-            for scene, comparison in compare_with_source(Path(path), folders).items():
+            for scene, comparison in compare_with_source(Path(path), folders, self.photos(source)).items():
                 if text := comparison.describe():
                     logger.warning(text)
                 if comparison.state == "changed" and want(comparison):
@@ -87,9 +88,19 @@ class Sources:
         return source_urls(self.suite.downloads.get(source, []), scene)
 
     def checksums_of(self, wildcards: Wildcards) -> list[str]:
-        """The argument that names the official sums of a scene, or nothing where it has none."""
+        """The argument that names the official sums of a scene, where it has some; of photographs, that they are such.
+
+        One list for both: a parameter more would have everything fetched anew.
+        """
+        if wildcards.scene in self.photos(wildcards.source):
+            return ["--photos"]
         path = self.home / "config" / "checksums" / wildcards.source / f"{wildcards.scene}.sha256"
         return ["--checksums", str(path)] if path.exists() else []
+
+    def photos(self, source: str) -> set[str]:
+        """The scenes of a source that are photographs or videos, without cameras."""
+        datasets = self.suite.datasets.values()
+        return {scene for each in datasets if (each.source, each.layout) == (source, PHOTOS) for scene in each.scenes}
 
     def check(self, runs: Sequence[RunConfig]) -> None:
         """Refuse runs whose data is neither there nor to be had, or not the official one, before any job starts."""

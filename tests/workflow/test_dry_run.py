@@ -159,7 +159,7 @@ def test_profiles_know_every_rule_that_needs_a_gpu(profile):
 
 
 # The extras that the commands of rules use; the others are for commands by hand, for Snakemake itself, and for tests.
-EXTRAS_OF_RULES = {"drive", "energy", "lpips", "tensorboard", "video"}
+EXTRAS_OF_RULES = {"drive", "energy", "lpips", "sfm", "tensorboard", "video"}
 OTHER_EXTRAS = {"dev", "generic", "interop", "mesh", "slurm"}
 
 

@@ -56,6 +56,7 @@ BLOCKS = (
     "config/ablations.yaml",
     "mipnerf import",
     "--configfile desk.yaml",  # test_own_capture.py
+    "--configfile phone.yaml",  # test_own_capture.py
     "video_spherical.mp4",  # test_video.py
     "--snakefile /path/to/mip-nerf",  # test_elsewhere.py
     "squeue --me",  # tests/cluster

@@ -17,6 +17,7 @@ from functools import partial
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import IO, Any, cast
 
+from mipnerf.config.layouts import VIDEO_SUFFIXES
 from mipnerf.errors import DataError
 
 ACCEPTED = "a folder, or a .zip, .tar, .tar.gz, .tar.bz2 or .tar.xz archive"
@@ -58,13 +59,16 @@ class Member:
 
 
 def list_members(source: Path, stack: ExitStack, skipped: Collection[Path] = ()) -> list[Member]:
-    """All members of `source` except system litter; an archive stays open as long as `stack`.
+    """All members of `source` except system litter; an archive stays open as long as `stack`. A video is its own.
 
     `skipped` are folders that are left out of a source folder. Raises `DataError` for a damaged, truncated or hostile
     archive; members that are no plain files are listed with their `defect`.
     """
     if source.is_dir():
         return [member for member in folder_members(source, skipped) if not is_litter(member.name)]
+    if source.suffix.lower() in VIDEO_SUFFIXES:
+        status = source.stat()
+        return [Member(source, source.name, status.st_size, None, partial(_opened, source), source.resolve(), status)]
     members: list[Member] = []
     try:
         # A loop, not list(): a failure can then name the last good member.

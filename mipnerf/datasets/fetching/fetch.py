@@ -32,13 +32,15 @@ def fetch_scene(
     checksums: Path | None = None,
     verify: Verify = "strict",
     origin: str | None = None,
+    are_photos: bool = False,
 ) -> None:
     """Take the scene `scene` out of `source`, an archive or folder, and put it in the folder `target`.
 
     The scene is the folder of that name with one of `SCENE_MARKERS`, at any depth; or the top of `source`, if that is
-    the only scene there. `target` is replaced as a whole, manifest.json (files with size, SHA-256 and CRC-32) last.
-    Files of a source folder are hard links where the file system allows. Beside them, .origin.json records where they
-    come from, and is no part of what they are: `manifest.json` is the same for the same files.
+    the only scene there. Where `are_photos`, it is as `find_photos` says. `target` is replaced as a whole,
+    manifest.json (files with size, SHA-256 and CRC-32) last. Files of a source folder are hard links where the file
+    system allows. Beside them, .origin.json records where they come from, and is no part of what they are:
+    `manifest.json` is the same for the same files.
 
     `checksums` is a file of the official sums. Files that depart from them are refused if `verify` is strict, and else
     taken, with a warning unless it is off; the manifest says in either case whether they are `verified` (null without
@@ -52,7 +54,7 @@ def fetch_scene(
     official = read_checksums(checksums) if checksums else None
     with ExitStack() as stack:
         members = list_members(source, stack, skipped=[target])
-        folder = find_scene(members, scene, source)
+        folder = find_scene(members, scene, source, are_photos)
         chosen = scene_members(members, folder)
         check_members(chosen)
         check_space(sum(member.size for member in chosen.values()), target)

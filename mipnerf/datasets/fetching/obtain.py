@@ -29,6 +29,7 @@ def obtain_scene(
     operation: OperationConfig,
     checksums: Path | None = None,
     verify: Verify = "strict",
+    are_photos: bool = False,
 ) -> None:
     """Put the scene `scene` of the first of `urls` that gives it in the folder `target`, as `fetch_scene` does.
 
@@ -45,7 +46,7 @@ def obtain_scene(
         try:
             with only_one(archive, target / MANIFEST) as is_there:
                 if not is_there:
-                    take(url, scene, target, archive, operation, checksums, verify, is_kept)
+                    take(url, scene, target, archive, operation, checksums, verify, is_kept, are_photos)
             return
         except WriteError:
             raise
@@ -69,11 +70,12 @@ def take(
     checksums: Path | None,
     verify: Verify,
     is_kept: bool,
+    are_photos: bool,
 ) -> None:
     """Download and unpack; the archive goes unless `is_kept`, and in any case if it proves damaged."""
     download(url, archive, operation)
     try:
-        fetch_scene(archive, scene, target, checksums, verify, origin=url)
+        fetch_scene(archive, scene, target, checksums, verify, url, are_photos)
     except WriteError:  # may fit another time
         raise
     except DataError as error:

@@ -8,14 +8,14 @@ import json
 import logging
 import os
 import time
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any, Literal
 
 from mipnerf.datasets.fetching.archives import Member, list_members, read_chunks
-from mipnerf.datasets.layouts import MANIFEST, ORIGIN, check_members, find_scene, is_read, scene_members
+from mipnerf.datasets.layouts import MANIFEST, ORIGIN, check_members, find_scene, is_read, name_below, scene_members
 from mipnerf.errors import DataError
 from mipnerf.files import write_text
 
@@ -54,8 +54,10 @@ class Comparison:
         return ""
 
 
-def compare_with_source(source: Path, scenes: Mapping[str, Path]) -> dict[str, Comparison]:
+def compare_with_source(source: Path, scenes: Mapping[str, Path], photos: Container[str] = ()) -> dict[str, Comparison]:
     """Compare what was fetched of `scenes` (name to folder) with `source`, an archive or folder.
+
+    Those of `photos` need no cameras.
 
     missing: nothing was fetched. same: the content is, whatever its place and age. changed: it is another. vanished:
     there is no such source. unreadable: it is damaged, or has no scene of the name, or several. No file is read where
@@ -71,7 +73,7 @@ def compare_with_source(source: Path, scenes: Mapping[str, Path]) -> dict[str, C
             results[scene] = Comparison("same", source, fetched)
         else:
             unsure[scene] = fetched
-    return results | compare_contents(source, unsure)
+    return results | compare_contents(source, unsure, photos)
 
 
 def wanted_file(fetched: Path) -> Path:
@@ -133,6 +135,8 @@ def stats_of_files(source: Path, folder: PurePosixPath, skipped: Path) -> dict[s
     """The same of what is there now: ten times faster, as no archive is opened and no other scene's folder listed."""
     if source.is_file():
         return {source.name: os.stat(source)}
+    if (video := source / folder).is_file():
+        return {folder.name: os.stat(video)}
     root, left_out = str(source.resolve() / folder), str(skipped.resolve())
     stats: dict[str, os.stat_result] = {}
     for parent, folders, names in os.walk(root):
@@ -144,7 +148,7 @@ def stats_of_files(source: Path, folder: PurePosixPath, skipped: Path) -> dict[s
 
 
 def name_in_source(member: Member, folder: PurePosixPath) -> str:
-    return str(PurePosixPath(member.name).relative_to(folder))
+    return str(name_below(member.name, folder))
 
 
 def is_untouched(source: Path, fetched: Path) -> bool:
@@ -157,7 +161,7 @@ def is_untouched(source: Path, fetched: Path) -> bool:
         return False
 
 
-def compare_contents(source: Path, scenes: Mapping[str, Path]) -> dict[str, Comparison]:
+def compare_contents(source: Path, scenes: Mapping[str, Path], photos: Container[str]) -> dict[str, Comparison]:
     """Each of `scenes`, after one look at what `source` holds."""
     if not scenes:
         return {}
@@ -174,15 +178,15 @@ def compare_contents(source: Path, scenes: Mapping[str, Path]) -> dict[str, Comp
             return {scene: unreadable(fetched, error) for scene, fetched in scenes.items()}
         for scene, fetched in scenes.items():
             try:
-                results[scene] = compare_content(source, members, scene, fetched)
+                results[scene] = compare_content(source, members, scene, fetched, scene in photos)
             except (DataError, OSError) as error:
                 results[scene] = unreadable(fetched, error)
     return results
 
 
-def compare_content(source: Path, members: list[Member], scene: str, fetched: Path) -> Comparison:
+def compare_content(source: Path, members: list[Member], scene: str, fetched: Path, are_photos: bool) -> Comparison:
     """Compare what was fetched with the `members` of `source`; raises as fetching it would."""
-    folder = find_scene(members, scene, source)
+    folder = find_scene(members, scene, source, are_photos)
     chosen = scene_members(members, folder)
     current = {name: member for name, member in chosen.items() if is_read(name)}
     check_members(current)

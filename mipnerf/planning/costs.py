@@ -60,8 +60,10 @@ def count_jobs(suite: SuiteConfig, runs: dict[str, RunConfig]) -> Counter[str]:
     sources = {(suite.datasets[dataset].source, scene) for dataset, scene in scenes}
     jobs = Counter(all=1, aggregate=1, lpips_weights=int(suite.lpips), strip=len(scenes), evaluate=len(runs))
     for dataset in {dataset for dataset, _ in scenes}:
-        variants = [run.variant for run in runs.values() if run.dataset == dataset]
-        jobs += Counter(plot=2 + is_swept(variants), table=len(table_names(dataset, variants)))
+        members = [run for run in runs.values() if run.dataset == dataset]
+        variants = [run.variant for run in members]
+        is_timed = any(run.train.minutes for run in members)
+        jobs += Counter(plot=2 + is_swept(variants) + is_timed, table=len(table_names(dataset, variants)))
     jobs["convert_scene"] = sum(suite.datasets[dataset].layout == "multiscale" for dataset, _ in scenes)
     jobs["find_cameras"] = sum(suite.datasets[dataset].layout == PHOTOS for dataset, _ in scenes)
     for source, _ in sources:

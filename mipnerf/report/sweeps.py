@@ -10,7 +10,7 @@ import pandas as pd
 from mipnerf.config.sweeps import Value, split_sweep, swept_values
 from mipnerf.report.frame import Run, first_seeds, ordered_names
 
-MOST_SHOWN = 3  # of a sweep, beside other variants
+MOST_SHOWN = 3  # of a sweep in a picture, beside other variants
 
 
 def swept_runs(runs: Sequence[Run]) -> list[Run]:

@@ -249,8 +249,9 @@ class Request:
         """Every picture, or those of some kinds: of the datasets, then of the scenes."""
         pictures = []
         for dataset in self.datasets:
-            runs = [(run.variant, run.scene) for run in self.runs.values() if run.dataset == dataset]
-            drawn = dataset_kinds(dataset, self.suite.datasets[dataset].levels, runs)
+            members = [run for run in self.runs.values() if run.dataset == dataset]
+            runs, is_timed = [(run.variant, run.scene) for run in members], any(run.train.minutes for run in members)
+            drawn = dataset_kinds(dataset, self.suite.datasets[dataset].levels, runs, is_timed)
             pictures += [f"{dataset}_{kind}" for kind in drawn if kind in kinds]
         for dataset, scene in self.scenes:
             pictures += [f"{dataset}_{scene}_{kind}" for kind in SCENE_FIGURES if kind in kinds]

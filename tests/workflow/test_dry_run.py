@@ -98,6 +98,24 @@ def test_a_configuration_file_replaces_the_runs(project, tmp_path):
     assert "render_bricks" not in counts
 
 
+def test_the_experiment_at_equal_time_is_four_ideas_with_three_seeds(project, tmp_path):
+    archive = tmp_path / "archive.zip"
+    archive.touch()
+    sources = f"sources={{nerf_synthetic: {archive}}}"
+    experiment = "config/experiments/minutes.yaml"
+    output = project.snakemake("-n", "-p", "--configfile", experiment, "--config", sources, "--", "all").stdout
+    counts = jobs(output)
+    assert {rule: counts[rule] for rule in ("train", "evaluate", "plot", "table")} == {
+        "train": 12,
+        "evaluate": 12,
+        "plot": 4,
+        "table": 4,
+    }
+    assert output.count("train.minutes=10") == 12
+    assert "max_steps" not in output
+    assert "plots/multiscale_blender_minutes.svg" in output
+
+
 def test_parsing_never_imports_torch_and_is_quick(plan):
     assert "torch was imported" not in plan.output
     # Two seconds, however busy the machine; the bound only catches a heavy import.

@@ -19,7 +19,7 @@ class Kind:
     """One kind of figure: `caption` says what is seen and how to read it, `endings` in which formats it is written.
 
     `drawn_by` is, for those of a dataset, the module and function in this room that take its runs and the published
-    numbers. Of a sweep, they are given the best runs, unless it `shows_all`.
+    numbers. Of a sweep, they are given the `most` best variants, unless it `shows_all`.
     """
 
     title: str
@@ -27,13 +27,14 @@ class Kind:
     endings: tuple[str, ...] = ("svg", "png")
     drawn_by: str = ""
     shows_all: bool = False
+    most: int = 3
 
     def draw(self, runs: "list[Run]", reference: "Reference") -> "Figure":
         """The figure of a dataset."""
         if not self.shows_all:
             from mipnerf.report.sweeps import best_of_sweeps
 
-            runs = best_of_sweeps(runs)
+            runs = best_of_sweeps(runs, self.most)
         module, function = self.drawn_by.split(".")
         figure: Figure = getattr(import_module(f"mipnerf.report.figures.{module}"), function)(runs, reference)
         return figure
@@ -76,6 +77,13 @@ DATASET_FIGURES = {
         drawn_by="sweeps.plot_sweep",
         shows_all=True,
     ),
+    "minutes": Kind(
+        "Quality against time",
+        "PSNR of views that are not trained on, against minutes of training; rendering them is not timed. A line is "
+        "the mean over seeds and scenes, a band their standard deviation. Of a sweep, the six best are shown.",
+        drawn_by="minutes.plot_minutes",
+        most=6,
+    ),
 }
 # Of a scene: results/plots/{dataset}_{scene}_{kind}.
 SCENE_FIGURES = {
@@ -108,14 +116,14 @@ SCENE_FIGURES = {
 }
 FIGURES = DATASET_FIGURES | SCENE_FIGURES
 # What the short table shows; the rest is for the report.
-IN_TABLE = ("levels", "history", "sweep", "strip")
+IN_TABLE = ("levels", "history", "sweep", "minutes", "strip")
 # Of these, JAX numbers were published: of mip-NeRF for each of the scenes, of other variants for all of them together.
 PUBLISHED_SCENES = ("chair", "drums", "ficus", "hotdog", "lego", "materials", "mic", "ship")
 PUBLISHED_LEVELS = {"multiscale_blender": 4, "blender": 1}
 
 
-def dataset_kinds(dataset: str, levels: int, runs: Iterable[tuple[str, str]]) -> list[str]:
-    """The figures of a dataset whose `runs` are (variant, scene).
+def dataset_kinds(dataset: str, levels: int, runs: Iterable[tuple[str, str]], is_timed: bool = False) -> list[str]:
+    """The figures of a dataset whose `runs` are (variant, scene), some of so many minutes where it `is_timed`.
 
     No deltas where nothing was published of any, and no sweep where nothing is swept.
     """
@@ -125,5 +133,5 @@ def dataset_kinds(dataset: str, levels: int, runs: Iterable[tuple[str, str]]) ->
     has_published = PUBLISHED_LEVELS.get(dataset) == levels and (
         is_whole or any(variant == "mipnerf" for variant, _ in known)
     )
-    is_due = {"deltas": has_published, "sweep": is_swept(variant for variant, _ in runs)}
+    is_due = {"deltas": has_published, "sweep": is_swept(variant for variant, _ in runs), "minutes": is_timed}
     return [kind for kind in DATASET_FIGURES if is_due.get(kind, True)]

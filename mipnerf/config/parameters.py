@@ -24,7 +24,9 @@ from mipnerf.config.layouts import CAPTURES, PHOTOS
 from mipnerf.config.sections import (
     BricksConfig,
     CropConfig,
+    DownloadConfig,
     Fraction,
+    Name,
     OperationConfig,
     PhotosConfig,
     Positive,
@@ -34,7 +36,6 @@ from mipnerf.config.sections import (
 from mipnerf.config.validation import lookup, validated
 
 SEED_SUFFIX = re.compile(r"_seed\d+$")  # of a variant's name, for all seeds of a run but the first
-Name = Annotated[str, Field(pattern=r"^[a-z0-9_]+$")]
 Activation = Literal["softplus", "relu", "sigmoid"]
 Seed = Annotated[int, Field(ge=0, lt=2**63)]
 Verify = Literal["strict", "warn", "off"]
@@ -196,20 +197,6 @@ class Overrides(Section):
     model: ModelOverrides = ModelOverrides()
     train: TrainOverrides = TrainOverrides()
     data: DataOverrides = DataOverrides()
-
-
-class DownloadConfig(Section):
-    """An archive in the network."""
-
-    url: str = Field(description="http(s)://..., or gdrive://FILE_ID; with {scene} in it, each scene has its own")
-    scenes: Annotated[list[Name], Field(min_length=1)] | None = Field(None, description="which it has; null: all")
-
-    @field_validator("url")
-    @classmethod
-    def _is_an_address(cls, url: str) -> str:
-        if not re.fullmatch(r"(https?|gdrive)://([^\s{}]|\{scene\})+", url):
-            raise ValueError(f"{url!r} must begin with http://, https:// or gdrive:// and have no braces but {{scene}}")
-        return url
 
 
 class DatasetConfig(Overrides):

@@ -1,11 +1,13 @@
 """Sections of the configuration that stand by themselves, and what all sections share."""
 
+import re
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 Fraction = Annotated[float, Field(ge=0)]
 Positive = Annotated[int, Field(ge=1)]
+Name = Annotated[str, Field(pattern=r"^[a-z0-9_]+$")]
 # Without distortion: what reads the cameras knows no other yet.
 CameraModel = Literal["SIMPLE_PINHOLE", "PINHOLE"]
 
@@ -52,6 +54,20 @@ class PhotosConfig(Section):
     min_registered: Annotated[float, Field(gt=0, le=1)] = Field(
         0.5, description="photos: refuse where a smaller share of the pictures found its camera"
     )
+
+
+class DownloadConfig(Section):
+    """An archive in the network."""
+
+    url: str = Field(description="http(s)://..., or gdrive://FILE_ID; with {scene} in it, each scene has its own")
+    scenes: Annotated[list[Name], Field(min_length=1)] | None = Field(None, description="which it has; null: all")
+
+    @field_validator("url")
+    @classmethod
+    def _is_an_address(cls, url: str) -> str:
+        if not re.fullmatch(r"(https?|gdrive)://([^\s{}]|\{scene\})+", url):
+            raise ValueError(f"{url!r} must begin with http://, https:// or gdrive:// and have no braces but {{scene}}")
+        return url
 
 
 class CropConfig(Section):

@@ -19,6 +19,7 @@ SCENE_MARKERS = (BLENDER_MARKER, LLFF_MARKER, *(marker for layout in CAPTURES.va
 LONGEST_FIRST = sorted(SCENE_MARKERS, key=lambda name: name.count("/"), reverse=True)  # colmap/sparse/0 before sparse/0
 MARKER_FILES = {PurePosixPath(marker).name for marker in SCENE_MARKERS}
 MARKER_NAMES = ", ".join(SCENE_MARKERS[:4]).replace("[0-9]*", "0") + " ..."
+OF_PHONES = (".heic", ".heif")  # which Pillow does not read
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff")
 _FILES = [LLFF_MARKER, *(name for layout in CAPTURES.values() for name in layout.files)]
 _CAMERA_FILE = re.compile(f"(?:.*/)?(?:{'|'.join(map(fnmatch.translate, _FILES))})")
@@ -87,7 +88,8 @@ def find_scene(members: list[Member], scene: str, source: Path, are_photos: bool
 def find_photos(members: list[Member], scene: str, source: Path) -> PurePosixPath:
     """The folder of photographs or the video called `scene`; the whole of `source` where that is all there is."""
     suffixes = (*IMAGE_SUFFIXES, *VIDEO_SUFFIXES)
-    files = [PurePosixPath(m.name) for m in members if PurePosixPath(m.name).suffix.lower() in suffixes]
+    taken = (*suffixes, *OF_PHONES)  # the last are refused where they are to be used, which says why
+    files = [PurePosixPath(m.name) for m in members if PurePosixPath(m.name).suffix.lower() in taken]
     parents = {parent for file in files for parent in file.parents if parent.name.casefold() == scene.casefold()}
     folders = sorted(path for path in parents if not parents.intersection(path.parents))
     videos = [file for file in files if file.suffix.lower() in VIDEO_SUFFIXES]
@@ -101,7 +103,7 @@ def find_photos(members: list[Member], scene: str, source: Path) -> PurePosixPat
         return matches[0]
     found = ", ".join(sorted(map(str, matches)) or sorted({str(file.parent) for file in files})[:10])
     raise DataError(
-        f"{source}: {len(matches) or 'no'} scene{'s' * (len(matches) != 1)} named {scene!r} (a folder of that name "
+        f"{source}: {len(matches) or 'no'} scene{'s' * (len(matches) > 1)} named {scene!r} (a folder of that name "
         f"with photographs or a video, or a video of that name: {', '.join(suffixes)}); found: {found or 'none at all'}"
     )
 

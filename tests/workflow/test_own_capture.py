@@ -41,6 +41,7 @@ def test_one_entry_trains_scores_and_tabulates_a_capture(tmp_path):
     assert "40×32" in table
 
 
+@pytest.mark.slow
 def test_a_video_becomes_a_report_by_one_command(tmp_path):
     pytest.importorskip("pycolmap", reason="the extra `sfm` is not installed: pip install -e '.[sfm]'")
     project = Project(tmp_path / "project")

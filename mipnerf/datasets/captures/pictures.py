@@ -13,14 +13,13 @@ from PIL import ExifTags, Image, ImageOps
 from mipnerf.config.layouts import VIDEO_SUFFIXES
 from mipnerf.datasets.captures.frames import JPEG_QUALITY, extract_frames
 from mipnerf.datasets.images import DECODE_ERRORS, KINDS, PHOTOGRAPHS, decode_image
-from mipnerf.datasets.layouts import IMAGE_SUFFIXES
+from mipnerf.datasets.layouts import IMAGE_SUFFIXES, OF_PHONES
 from mipnerf.datasets.scene import parallel, read_bytes
 from mipnerf.errors import DataError
 from mipnerf.files import write_text
 
 LEAST = 3  # pictures, of which one is a test view
 RECORD = "pictures.json"
-OF_PHONES = (".heic", ".heif")  # which Pillow does not read
 # What COLMAP reads as it is.
 PLAIN_KINDS, PLAIN_MODES = ("JPEG", "PNG"), ("L", "RGB", "RGBA")
 

@@ -24,6 +24,7 @@ log = logging.getLogger(__name__)
 Pair = tuple[str, str]
 SEED = 0
 MAX_SIDE = 1600  # pixels of the longer side of a picture in which features are looked for; larger ones are shrunk
+MAX_FEATURES = 4096  # of a picture: the time of a pair grows with their square
 IMAGES_AT_ONCE, PAIRS_AT_ONCE = 4, 100  # between two looks at signals, and two steps of the progress
 MAX_EXHAUSTIVE = 150  # pictures; beyond, pairs grow faster than what they add
 NEIGHBOURS, KEYFRAMES = 10, 5  # of a sequence: how far apart pairs are, and how many frames there are to a key frame
@@ -151,6 +152,7 @@ def extract_features(database: Path, images: Path, names: Sequence[str], threads
     """SIFT features of all pictures that have none yet."""
     pycolmap = quiet()
     options = pycolmap.FeatureExtractionOptions(num_threads=threads, max_image_size=MAX_SIDE, use_gpu=False)
+    options.sift.max_num_features = MAX_FEATURES
     with pycolmap.Database.open(database) as known:
         ids = {image.name: image.image_id for image in known.read_all_images()}
         cameras = {image.name: image.camera_id for image in known.read_all_images()}

@@ -16,6 +16,7 @@ from mipnerf.config.runs import (
     resolve_runs,
     run_from_settings,
     scaled,
+    scene_folder,
     shrunk_batch,
 )
 from mipnerf.errors import ConfigError
@@ -232,6 +233,28 @@ def test_linear_scaling_reaches_the_runs_of_the_configuration():
 def test_a_batch_that_alone_is_made_smaller_is_warned_about(settings, is_warned):
     warning = shrunk_batch(run_from_settings("blender", "mipnerf", "lego", settings))
     assert ("linear_scaling: true" in (warning or "")) == is_warned
+
+
+def photos(**changes) -> dict:
+    """A configuration of one capture without cameras."""
+    kind = {"source": "mine", "layout": "photos", "scenes": ["desk"], "levels": 2, "data": {"frames": 40}}
+    runs = [{"dataset": "phone", "variants": ["mipnerf", "other"]}]
+    return {"datasets": {"phone": kind}, "variants": {"mipnerf": {}, "other": {}}, "runs": runs} | changes
+
+
+def test_cameras_that_are_found_are_read_as_those_of_colmap_and_are_no_matter_of_training():
+    suite = parse_config(photos())
+    run = resolve_runs(suite)["phone/mipnerf/desk"]
+    assert (run.data.layout, run.data.frames) == ("colmap", 40)
+    assert "data.frames=40" in run.settings()
+    assert run.training_settings() == ["data.layout=colmap"]
+    assert scene_folder(suite, "phone", "desk") == "data/phone/desk"
+
+
+def test_runs_of_a_scene_have_the_same_cameras():
+    suite = parse_config(photos(variants={"mipnerf": {}, "other": {"data": {"camera_model": "PINHOLE"}}}))
+    with pytest.raises(ConfigError, match=r"phone/other/desk has data.camera_model PINHOLE.*set it for the dataset"):
+        resolve_runs(suite)
 
 
 def test_details_are_of_scenes_that_there_are():

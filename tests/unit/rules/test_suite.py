@@ -1,6 +1,7 @@
 """What the rules compute: functions of the configuration, without Snakemake running."""
 
 import re
+import sys
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -283,3 +284,34 @@ def test_a_source_that_is_neither_here_nor_in_the_network_is_refused(tmp_path):
 
 def test_the_default_configuration_is_that_of_a_project_without_one(tmp_path):
     assert read_suite(tmp_path) == read_suite(ROOT)
+
+
+PHONE = {"source": "mine", "layout": "photos", "scenes": ["desk"], "levels": 2, "data": {"frames": 40}}
+
+
+def test_cameras_are_found_as_the_runs_of_the_scene_say():
+    request = request_of(datasets={"phone": PHONE}, runs=[{"dataset": "phone", "variants": ["mipnerf"]}])
+    names = wildcards(dataset="phone", scene="desk")
+    assert request.photo_datasets == ["phone"]
+    assert request.photo_settings(names) == ["data.frames=40"]
+    assert request.photos_of(names) == "data/sources/mine/desk/manifest.json"
+    assert request.manifest_of(names) == "data/phone/desk/manifest.json"
+
+
+def test_without_pycolmap_cameras_that_are_still_to_be_found_are_refused_at_once(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "pycolmap", None)
+    runs = [{"dataset": "phone", "variants": ["mipnerf"]}]
+    request = request_of(tmp_path, datasets={"phone": PHONE}, runs=runs)
+    names = wildcards(dataset="phone", scene="desk")
+    with pytest.raises(WorkflowError, match=r"pip install -e '.\[sfm\]'"):
+        request.photos_of(names)
+    (tmp_path / "data" / "phone" / "desk").mkdir(parents=True)
+    (tmp_path / "data" / "phone" / "desk" / "manifest.json").touch()
+    assert request.photos_of(names)
+
+
+def test_a_source_of_photographs_says_so_where_it_is_fetched():
+    suite = suite_of(datasets={"phone": PHONE}, runs=[{"dataset": "phone", "variants": ["mipnerf"]}])
+    sources = Sources(suite, Path(), str)
+    assert sources.checksums_of(SimpleNamespace(source="mine", scene="desk")) == ["--photos"]
+    assert sources.checksums_of(SimpleNamespace(source="mine", scene="other")) == []

@@ -7,6 +7,7 @@ from mipnerf.errors import ConfigError
 EXTRAS = {
     "imageio_ffmpeg": ("video", "videos need ffmpeg"),
     "skimage": ("mesh", "meshes need scikit-image"),
+    "triton": ("gpu", "operation.network fused needs the package triton"),
     "tensorboardX": ("tensorboard", "operation.tensorboard needs the package tensorboardX"),
 }
 

@@ -10,7 +10,7 @@ WORKDIR /opt/mip-nerf
 # Before the sources, so that a change of them does not install PyTorch again.
 COPY pyproject.toml README.md LICENSE constraints.txt ./
 COPY mipnerf/__init__.py mipnerf/faces.py mipnerf/
-RUN pip install --constraint constraints.txt '.[drive,energy,generic,interop,lpips,mesh,sfm,slurm,tensorboard,video]' \
+RUN pip install --constraint constraints.txt '.[drive,energy,generic,gpu,interop,lpips,mesh,sfm,slurm,tensorboard,video]' \
     && pip uninstall --yes mipnerf-suite
 COPY . .
 RUN pip install --no-deps --editable .

@@ -8,6 +8,7 @@ EXTRAS = {
     "imageio_ffmpeg": ("video", "videos need ffmpeg"),
     "pycolmap": ("sfm", "the layout photos needs pycolmap to find cameras"),
     "skimage": ("mesh", "meshes need scikit-image"),
+    "triton": ("gpu", "operation.network fused needs the package triton"),
     "tensorboardX": ("tensorboard", "operation.tensorboard needs the package tensorboardX"),
 }
 

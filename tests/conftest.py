@@ -24,6 +24,10 @@ os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 # Many small operations: more threads cost more than they bring, and one thread gives the same sums everywhere.
 torch.set_num_threads(1)
 
+# Triton reads it when it is imported, by PyTorch for one: its kernels are tested in its interpreter where no GPU is.
+if not torch.cuda.is_available():
+    os.environ.setdefault("TRITON_INTERPRET", "1")
+
 # Ctrl-C is ignored by what is started in the background, and by all that it starts in turn; tests are about it.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 

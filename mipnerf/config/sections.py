@@ -84,20 +84,6 @@ class PhotosConfig(Section):
     )
 
 
-class DownloadConfig(Section):
-    """An archive in the network."""
-
-    url: str = Field(description="http(s)://..., or gdrive://FILE_ID; with {scene} in it, each scene has its own")
-    scenes: Annotated[list[Name], Field(min_length=1)] | None = Field(None, description="which it has; null: all")
-
-    @field_validator("url")
-    @classmethod
-    def _is_an_address(cls, url: str) -> str:
-        if not re.fullmatch(r"(https?|gdrive)://([^\s{}]|\{scene\})+", url):
-            raise ValueError(f"{url!r} must begin with http://, https:// or gdrive:// and have no braces but {{scene}}")
-        return url
-
-
 class CropConfig(Section):
     """A square of a test view, in pixels of full resolution."""
 

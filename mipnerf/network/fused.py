@@ -1,32 +1,38 @@
-"""The network with its gradient written out: what autograd makes of `MLP.forward`, with less work.
+"""The network as kernels of Triton: encoding and all layers in one, its gradient in another (see `kernels.py`).
 
-- The bottleneck is linear and so is what follows: their weights are multiplied once, not their outputs for each sample,
-  which saves 11 % of all products of the default network. The gradient of both follows from that of their product.
-- Samples get no gradient, since nobody asks for it; activations and their masks take no memory of their own.
-- Weights are converted to the type of the products once a call; their gradients come back in the parameters' type.
+What `MLP.forward` gives, for samples that get no gradient. The bottleneck is folded into what follows as in
+`folded.py`. Weights are laid out for the kernels once a call (`packing.py`), filled up with zeros to widths that are
+powers of two.
 """
 
+import os
 from collections.abc import Iterator, Sequence
-from typing import Any, NamedTuple, Protocol
+from contextlib import AbstractContextManager, nullcontext
+from types import ModuleType
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
-Pair = tuple[Tensor, Tensor]  # weight and bias of a layer
+from mipnerf.config import ModelConfig
+from mipnerf.errors import ConfigError
+from mipnerf.network.folded import pairs, unfolded_gradients
+from mipnerf.network.packing import Columns, Encoding, Launch, Layout, Packed, columns_of, pack, power_of_two
+from mipnerf.thirdparty import require_package
 
-
-class Layout(NamedTuple):
-    """How the parameters are to be read: weight and bias of the layers, in the order of `MLP.linear_layers`."""
-
-    skips: tuple[bool, ...]  # for each trunk layer: the features join its output
-    num_samples: int  # of a ray, which share the condition
-    dtype: torch.dtype  # of the products
+MAX_WIDTH, MAX_CONDITION_WIDTH = 256, 128
+TILE = 128  # of a layer's outputs, the most that a block holds in one piece
+GRADIENT_PROGRAMS = 256  # that share the samples, where features make gradients
+GRADIENT_BLOCK, GRADIENT_TILE = 64, 128
+DTYPES = (torch.float32, torch.float16, torch.bfloat16)
 
 
 class Perceptron(Protocol):
     """What is asked of a network, which is an `MLP`."""
 
     layers: Sequence[torch.nn.Linear]
+    condition_layers: Sequence[torch.nn.Linear]
 
     def skips_after(self, i: int) -> bool:
         """Whether the features join the output of trunk layer `i`."""
@@ -35,140 +41,257 @@ class Perceptron(Protocol):
         """All layers in their order."""
 
 
-def fused_mlp(mlp: Perceptron, x: Tensor, condition: Tensor | None, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
-    """Raw rgb [N, S, 3] and raw density [N, S, 1], in `dtype`, of `mlp` as `MLP.forward` has them.
+LAUNCHES = (Launch(128, 8), Launch(64, 4), Launch(64, 8))  # which is fastest depends on the GPU
+
+
+def encoding_of(model: ModelConfig) -> Encoding:
+    """The encoding of a network's samples."""
+    return Encoding(model.min_deg_point, model.max_deg_point, model.append_identity, model.ray_shape != "point")
+
+
+def obstacle(model: ModelConfig, device: torch.device) -> str | None:
+    """Why these kernels cannot compute a network on a device; None if they can."""
+    if device.type != "cuda" and os.environ.get("TRITON_INTERPRET") != "1":
+        return "they need a GPU (on a CPU, TRITON_INTERPRET=1 tries them, very slowly)"
+    try:
+        require_package("triton")
+    except ConfigError as error:
+        return str(error)
+    if device.type == "cuda" and torch.cuda.get_device_capability(device) < (8, 0):
+        return "they need a GPU of compute capability 8.0 or higher"
+    if model.net_width > MAX_WIDTH:
+        return f"model.net_width {model.net_width} is more than {MAX_WIDTH}"
+    if model.use_viewdirs and model.net_depth_condition and model.net_width_condition > MAX_CONDITION_WIDTH:
+        return f"model.net_width_condition {model.net_width_condition} is more than {MAX_CONDITION_WIDTH}"
+    if model.net_activation != "relu":
+        return f"model.net_activation {model.net_activation} is not relu"
+    if model.num_levels > 1 and not model.stop_level_grad and model.ray_shape != "point":
+        return "samples get a gradient (model.stop_level_grad is false)"
+    return None
+
+
+def fused_network(
+    mlp: Perceptron,
+    means: Tensor,
+    covs: Tensor | None,
+    condition: Tensor | None,
+    encoding: Encoding,
+    dtype: torch.dtype,
+    launch: Launch = LAUNCHES[0],
+) -> tuple[Tensor, Tensor]:
+    """Raw rgb [N, S, 3] and raw density [N, S, 1], in float32, of samples that are not encoded yet.
 
     Args:
-        x: [N, S, F] encoded samples, which get no gradient.
-        condition: [N, D] encoded directions, which get none either.
-        dtype: of the products of matrices.
+        means: [N, S, 3], float32, which get no gradient.
+        covs: [N, S, 3], diagonals of the covariances; None for points.
+        condition: [N, D] encoded directions.
+        dtype: of the products of matrices; their sums are in float32.
     """
-    rays, samples, _ = x.shape
-    layout = Layout(tuple(mlp.skips_after(i) for i in range(len(mlp.layers))), samples, dtype)
+    if dtype not in DTYPES:
+        raise ValueError(f"the kernels take no products in {dtype}")
+    rays, samples, _ = means.shape
     parameters = [p for layer in mlp.linear_layers() for p in (layer.weight, layer.bias)]
-    with torch.autocast(x.device.type, enabled=False):
-        rgb, density = _FusedMlp.apply(layout, x.flatten(0, 1), condition, *parameters)
-    return rgb.view(rays, samples, -1), density.view(rays, samples, -1)
+    layout = Layout(
+        skips=tuple(mlp.skips_after(i) for i in range(len(mlp.layers))),
+        conditions=0 if condition is None else len(mlp.condition_layers),
+        num_samples=samples,
+        dtype=dtype,
+        encoding=encoding,
+        launch=launch,
+        stores=torch.is_grad_enabled() and any(p.requires_grad for p in parameters),
+    )
+    means = means.detach().reshape(-1, 3).contiguous()
+    covs = torch.zeros_like(means) if covs is None else covs.detach().reshape(-1, 3).contiguous()
+    with torch.autocast(means.device.type, enabled=False):
+        rgb, density = _FusedNetwork.apply(layout, means, covs, condition, *parameters)
+    return rgb.view(rays, samples, 3), density.view(rays, samples, 1)
 
 
-class _FusedMlp(torch.autograd.Function):
+class _FusedNetwork(torch.autograd.Function):
     @staticmethod
     def forward(
-        ctx: Any, layout: Layout, x: Tensor, condition: Tensor | None, *parameters: Tensor
+        ctx: Any, layout: Layout, means: Tensor, variances: Tensor, condition: Tensor | None, *parameters: Tensor
     ) -> tuple[Tensor, Tensor]:
-        x = x.to(layout.dtype)
-        layers = _pairs([p.to(layout.dtype) for p in parameters])
-        trunk, (density_weight, density_bias), head = _split(layers, layout)
-        hidden, extra, outputs = x, None, []
-        for (weight, bias), skips in zip(trunk, layout.skips, strict=True):
-            hidden = _affine(hidden, extra, weight, bias).relu_()
-            outputs.append(hidden)
-            extra = x if skips else None
-        density = _affine(hidden, extra, density_weight, density_bias)
-        folded, tail = None, []
+        kernels = _kernels()
+        count, depth = len(means), len(layout.skips)
+        columns = columns_of(layout.encoding, means.device)
+        head_layers = pairs(parameters)[depth + 1 :]
         if condition is None:
-            rgb = _affine(hidden, extra, *head[0])
+            folded, addition = head_layers[0]
+            addition = addition[None]
         else:
-            (bottleneck, bottleneck_bias), (weight, bias) = _pairs(parameters)[len(trunk) + 1 : len(trunk) + 3]
+            (bottleneck, bottleneck_bias), (weight, bias) = head_layers[:2]
             width = bottleneck.shape[0]
-            folded = (weight[:, :width] @ bottleneck).to(layout.dtype)
-            per_ray = torch.addmm(bias + weight[:, :width] @ bottleneck_bias, condition, weight[:, width:].t())
-            rgb = _affine(hidden, extra, folded).view(-1, layout.num_samples, len(weight))
-            rgb = rgb.add_(per_ray.to(layout.dtype)[:, None]).flatten(0, 1)
-            for weight, bias in head[2:]:
-                tail.append(rgb.relu_())
-                rgb = torch.addmm(bias, rgb, weight.t())
-        ctx.layout, ctx.num_tail = layout, len(tail)
-        ctx.save_for_backward(x, condition, folded, *outputs, *tail, *parameters)
+            folded = weight[:, :width] @ bottleneck
+            addition = torch.addmm(bias + weight[:, :width] @ bottleneck_bias, condition, weight[:, width:].t())
+        packed = pack(layout, parameters, folded, columns)
+        head_width, padded = packed.head.shape
+        addition = F.pad(addition, (0, head_width - addition.shape[1]))
+        rgb, density = means.new_empty(count, 3), means.new_empty(count, 1)
+        hidden = tail = rgb
+        if layout.stores:
+            hidden = means.new_empty(depth, count, padded, dtype=layout.dtype)
+            tail = means.new_empty(layout.conditions, count, head_width, dtype=layout.dtype)
+        with _on(means.device):
+            kernels.forward_kernel[(_cdiv(count, layout.launch.block),)](
+                means,
+                variances,
+                addition,
+                rgb,
+                density,
+                hidden,
+                tail if tail.numel() else rgb,
+                columns.scales,
+                columns.phases,
+                *packed,
+                num_samples=count,
+                samples_per_ray=layout.num_samples,
+                addition_stride=0 if condition is None else head_width,
+                SKIPS=sum(skips << i for i, skips in enumerate(layout.skips)),
+                K=len(columns.scales),
+                IDENTITY=columns.identity,
+                SINE=_sine(layout),
+                STORES=layout.stores,
+                **_shape(layout, padded, head_width),
+            )
+        ctx.layout, ctx.packed, ctx.columns = layout, packed, columns
+        ctx.save_for_backward(means, variances, condition, hidden, tail, *parameters)
         return rgb, density
 
     @staticmethod
     @torch.autograd.function.once_differentiable
     def backward(ctx: Any, d_rgb: Tensor, d_density: Tensor) -> tuple[Tensor | None, ...]:
         layout: Layout = ctx.layout
-        depth = len(layout.skips)
-        x, condition, folded, *rest = ctx.saved_tensors
-        outputs, tail, parameters = rest[:depth], rest[depth : depth + ctx.num_tail], rest[depth + ctx.num_tail :]
-        trunk, (density_weight, _), head = _split(_pairs([p.to(layout.dtype) for p in parameters]), layout)
-        hidden, extra = outputs[-1], x if layout.skips[-1] else None
-        d_rgb, d_density = d_rgb.to(layout.dtype), d_density.to(layout.dtype)
-
-        gradients = _gradients(d_density, hidden, extra, parameters[0].dtype)
-        if condition is None:
-            gradients += _gradients(d_rgb, hidden, extra, parameters[0].dtype)
-            d_hidden = d_rgb @ head[0][0][:, : hidden.shape[1]]
-        else:
-            tail_gradients: list[Tensor] = []
-            for output, (weight, _) in zip(reversed(tail), reversed(head[2:]), strict=True):
-                tail_gradients = _gradients(d_rgb, output, None, parameters[0].dtype) + tail_gradients
-                d_rgb = _masked_(d_rgb @ weight, output)
-            (bottleneck, bottleneck_bias), (weight, _) = _pairs(parameters)[depth + 1 : depth + 3]
-            gradients += _folded_gradients(
-                d_rgb, hidden, extra, condition, bottleneck, bottleneck_bias, weight, layout.num_samples
+        packed: Packed = ctx.packed
+        means, variances, condition, hidden, tail, *parameters = ctx.saved_tensors
+        depth, conditions, count = len(layout.skips), layout.conditions, len(means)
+        layers = pairs(tuple(parameters))
+        head_width, padded = packed.head.shape
+        programs = _cdiv(count, layout.launch.block)
+        d_hidden, d_tail = torch.empty_like(hidden), torch.empty_like(tail)
+        d_biases = means.new_empty(programs, depth, padded)
+        d_condition_biases = means.new_empty(programs, max(1, conditions), head_width)
+        d_rgb, d_density = d_rgb.float().contiguous(), d_density.float().contiguous()
+        with _on(means.device):
+            _kernels().backward_kernel[(programs,)](
+                d_rgb,
+                d_density,
+                hidden,
+                tail if conditions else hidden,
+                d_hidden,
+                d_tail if conditions else d_hidden,
+                d_biases,
+                d_condition_biases,
+                packed.trunk,
+                packed.density,
+                packed.head,
+                packed.conditions,
+                packed.rgb,
+                num_samples=count,
+                **_shape(layout, padded, head_width),
             )
-            gradients += tail_gradients
-            d_hidden = d_rgb @ folded[:, : hidden.shape[1]]
-        d_hidden.addmm_(d_density, density_weight[:, : hidden.shape[1]])
+        bias_sums, condition_bias_sums = d_biases.sum(0), d_condition_biases.sum(0)
 
-        trunk_gradients: list[Tensor] = []
-        for i in reversed(range(depth)):
-            d_output = _masked_(d_hidden, outputs[i])
-            below, extra = (outputs[i - 1], x if layout.skips[i - 1] else None) if i else (x, None)
-            trunk_gradients = _gradients(d_output, below, extra, parameters[0].dtype) + trunk_gradients
-            if i:
-                d_hidden = d_output @ trunk[i][0][:, : below.shape[1]]
-        return None, None, None, *trunk_gradients, *gradients
+        def weight_gradient(d_output: Tensor, below: Tensor | None, sees: bool, like: Tensor) -> Tensor:
+            """That of the weight `like`, for the layer `below` and the features, if it `sees` them."""
+            outputs, inputs = like.shape
+            width = inputs - len(ctx.columns.places) if sees else inputs
+            parts = []
+            if below is not None:
+                parts.append((d_output.t() @ below)[:outputs, :width].to(like.dtype))
+            if sees:
+                gradient = _encoded_gradient(layout, ctx.columns, means, variances, d_output)
+                parts.append(gradient[:outputs, ctx.columns.places].to(like.dtype))
+            return parts[0] if len(parts) == 1 else torch.cat(parts, dim=1)
 
-
-def _pairs(parameters: list[Tensor] | tuple[Tensor, ...]) -> list[Pair]:
-    """Weight and bias of every layer."""
-    return list(zip(parameters[::2], parameters[1::2], strict=True))
-
-
-def _split(layers: list[Pair], layout: Layout) -> tuple[list[Pair], Pair, list[Pair]]:
-    """The layers of the trunk, the density layer, and those from the bottleneck (or to rgb at once) on."""
-    depth = len(layout.skips)
-    return layers[:depth], layers[depth], layers[depth + 1 :]
-
-
-def _affine(hidden: Tensor, extra: Tensor | None, weight: Tensor, bias: Tensor | None = None) -> Tensor:
-    """The layer's output for the concatenation of `hidden` and `extra`, which is never made."""
-    width = hidden.shape[1]
-    transposed = weight[:, :width].t()
-    output = hidden @ transposed if bias is None else torch.addmm(bias, hidden, transposed)
-    return output if extra is None else output.addmm_(extra, weight[:, width:].t())
-
-
-def _gradients(d_output: Tensor, hidden: Tensor, extra: Tensor | None, dtype: torch.dtype) -> list[Tensor]:
-    """The gradients of a layer's weight and bias, in `dtype`."""
-    return [_weight_gradient(d_output, hidden, extra, dtype), d_output.sum(0).to(dtype)]
-
-
-def _weight_gradient(d_output: Tensor, hidden: Tensor, extra: Tensor | None, dtype: torch.dtype) -> Tensor:
-    gradient = (d_output.t() @ hidden).to(dtype)
-    return gradient if extra is None else torch.cat([gradient, (d_output.t() @ extra).to(dtype)], dim=1)
+        gradients: list[Tensor | None] = []
+        for i, (weight, bias) in enumerate(layers[:depth]):
+            sees = i == 0 or layout.skips[i - 1]
+            gradients.append(weight_gradient(d_hidden[i], hidden[i - 1] if i else None, sees, weight))
+            gradients.append(bias_sums[i, : len(bias)])
+        last = layout.skips[-1]
+        d_raw_density = d_density.to(layout.dtype)
+        gradients += [weight_gradient(d_raw_density, hidden[-1], last, layers[depth][0]), d_density.sum(0)]
+        d_raw_rgb = d_rgb.to(layout.dtype)
+        d_head = d_tail[0] if conditions else d_raw_rgb
+        if condition is None:
+            gradients += [weight_gradient(d_head, hidden[-1], last, layers[-1][0]), d_rgb.sum(0)]
+            return None, None, None, None, *gradients
+        (bottleneck, bottleneck_bias), (weight, _) = layers[depth + 1 : depth + 3]
+        outputs = len(weight)
+        d_folded = weight_gradient(d_head, hidden[-1], last, weight.new_empty(outputs, bottleneck.shape[1]))
+        per_ray = d_head[:, :outputs].unflatten(0, (-1, layout.num_samples)).sum(1, dtype=weight.dtype)
+        gradients += unfolded_gradients(d_folded, per_ray, condition, bottleneck, bottleneck_bias, weight)
+        for i, (weight, bias) in enumerate(layers[depth + 3 :], start=1):
+            is_rgb = i == conditions
+            d_output = d_raw_rgb if is_rgb else d_tail[i]
+            gradients.append(weight_gradient(d_output, tail[i - 1], False, weight))
+            gradients.append(d_rgb.sum(0) if is_rgb else condition_bias_sums[i, : len(bias)])
+        return None, None, None, None, *gradients
 
 
-def _folded_gradients(
-    d_output: Tensor,
-    hidden: Tensor,
-    extra: Tensor | None,
-    condition: Tensor,
-    bottleneck: Tensor,
-    bottleneck_bias: Tensor,
-    weight: Tensor,
-    num_samples: int,
-) -> list[Tensor]:
-    """The gradients of weight and bias of the bottleneck, and of the layer that follows, from that of their product."""
-    dtype, width = weight.dtype, bottleneck.shape[0]
-    d_folded = _weight_gradient(d_output, hidden, extra, dtype)
-    per_ray = d_output.view(-1, num_samples, d_output.shape[1]).sum(1).to(dtype)
-    d_bias = per_ray.sum(0)
-    d_weight = torch.cat([torch.addr(d_folded @ bottleneck.t(), d_bias, bottleneck_bias), per_ray.t() @ condition], 1)
-    transposed = weight[:, :width].t()
-    return [transposed @ d_folded, transposed @ d_bias, d_weight, d_bias]
+def _shape(layout: Layout, padded: int, head_width: int) -> dict[str, int]:
+    """What the kernels that walk through the layers are compiled for."""
+    tile = min(padded, TILE)
+    return {
+        "DEPTH": len(layout.skips),
+        "CONDITIONS": layout.conditions,
+        "T": tile,
+        "HALVES": padded // tile,
+        "C0": head_width,
+        "BLOCK": layout.launch.block,
+        "num_warps": layout.launch.warps,
+    }
 
 
-def _masked_(gradient: Tensor, output: Tensor) -> Tensor:
-    """`gradient`, zeroed in place where the rectified `output` is 0."""
-    return torch.ops.aten.threshold_backward.grad_input(gradient, output, 0, grad_input=gradient)
+def _encoded_gradient(layout: Layout, columns: Columns, means: Tensor, variances: Tensor, d_output: Tensor) -> Tensor:
+    """[O, 3 K] float32: the gradient of weights of features, from that of their products [M, O]."""
+    width = power_of_two(d_output.shape[1])
+    d_output = F.pad(d_output, (0, width - d_output.shape[1])).contiguous()
+    tile, count = min(width, GRADIENT_TILE), len(means)
+    share = GRADIENT_BLOCK * _cdiv(count, GRADIENT_BLOCK * GRADIENT_PROGRAMS)
+    programs = _cdiv(count, share)
+    partial = means.new_empty(programs, width, 3 * len(columns.scales))
+    with _on(means.device):
+        _kernels().encoded_gradient_kernel[(programs, width // tile)](
+            means,
+            variances,
+            d_output,
+            partial,
+            columns.scales,
+            columns.phases,
+            num_samples=count,
+            samples_per_program=share,
+            WIDTH=width,
+            T=tile,
+            K=len(columns.scales),
+            IDENTITY=columns.identity,
+            SINE=_sine(layout),
+            BLOCK=GRADIENT_BLOCK,
+            num_warps=8,
+        )
+    return partial.sum(0)
+
+
+def _kernels() -> ModuleType:
+    """Where the kernels are; Triton is only imported by those who use it."""
+    require_package("triton")
+    from mipnerf.network import kernels
+
+    return kernels
+
+
+def _sine(layout: Layout) -> int:
+    """How the kernels take sines, as a number that they know."""
+    if layout.dtype is not torch.float32:
+        return 2
+    return 0 if layout.encoding.periodic else 1
+
+
+def _on(device: torch.device) -> AbstractContextManager[Any]:
+    """Kernels are started on the current GPU."""
+    return torch.cuda.device(device) if device.type == "cuda" else nullcontext()
+
+
+def _cdiv(a: int, b: int) -> int:
+    return -(-a // b)

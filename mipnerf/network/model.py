@@ -11,7 +11,7 @@ from mipnerf.cameras import Rays
 from mipnerf.config import ModelConfig
 from mipnerf.network import mip, nerf
 from mipnerf.network.encoding import encode_by_doubling
-from mipnerf.network.fused import fused_mlp
+from mipnerf.network.folded import folded_mlp
 
 _ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {"softplus": F.softplus, "relu": F.relu, "sigmoid": torch.sigmoid}
 
@@ -101,7 +101,7 @@ class MLP(nn.Module):
         """As `forward`, the faster way where there is one: what is rectified, of samples that need no gradient."""
         if self.activation is not F.relu or x.requires_grad:
             return self(x, condition)
-        return fused_mlp(self, x, condition, dtype_of_products(x))
+        return folded_mlp(self, x, condition, dtype_of_products(x))
 
     def forward(self, x: Tensor, condition: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """Raw rgb [N, S, 3] and raw density [N, S, 1] of features x [N, S, F] and condition [N, D]."""

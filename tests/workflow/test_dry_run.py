@@ -178,7 +178,7 @@ def test_profiles_know_every_rule_that_needs_a_gpu(profile):
 
 # The extras that the commands of rules use; the others are for commands by hand, for Snakemake itself, and for tests.
 EXTRAS_OF_RULES = {"drive", "energy", "lpips", "sfm", "tensorboard", "video"}
-OTHER_EXTRAS = {"dev", "generic", "interop", "mesh", "slurm"}
+OTHER_EXTRAS = {"dev", "generic", "gpu", "interop", "mesh", "slurm"}
 
 
 def test_the_conda_environment_asks_for_the_dependencies_of_the_package_and_of_the_extras_that_rules_use():

@@ -1,108 +1,75 @@
-"""The gradient by hand against autograd's, for every shape that a network can have."""
+"""The kernels of the fused network, in Triton's interpreter, against the plain network."""
 
 import pytest
 import torch
 
 from mipnerf.config import ModelConfig
-from mipnerf.network.fused import fused_mlp
+from mipnerf.network import mip
+from mipnerf.network.fused import encoding_of, fused_network
 from mipnerf.network.model import MLP
+from mipnerf.network.packing import Launch
+
+pytest.importorskip("triton", reason="the package triton is not installed: pip install -e '.[gpu]'")
 
 SHAPES = [
     {},
     {"net_depth": 1},
-    {"net_depth": 5, "skip_layer": 4},
-    {"net_depth": 6, "skip_layer": 2},
-    {"net_depth": 3, "skip_layer": 1},
+    {"net_depth": 5},
+    {"net_depth": 4, "skip_layer": 1},
+    {"net_depth": 3, "net_width": 128, "skip_layer": 2, "net_width_condition": 128},
+    {"net_depth": 3, "net_width": 256, "skip_layer": 1, "net_width_condition": 64},
+    {"net_width": 100, "net_width_condition": 24},
     {"net_depth_condition": 0},
-    {"net_depth_condition": 2},
-    {"net_depth_condition": 3, "net_depth": 3, "skip_layer": 2},
+    {"net_depth_condition": 3},
     {"use_viewdirs": False},
     {"use_viewdirs": False, "net_depth": 5},
+    {"max_deg_point": 10, "append_identity": True, "ray_shape": "point", "num_samples": 4, "num_fine_samples": 4},
 ]
-N, S, FEATURES, DIRECTIONS = 5, 7, 12, 9
+N, S, DIRECTIONS = 5, 7, 9
 
 
-def network(shape, dtype):
+def network(shape):
     torch.manual_seed(0)
-    config = ModelConfig(**{"net_depth": 4, "net_width": 16, "net_width_condition": 8} | shape)
-    mlp = MLP(config, FEATURES, DIRECTIONS if config.use_viewdirs else 0).to(dtype)
+    config = ModelConfig(**{"net_depth": 3, "net_width": 64, "net_width_condition": 32, "max_deg_point": 8} | shape)
+    encoding = encoding_of(config)
+    mlp = MLP(
+        config, 3 * encoding.identity + 6 * (encoding.max_deg - encoding.min_deg), DIRECTIONS * config.use_viewdirs
+    )
     for parameter in mlp.parameters():
         parameter.data += 0.1 * torch.randn_like(parameter)  # no bias is zero
-    return mlp
+    return mlp, config
 
 
-def inputs(mlp, dtype):
-    generator = torch.Generator().manual_seed(1)
-    x = torch.randn(N, S, FEATURES, generator=generator, dtype=dtype)
-    condition = torch.randn(N, DIRECTIONS, generator=generator, dtype=dtype)
-    return x, condition if mlp.bottleneck_layer is not None else None
-
-
-def outputs_and_gradients(evaluate, mlp, x, condition):
-    rgb, density = evaluate(x, condition)
-    weights = torch.linspace(-1, 2, rgb.numel()).to(rgb.dtype).view_as(rgb)
+def outputs_and_gradients(evaluate, mlp, *inputs):
+    rgb, density = evaluate(*inputs)
+    weights = torch.linspace(-1, 2, rgb.numel()).view_as(rgb)
     loss = (weights * rgb.sin()).sum() + (density**2).sum()
     return [rgb, density, *torch.autograd.grad(loss, list(mlp.parameters()))]
 
 
 @pytest.mark.parametrize("shape", SHAPES, ids=str)
-def test_outputs_and_gradients_are_those_of_autograd(shape):
-    mlp = network(shape, torch.float64)
-    x, condition = inputs(mlp, torch.float64)
+def test_outputs_and_gradients_are_those_of_the_network(shape):
+    mlp, config = network(shape)
+    generator = torch.Generator().manual_seed(1)
+    means = 4 * torch.randn(N, S, 3, generator=generator)
+    covs = None if config.ray_shape == "point" else 1e-3 * torch.rand(N, S, 3, generator=generator)
+    condition = torch.randn(N, DIRECTIONS, generator=generator) if config.use_viewdirs else None
 
-    def fused(x, condition):
-        return fused_mlp(mlp, x, condition, torch.float64)
+    def plain():
+        degrees = config.min_deg_point, config.max_deg_point
+        if covs is None:
+            features = mip.pos_enc(means, *degrees, config.append_identity)
+        else:
+            features = mip.integrated_pos_enc((means, covs), *degrees)
+        return mlp(features, condition)
 
-    expected = outputs_and_gradients(mlp, mlp, x, condition)
-    for value, wanted in zip(outputs_and_gradients(fused, mlp, x, condition), expected, strict=True):
+    def fused(dtype):
+        return lambda: fused_network(mlp, means, covs, condition, encoding_of(config), dtype, Launch(16))
+
+    expected = outputs_and_gradients(plain, mlp)
+    for value, wanted in zip(outputs_and_gradients(fused(torch.float32), mlp), expected, strict=True):
         assert value.dtype == wanted.dtype
-        torch.testing.assert_close(value, wanted, rtol=1e-11, atol=1e-12)
-
-
-@pytest.mark.parametrize("shape", SHAPES, ids=str)
-def test_rounding_is_no_worse_than_that_of_autocast(shape):
-    exact = network(shape, torch.float64)
-    x, condition = inputs(exact, torch.float64)
-    expected = outputs_and_gradients(exact, exact, x, condition)
-    mlp = network(shape, torch.float32)
-    mlp.load_state_dict(exact.state_dict())
-    x, condition = x.float(), None if condition is None else condition.float()
-
-    def mean_error(evaluate):
-        def in_float32(x, condition):
-            return tuple(value.float() for value in evaluate(x, condition))
-
-        actual = outputs_and_gradients(in_float32, mlp, x, condition)
-        assert all(value.dtype == torch.float32 for value in actual)
-        pairs = zip(actual, expected, strict=True)
-        return sum(((value.double() - wanted).norm() / wanted.norm()).item() for value, wanted in pairs) / len(actual)
-
-    def autocast(x, condition):
-        with torch.autocast("cpu", dtype=torch.bfloat16, cache_enabled=False):
-            return mlp(x, condition)
-
-    assert mean_error(lambda *given: fused_mlp(mlp, *given, torch.float32)) < 1e-6
-    assert mean_error(lambda *given: fused_mlp(mlp, *given, torch.bfloat16)) < 1.2 * mean_error(autocast)
-
-
-def test_nothing_that_is_given_is_changed():
-    mlp = network({}, torch.float64)
-    x, condition = inputs(mlp, torch.float64)
-    before = [value.clone() for value in (x, condition, *mlp.parameters())]
-    outputs_and_gradients(lambda *given: fused_mlp(mlp, *given, torch.float64), mlp, x, condition)
-    assert all(torch.equal(value, was) for value, was in zip((x, condition, *mlp.parameters()), before, strict=True))
-
-
-def test_samples_that_need_a_gradient_get_it_from_autograd():
-    mlp = network({}, torch.float64)
-    x, condition = inputs(mlp, torch.float64)
-    rgb, density = mlp.evaluate(x.requires_grad_(), condition)
-    assert torch.autograd.grad(rgb.sum() + density.sum(), x)[0].abs().sum() > 0
-
-
-def test_the_products_are_taken_in_the_type_of_autocast():
-    mlp = network({}, torch.float32)
-    x, condition = (value.float() for value in inputs(mlp, torch.float64))
-    with torch.autocast("cpu", dtype=torch.bfloat16):
-        assert [value.dtype for value in mlp.evaluate(x, condition)] == [torch.bfloat16] * 2
-    assert [value.dtype for value in mlp.evaluate(x, condition)] == [torch.float32] * 2
+        torch.testing.assert_close(value, wanted, rtol=2e-4, atol=1e-5 * wanted.abs().max().item())
+    for value, wanted in zip(outputs_and_gradients(fused(torch.float16), mlp), expected, strict=True):
+        # A rounded activation may change its side of the ReLU.
+        assert (value - wanted).norm() < 6e-2 * wanted.norm()

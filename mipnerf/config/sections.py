@@ -10,8 +10,8 @@ from pydantic import BaseModel, ConfigDict, Field, create_model, field_validator
 Name = Annotated[str, Field(pattern=r"^[a-z0-9_]+$")]
 Fraction = Annotated[float, Field(ge=0)]
 Positive = Annotated[int, Field(ge=1)]
-# Without distortion: what reads the cameras knows no other yet.
-CameraModel = Literal["SIMPLE_PINHOLE", "PINHOLE"]
+# Of COLMAP's, those that can be found from photographs alone.
+CameraModel = Literal["SIMPLE_PINHOLE", "PINHOLE", "SIMPLE_RADIAL", "RADIAL", "OPENCV", "OPENCV_FISHEYE"]
 
 
 class Section(BaseModel):
@@ -73,7 +73,7 @@ class PhotosConfig(Section):
         120, description="photos: frames that are taken of a video, the sharpest of as many parts"
     )
     camera_model: CameraModel = Field(
-        "SIMPLE_PINHOLE", description="photos: what cameras are taken for, as COLMAP says"
+        "SIMPLE_RADIAL", description="photos: what cameras and lenses are taken for, as COLMAP says"
     )
     shared_camera: bool = Field(True, description="photos: all pictures of one size are of one camera")
     matching: Literal["auto", "exhaustive", "sequential"] = Field(

@@ -62,7 +62,7 @@ def test_the_summary_says_what_was_found_and_what_left_out(found):
     summary = json.loads((found / "summary.json").read_text())
     assert (summary["pictures"], summary["registered"], summary["models"]) == (FRAMES + 1, FRAMES, [FRAMES])
     assert 0 < summary["mean_reprojection_error"] < 1
-    assert summary["cameras"][0]["model"] == "SIMPLE_PINHOLE"
+    assert summary["cameras"][0]["model"] == "SIMPLE_RADIAL"
     (missing,) = summary["left_out"]
     assert missing["picture"] == "IMG damaged.jpg"
     assert "whole, undamaged" in missing["reason"]

@@ -21,7 +21,7 @@ from mipnerf.network.folded import pairs, unfolded_gradients
 from mipnerf.network.packing import Columns, Encoding, Launch, Layout, Packed, columns_of, pack, power_of_two
 from mipnerf.thirdparty import require_package
 
-MAX_WIDTH, MAX_CONDITION_WIDTH = 256, 128
+MAX_DEPTH, MAX_WIDTH, MAX_CONDITION_WIDTH = 30, 256, 128
 TILE = 128  # of a layer's outputs, the most that a block holds in one piece
 GRADIENT_PROGRAMS = 256  # that share the samples, where features make gradients
 GRADIENT_BLOCK, GRADIENT_TILE = 64, 128
@@ -41,7 +41,7 @@ class Perceptron(Protocol):
         """All layers in their order."""
 
 
-LAUNCHES = (Launch(128, 8), Launch(64, 4), Launch(64, 8))  # which is fastest depends on the GPU
+LAUNCHES = (Launch(64, 4), Launch(128, 8), Launch(64, 8))  # which is fastest depends on the GPU
 
 
 def encoding_of(model: ModelConfig) -> Encoding:
@@ -59,6 +59,8 @@ def obstacle(model: ModelConfig, device: torch.device) -> str | None:
         return str(error)
     if device.type == "cuda" and torch.cuda.get_device_capability(device) < (8, 0):
         return "they need a GPU of compute capability 8.0 or higher"
+    if model.net_depth > MAX_DEPTH:
+        return f"model.net_depth {model.net_depth} is more than {MAX_DEPTH}"
     if model.net_width > MAX_WIDTH:
         return f"model.net_width {model.net_width} is more than {MAX_WIDTH}"
     if model.use_viewdirs and model.net_depth_condition and model.net_width_condition > MAX_CONDITION_WIDTH:
@@ -241,6 +243,7 @@ def _shape(layout: Layout, padded: int, head_width: int) -> dict[str, int]:
         "C0": head_width,
         "BLOCK": layout.launch.block,
         "num_warps": layout.launch.warps,
+        "num_stages": 1,  # a layer's weights fill the shared memory as it is
     }
 
 

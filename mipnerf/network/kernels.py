@@ -12,7 +12,7 @@ import triton
 import triton.language as tl
 
 # How sines are taken: the reference's float32 arithmetic with its rounded period, the same without that period, or
-# true sines whose argument is reduced with 2 pi in three parts, for products in half precision.
+# true sines by a short series, off by less than 4e-6, for products in half precision.
 REFERENCE, PLAIN, REDUCED = 0, 1, 2
 
 
@@ -21,12 +21,16 @@ def _encode(mean, variance, scale, phase, column, IDENTITY: tl.constexpr, SINE: 
     """Features [samples, columns] of one dimension; column IDENTITY is the position itself."""
     scaled = mean[:, None] * scale[None, :]
     if SINE == 2:
-        # The parts have so few bits that their products with whole numbers are exact.
-        turns = tl.floor(scaled * 0.15915494309189535 + 0.5)
-        angle = scaled - turns * 6.28125
-        angle = angle - turns * 0.00193023681640625
-        angle = angle - turns * 5.070363179776e-06
-        sine = tl.sin(angle + phase[None, :])
+        half_turns = tl.floor(scaled * 0.3183098861837907 + phase[None, :] * 0.3183098861837907 + 0.5)
+        # The parts of pi have so few bits that their products with whole numbers are exact.
+        angle = scaled - half_turns * 3.140625
+        angle = angle - half_turns * 0.000965118408203125
+        angle = angle - half_turns * 2.535181589888e-06 + phase[None, :]
+        square = angle * angle
+        sine = 2.7557319e-06 * square - 1.9841270e-04
+        sine = (sine * square + 8.3333333e-03) * square - 0.16666667
+        sine = angle + angle * square * sine
+        sine = sine * (1 - 2 * (half_turns - 2 * tl.floor(half_turns * 0.5)))
     else:
         angle = scaled + phase[None, :]
         if SINE == 0:
@@ -90,6 +94,16 @@ def _rectify(sums, bias, outputs):
     return tl.maximum(sums + tl.load(bias + outputs)[None, :], 0.0)
 
 
+@triton.jit
+def _rectify_reverse(gradient, outputs, d_outputs, at, inside, d_bias, dtype: tl.constexpr):
+    """The gradient of what was rectified: masked, stored, summed over the samples; the layer's outputs are at `at`."""
+    gradient = tl.where(tl.load(outputs + at, mask=inside, other=0.0) > 0, gradient, 0.0)
+    tl.store(d_bias, tl.sum(gradient, 0))
+    gradient = gradient.to(dtype)
+    tl.store(d_outputs + at, gradient, mask=inside)
+    return gradient
+
+
 @triton.jit(do_not_specialize=["num_samples"])
 def forward_kernel(
     means,  # [M, 3] float32
@@ -130,14 +144,21 @@ def forward_kernel(
 ):
     """Raw colour and density of BLOCK samples."""
     W: tl.constexpr = HALVES * T
-    sample = tl.program_id(0).to(tl.int64) * BLOCK + tl.arange(0, BLOCK)
-    is_sample = sample < num_samples
+    # Offsets of single samples are counted from the block's first, so that they fit into 32 bits.
+    begin = tl.program_id(0).to(tl.int64) * BLOCK
+    sample = tl.arange(0, BLOCK)
+    is_sample = begin + sample < num_samples
+    means += 3 * begin
+    variances += 3 * begin
+    rgb += 3 * begin
     inside = is_sample[:, None]
     low = tl.arange(0, T)
     high = low + (HALVES - 1) * T
-    dtype = trunk.dtype.element_ty
+    dtype: tl.constexpr = trunk.dtype.element_ty
     layer_size = num_samples.to(tl.int64) * W
-    at = hidden + sample[:, None] * W
+    hidden += begin * W
+    at_low = sample[:, None] * W + low[None, :]
+    at_high = sample[:, None] * W + high[None, :]
 
     sums = tl.zeros([BLOCK, T], tl.float32)
     first = _add_features(sums, encoded, low, means, variances, sample, is_sample, scales, phases, K, IDENTITY, SINE)
@@ -149,17 +170,19 @@ def forward_kernel(
         )
         second = _rectify(second, trunk_bias, high).to(dtype)
     if STORES:
-        tl.store(at + low[None, :], first, mask=inside)
+        tl.store(hidden + at_low, first, mask=inside)
         if HALVES == 2:
-            tl.store(at + high[None, :], second, mask=inside)
-    seen = 1
-    for i in tl.static_range(1, DEPTH):
+            tl.store(hidden + at_high, second, mask=inside)
+    seen = 0
+    # Not unrolled: the compiler would fetch the weights of many layers at once, and run out of registers.
+    for i in range(1, DEPTH):
         weight = trunk + (i - 1) * W * W
         lower = _add_layer(sums, first, second, weight, low, T, HALVES)
         upper = lower
         if HALVES == 2:
             upper = _add_layer(sums, first, second, weight, high, T, HALVES)
-        if (SKIPS >> (i - 1)) & 1:
+        if ((SKIPS + 0 * i) >> (i - 1)) & 1 == 1:
+            seen += 1
             extra = encoded + seen * W * 3 * K
             lower = _add_features(
                 lower, extra, low, means, variances, sample, is_sample, scales, phases, K, IDENTITY, SINE
@@ -168,15 +191,14 @@ def forward_kernel(
                 upper = _add_features(
                     upper, extra, high, means, variances, sample, is_sample, scales, phases, K, IDENTITY, SINE
                 )
-            seen += 1
         first = _rectify(lower, trunk_bias + i * W, low).to(dtype)
         second = first
         if HALVES == 2:
             second = _rectify(upper, trunk_bias + i * W, high).to(dtype)
         if STORES:
-            tl.store(at + i * layer_size + low[None, :], first, mask=inside)
+            tl.store(hidden + i * layer_size + at_low, first, mask=inside)
             if HALVES == 2:
-                tl.store(at + i * layer_size + high[None, :], second, mask=inside)
+                tl.store(hidden + i * layer_size + at_high, second, mask=inside)
 
     narrow = tl.arange(0, 16)
     raw_density = _add_layer(tl.zeros([BLOCK, 16], tl.float32), first, second, density_weight, narrow, T, HALVES)
@@ -190,23 +212,24 @@ def forward_kernel(
             output, head_encoded, channel, means, variances, sample, is_sample, scales, phases, K, IDENTITY, SINE
         )
     raw_density += tl.load(density_bias)
-    tl.store(density + sample[:, None] + narrow[None, :], raw_density, mask=inside & (narrow < 1)[None, :])
-    ray = sample // samples_per_ray
+    tl.store(density + begin + sample[:, None] + narrow[None, :], raw_density, mask=inside & (narrow < 1)[None, :])
+    ray = (begin + sample) // samples_per_ray
     output += tl.load(additions + ray[:, None] * addition_stride + channel[None, :], mask=inside, other=0.0)
     if CONDITIONS == 0:
         tl.store(rgb + 3 * sample[:, None] + channel[None, :], output, mask=inside & (channel < 3)[None, :])
     else:
-        tail_at = tail + sample[:, None] * C0 + channel[None, :]
+        tail += begin * C0
+        tail_at = sample[:, None] * C0 + channel[None, :]
         tail_size = num_samples.to(tl.int64) * C0
         colours = tl.maximum(output, 0.0).to(dtype)
         if STORES:
-            tl.store(tail_at, colours, mask=inside)
+            tl.store(tail + tail_at, colours, mask=inside)
         zeros = tl.zeros([BLOCK, C0], tl.float32)
         for i in tl.static_range(1, CONDITIONS):
             output = _add_layer(zeros, colours, colours, conditions + (i - 1) * C0 * C0, channel, C0, 1)
             colours = _rectify(output, condition_bias + (i - 1) * C0, channel).to(dtype)
             if STORES:
-                tl.store(tail_at + i * tail_size, colours, mask=inside)
+                tl.store(tail + i * tail_size + tail_at, colours, mask=inside)
         output = _add_layer(tl.zeros([BLOCK, 16], tl.float32), colours, colours, rgb_weight, narrow, C0, 1)
         output += tl.load(rgb_bias + narrow)[None, :]
         tl.store(rgb + 3 * sample[:, None] + narrow[None, :], output, mask=inside & (narrow < 3)[None, :])
@@ -238,18 +261,25 @@ def backward_kernel(
     """Gradients of the layers of BLOCK samples, from those of raw colour and density."""
     W: tl.constexpr = HALVES * T
     program = tl.program_id(0).to(tl.int64)
-    sample = program * BLOCK + tl.arange(0, BLOCK)
-    inside = (sample < num_samples)[:, None]
+    begin = program * BLOCK
+    sample = tl.arange(0, BLOCK)
+    inside = (begin + sample < num_samples)[:, None]
+    d_rgb += 3 * begin
     low = tl.arange(0, T)
     high = low + (HALVES - 1) * T
     narrow = tl.arange(0, 16)
     channel = tl.arange(0, C0)
-    dtype = trunk.dtype.element_ty
-    at = sample[:, None] * W
+    dtype: tl.constexpr = trunk.dtype.element_ty
+    at_low = sample[:, None] * W + low[None, :]
+    at_high = sample[:, None] * W + high[None, :]
+    hidden += begin * W
+    d_hidden += begin * W
     layer_size = num_samples.to(tl.int64) * W
     sums = tl.zeros([BLOCK, T], tl.float32)
 
-    d_raw = tl.load(d_density + sample[:, None] + 0 * narrow[None, :], mask=inside & (narrow < 1)[None, :], other=0.0)
+    d_raw = tl.load(
+        d_density + begin + sample[:, None] + 0 * narrow[None, :], mask=inside & (narrow < 1)[None, :], other=0.0
+    )
     d_raw = d_raw.to(dtype)
     if CONDITIONS == 0:
         is_channel = inside & (channel < 3)[None, :]
@@ -263,11 +293,9 @@ def backward_kernel(
         tail_size = num_samples.to(tl.int64) * C0
         for j in tl.static_range(CONDITIONS):
             i = CONDITIONS - 1 - j
-            stored = tl.load(tail + i * tail_size + tail_at, mask=inside, other=0.0)
-            gradient = tl.where(stored > 0, gradient, 0.0)
-            tl.store(d_condition_biases + (program * CONDITIONS + i) * C0 + channel, tl.sum(gradient, 0))
-            d_output = gradient.to(dtype)
-            tl.store(d_tail + i * tail_size + tail_at, d_output, mask=inside)
+            at = begin * C0 + i * tail_size
+            sums_at = d_condition_biases + (program * CONDITIONS + i) * C0 + channel
+            d_output = _rectify_reverse(gradient, tail + at, d_tail + at, tail_at, inside, sums_at, dtype)
             if j < CONDITIONS - 1:
                 gradient = _add_reverse(zeros, d_output, conditions + (i - 1) * C0 * C0, channel, channel, C0)
 
@@ -277,29 +305,25 @@ def backward_kernel(
     if HALVES == 2:
         upper = _add_reverse(sums, d_output, head, channel, high, W)
         upper = _add_reverse(upper, d_raw, density_weight, narrow, high, W)
-    for j in tl.static_range(DEPTH):
+    for j in range(DEPTH - 1):
         i = DEPTH - 1 - j
-        here = at + i * layer_size
+        outputs, d_outputs = hidden + i * layer_size, d_hidden + i * layer_size
         bias = d_biases + (program * DEPTH + i) * W
-        stored = tl.load(hidden + here + low[None, :], mask=inside, other=0.0)
-        lower = tl.where(stored > 0, lower, 0.0)
-        tl.store(bias + low, tl.sum(lower, 0))
-        first = lower.to(dtype)
-        tl.store(d_hidden + here + low[None, :], first, mask=inside)
+        first = _rectify_reverse(lower, outputs, d_outputs, at_low, inside, bias + low, dtype)
         second = first
         if HALVES == 2:
-            stored = tl.load(hidden + here + high[None, :], mask=inside, other=0.0)
-            upper = tl.where(stored > 0, upper, 0.0)
-            tl.store(bias + high, tl.sum(upper, 0))
-            second = upper.to(dtype)
-            tl.store(d_hidden + here + high[None, :], second, mask=inside)
-        if j < DEPTH - 1:
-            weight = trunk + (i - 1) * W * W
-            lower = _add_reverse(sums, first, weight, low, low, W)
-            if HALVES == 2:
-                lower = _add_reverse(lower, second, weight, high, low, W)
-                upper = _add_reverse(sums, first, weight, low, high, W)
-                upper = _add_reverse(upper, second, weight, high, high, W)
+            second = _rectify_reverse(upper, outputs, d_outputs, at_high, inside, bias + high, dtype)
+        weight = trunk + (i - 1) * W * W
+        lower = _add_reverse(sums, first, weight, low, low, W)
+        upper = lower
+        if HALVES == 2:
+            lower = _add_reverse(lower, second, weight, high, low, W)
+            upper = _add_reverse(sums, first, weight, low, high, W)
+            upper = _add_reverse(upper, second, weight, high, high, W)
+    bias = d_biases + program * DEPTH * W
+    _rectify_reverse(lower, hidden, d_hidden, at_low, inside, bias + low, dtype)
+    if HALVES == 2:
+        _rectify_reverse(upper, hidden, d_hidden, at_high, inside, bias + high, dtype)
 
 
 @triton.jit

@@ -28,8 +28,8 @@ class Encoding(NamedTuple):
 class Launch(NamedTuple):
     """How a kernel is started: samples of a block, and warps that compute it."""
 
-    block: int = 128
-    warps: int = 8
+    block: int = 64
+    warps: int = 4
 
 
 class Layout(NamedTuple):

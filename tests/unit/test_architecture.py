@@ -30,7 +30,7 @@ LAYERS = [
         "config.validation",
         "config.layouts",
     ],
-    ["planning.scheduling", "config.sections", "thirdparty", "report.names"],
+    ["planning.scheduling", "config.sections", "thirdparty", "report.names", "report.rows"],
     [
         "config.parameters",
         "console",

@@ -36,7 +36,7 @@ def main() -> None:
     from mipnerf.devices import resolve_device
     from mipnerf.evaluation.perceptual import lpips_from
     from mipnerf.evaluation.views import Evaluator, load_trained
-    from mipnerf.report.frame import collect_metrics
+    from mipnerf.report.rows import collect_metrics
 
     device = resolve_device(operation.device)
     trained = load_trained(args.model, device)

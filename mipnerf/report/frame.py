@@ -1,55 +1,26 @@
 """What evaluation and training leave behind, as strict frames: `metrics.csv`, `history.csv`, and a whole run folder.
 
-`metrics.csv` is long form, one number a row: dataset, variant, scene, level (0 = full resolution, each further one half
-of the last), view (index in the test split), metric, value. All tables and figures are functions of it.
+All tables and figures are functions of them; what is in `metrics.csv` is said in `rows.py`.
 """
 
-import csv
-import io
 import json
-import logging
 import math
-import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import pandas as pd
 import yaml
 
 from mipnerf.errors import DataError
 from mipnerf.files import write_text
+from mipnerf.report.rows import COLUMNS, METRICS, Metric, finite, integer, parse_metrics, read_text, rows_below
 from mipnerf.report.tables.table import rounded
 from mipnerf.training.history import COLUMNS as HISTORY_COLUMNS
 from mipnerf.training.history import level_columns
 
-log = logging.getLogger(__name__)
-COLUMNS = ["dataset", "variant", "scene", "level", "view", "metric", "value"]
-MAX_LEVELS = 8
-
-
-@dataclass(frozen=True)
-class Metric:
-    """How a metric is titled, rounded and compared."""
-
-    title: str
-    decimals: int
-    higher_is_better: bool
-
-    @property
-    def better(self) -> Literal["higher", "lower"]:
-        """Which of two values is the better one."""
-        return "higher" if self.higher_is_better else "lower"
-
-
-METRICS = {
-    "psnr": Metric("PSNR", 2, True),
-    "ssim": Metric("SSIM", 4, True),
-    "lpips": Metric("LPIPS", 4, False),
-    "seconds_per_megapixel": Metric("Seconds per megapixel", 2, False),
-}
 # Shown beside them, but computed from means: no view has one.
 AVG_ERROR = "avg_error"
 SHOWN = METRICS | {AVG_ERROR: Metric("Average error", 4, False)}
@@ -68,27 +39,16 @@ def format_value(metric: str, value: float | None) -> str:
 def read_metrics(paths: Iterable[Path]) -> pd.DataFrame:
     """The rows of all `paths` in one frame with `COLUMNS`.
 
-    Raises `DataError`, naming file and line, for another header, a mistyped, missing or non-finite cell, an unknown
-    metric, or a second value of the same thing.
+    Raises `DataError`, naming file and line, as `parse_metrics` does.
     """
-    return _parse_metrics((path, _read_text(path)) for path in map(Path, paths))
+    return pd.DataFrame(parse_metrics((path, read_text(path)) for path in map(Path, paths)), columns=COLUMNS)
 
 
 def write_metrics(path: Path, frame: pd.DataFrame) -> None:
     """Atomically write a frame that `read_metrics` would accept; values are written so that they round-trip."""
     text = frame.assign(value=frame["value"].astype("float64")).to_csv(index=False, lineterminator="\n")
-    _parse_metrics([(path, text)])
+    parse_metrics([(path, text)])
     write_text(path, text)
-
-
-def collect_metrics(files: Sequence[Path], output: Path, older_than: Path) -> None:
-    """Write all rows of `files` to `output`; for whoever goes by their age, `files` become older than another file."""
-    metrics = read_metrics(files)
-    write_metrics(output, metrics)
-    log.info("wrote %s: %d values of %d files", output, len(metrics), len(files))
-    seconds = older_than.stat().st_mtime - 1
-    for file in files:
-        os.utime(file, (seconds, seconds))
 
 
 def read_history(path: Path) -> pd.DataFrame:
@@ -98,16 +58,16 @@ def read_history(path: Path) -> pd.DataFrame:
     trained elsewhere. Raises `DataError`, naming file and line.
     """
     records: list[list[float]] = []
-    text = _read_text(path)
+    text = read_text(path)
     losses = level_columns(text.partition("\n")[0].count(",loss_"))
     columns = [*HISTORY_COLUMNS, *losses]
-    for where, cells in _rows(path, text, columns, may_be_empty=True):
-        step = _integer(where, "step", cells[0])
+    for where, cells in rows_below(path, text, columns, may_be_empty=True):
+        step = integer(where, "step", cells[0])
         if records and step <= records[-1][0]:
             raise DataError(f"{where}: step {step} does not come after step {records[-1][0]}; steps must increase")
         numbers = [
             # Rows from before a training went on with a newer version have none.
-            math.nan if name in losses and not cell else _finite(where, name, cell)
+            math.nan if name in losses and not cell else finite(where, name, cell)
             for name, cell in zip(columns[1:], cells[1:], strict=True)
         ]
         records.append([step, *numbers])
@@ -156,7 +116,7 @@ def read_run(folder: Path) -> Run:
     """Read `config.yaml` and `metrics.csv` of a run and check that they belong together."""
     path = Path(folder) / "config.yaml"
     try:
-        config = yaml.safe_load(_read_text(path))
+        config = yaml.safe_load(read_text(path))
     except yaml.YAMLError as error:
         raise DataError(f"{path}: is no valid YAML ({error}); train this run again") from error
     identity = {key: _lookup(path, config, [key]) for key in ("dataset", "variant", "scene")}
@@ -187,7 +147,7 @@ def read_runs(folders: Iterable[Path]) -> list[Run]:
 def lpips_reason(path: Path) -> str | None:
     """Why LPIPS could not be measured, as `workflow_scripts/weights.py` recorded it; None where it could."""
     try:
-        record = json.loads(_read_text(path))
+        record = json.loads(read_text(path))
         return None if record["available"] else str(record["reason"])
     except (ValueError, LookupError, TypeError) as error:
         raise DataError(
@@ -228,67 +188,3 @@ def _lookup(path: Path, config: Any, keys: Iterable[str]) -> Any:
             raise DataError(f"{path}: lacks {'.'.join(keys)}; train this run again with the present version")
         config = config[key]
     return config
-
-
-def _parse_metrics(sources: Iterable[tuple[Path, str]]) -> pd.DataFrame:
-    records: dict[tuple[str | int, ...], tuple[str, float]] = {}
-    for path, text in sources:
-        for where, cells in _rows(path, text, COLUMNS):
-            key, value = _metric_key(where, cells), _finite(where, "value", cells[-1])
-            if key in records:
-                raise DataError(
-                    f"{where}: repeats {', '.join(map(str, key))} of {records[key][0]}; keep one of the two"
-                )
-            records[key] = (where, value)
-    return pd.DataFrame([(*key, value) for key, (_, value) in records.items()], columns=COLUMNS)
-
-
-def _metric_key(where: str, cells: list[str]) -> tuple[str | int, ...]:
-    for column, name in zip(COLUMNS[:3], cells, strict=False):
-        if not name.strip():
-            raise DataError(f"{where}: the {column} is empty; every row must name its dataset, variant and scene")
-    level, view = _integer(where, "level", cells[3]), _integer(where, "view", cells[4])
-    if level >= MAX_LEVELS:
-        raise DataError(f"{where}: level {level} is unknown; allowed are 0 (full resolution) to {MAX_LEVELS - 1}")
-    if cells[5] not in METRICS:
-        raise DataError(f"{where}: metric {cells[5]!r} is unknown; allowed are {', '.join(METRICS)}")
-    return (*cells[:3], level, view, cells[5])
-
-
-def _read_text(path: Path) -> str:
-    try:
-        return path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise DataError(f"{path}: cannot be read ({error}); run the step that writes it") from error
-
-
-def _rows(path: Path, text: str, columns: list[str], may_be_empty: bool = False) -> Iterator[tuple[str, list[str]]]:
-    """Yield (file:line, cells) below a header that must be `columns`."""
-    reader = csv.reader(io.StringIO(text, newline=""))
-    header = next(reader, [])
-    if header != columns:
-        raise DataError(f"{path}:1: the header is {','.join(header)!r}, but must be {','.join(columns)!r}")
-    cells = None
-    for cells in reader:
-        where = f"{path}:{reader.line_num}"
-        if len(cells) != len(columns):
-            raise DataError(f"{where}: has {len(cells)} cells instead of {len(columns)}; is the file cut off?")
-        yield where, cells
-    if cells is None and not may_be_empty:
-        raise DataError(f"{path}:1: holds a header and no rows; run the step that writes it again")
-
-
-def _integer(where: str, column: str, text: str) -> int:
-    if not (text.isascii() and text.isdigit()):
-        raise DataError(f"{where}: {column} is {text!r}, but must be an integer of at least 0")
-    return int(text)
-
-
-def _finite(where: str, column: str, text: str) -> float:
-    try:
-        value = float(text)
-    except ValueError:
-        value = math.nan
-    if not math.isfinite(value):
-        raise DataError(f"{where}: {column} is {text!r}, but must be a finite number")
-    return value

@@ -30,7 +30,7 @@ LAYERS = [
         "config.validation",
         "config.layouts",
     ],
-    ["planning.scheduling", "config.sections", "config.sweeps", "thirdparty", "report.names"],
+    ["planning.scheduling", "config.sections", "config.sweeps", "thirdparty", "report.names", "report.rows"],
     [
         "config.model",
         "config.parameters",

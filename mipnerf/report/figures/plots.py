@@ -12,9 +12,10 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import EngFormatter
 
 from mipnerf.files import atomic_path
-from mipnerf.report.frame import METRICS, Run, level_name, only_name, ordered_names, read_history
+from mipnerf.report.frame import Run, level_name, only_name, ordered_names, read_history
 from mipnerf.report.names import title_of
 from mipnerf.report.reference import MEAN, Reference
+from mipnerf.report.rows import METRICS
 from mipnerf.report.summary import ordered_metrics, summarise
 from mipnerf.training.history import read_validation
 

@@ -18,8 +18,9 @@ from mipnerf.datasets.load import load_scene
 from mipnerf.datasets.scene import read_bytes
 from mipnerf.errors import DataError
 from mipnerf.report.figures.plots import STYLE
-from mipnerf.report.frame import METRICS, Run, format_value, level_name, only_name
+from mipnerf.report.frame import Run, format_value, level_name, only_name
 from mipnerf.report.names import title_of
+from mipnerf.report.rows import METRICS
 from mipnerf.report.sweeps import pictured_runs
 
 CELL = 1.75  # inches

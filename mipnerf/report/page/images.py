@@ -13,7 +13,8 @@ from mipnerf.config import DataConfig
 from mipnerf.datasets.scene import evenly_spread, read_bytes
 from mipnerf.errors import DataError
 from mipnerf.report.figures.strips import read_truth, without_nan
-from mipnerf.report.frame import METRICS, Run, format_value
+from mipnerf.report.frame import Run, format_value
+from mipnerf.report.rows import METRICS
 
 MAX_BYTES = 24 << 20  # of all images, as they stand in the page
 MAX_VIEWS = 4  # of a scene

@@ -4,9 +4,10 @@ from dataclasses import replace
 
 import pandas as pd
 
-from mipnerf.report.frame import METRICS, Run, ordered_names
+from mipnerf.report.frame import Run, ordered_names
 from mipnerf.report.names import scene_table
 from mipnerf.report.reference import LEVEL_COLUMNS, MEAN, METHODS, Reference
+from mipnerf.report.rows import METRICS
 from mipnerf.report.summary import count_seeds, expected_levels, summarise
 from mipnerf.report.tables.table import MISSING, RANKS, Cell, Column, Table, decimals_of, ranked, rounded, seeds_cell
 from mipnerf.report.tables.verdict import Comparison, Number, compared, reasons_of

@@ -8,7 +8,8 @@ import pytest
 from report_files import table_files
 
 from mipnerf.errors import DataError
-from mipnerf.report.frame import collect_metrics, read_metrics
+from mipnerf.report.frame import read_metrics
+from mipnerf.report.rows import collect_metrics
 
 ROOT = Path(__file__).parents[3]
 
@@ -28,6 +29,8 @@ def test_the_metrics_of_levels_are_joined_and_a_repeated_one_is_refused(make_run
         part.write_text(lines[0] + "".join(line for line in lines[1:] if f",wall,{level}," in line))
     model = run / "config.yaml"
     collect_metrics(parts, tmp_path / "metrics.csv", older_than=model)
+    # As pandas writes them.
+    assert (tmp_path / "metrics.csv").read_bytes() == (run / "metrics.csv").read_bytes()
     assert read_metrics([tmp_path / "metrics.csv"]).equals(read_metrics([run / "metrics.csv"]))
     assert all(part.stat().st_mtime < model.stat().st_mtime for part in parts)
     with pytest.raises(DataError):

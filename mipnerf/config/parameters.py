@@ -14,19 +14,30 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 from pydantic import (
     BeforeValidator,
     Field,
+    SerializerFunctionWrapHandler,
     WithJsonSchema,
     create_model,
     field_validator,
+    model_serializer,
     model_validator,
 )
 
 from mipnerf.config.layouts import CAPTURES
-from mipnerf.config.sections import BricksConfig, CropConfig, Fraction, OperationConfig, Positive, Section, VideoConfig
+from mipnerf.config.model import ModelConfig
+from mipnerf.config.sections import (
+    BricksConfig,
+    CropConfig,
+    Fraction,
+    OperationConfig,
+    Positive,
+    Section,
+    VideoConfig,
+    without_defaults,
+)
 from mipnerf.config.validation import lookup, validated
 
 SEED_SUFFIX = re.compile(r"_seed\d+$")  # of a variant's name, for all seeds of a run but the first
 Name = Annotated[str, Field(pattern=r"^[a-z0-9_]+$")]
-Activation = Literal["softplus", "relu", "sigmoid"]
 Seed = Annotated[int, Field(ge=0, lt=2**63)]
 Verify = Literal["strict", "warn", "off"]
 
@@ -37,62 +48,6 @@ if TYPE_CHECKING:
 else:
     CaptureName = Literal[tuple(CAPTURES)]
     LayoutName = Literal["multiscale", "blender", "llff", *CAPTURES]
-
-
-class ModelConfig(Section):
-    """The network and its samples (`MipNerfModel` and `MLP` of google/mipnerf)."""
-
-    num_samples: Positive = Field(128, description="samples per level")
-    num_fine_samples: Annotated[int, Field(ge=0)] = Field(
-        0, description="with ray_shape point: samples that each further level adds to those before it"
-    )
-    num_levels: Positive = Field(2, description="sampling levels")
-    single_mlp: bool = Field(True, description="one network for all levels; else the last level has one of its own")
-    resample_padding: Fraction = Field(0.01, description="added to the blurred weights before resampling")
-    stop_level_grad: bool = Field(True, description="no gradient from one level's samples to the previous weights")
-    use_viewdirs: bool = Field(True, description="colour depends on the viewing direction")
-    lindisp: bool = Field(False, description="sample linearly in disparity; near must be positive")
-    ray_shape: Literal["cone", "cylinder", "point"] = Field(
-        "cone", description="shape of the sampled volume; points are the samples of NeRF"
-    )
-    min_deg_point: Annotated[int, Field(ge=0)] = Field(0, description="lowest degree of the position's encoding")
-    max_deg_point: Annotated[int, Field(ge=1, le=32)] = Field(
-        16, description="degree above the highest of the position's encoding"
-    )
-    append_identity: bool = Field(False, description="the position itself is a part of its encoding, as in NeRF")
-    deg_view: Annotated[int, Field(ge=0)] = Field(4, description="degrees of the direction's encoding")
-    density_activation: Activation = Field("softplus", description="maps raw density to density")
-    density_noise: Fraction = Field(0.0, description="standard deviation of noise on raw density while training")
-    density_bias: float = Field(-1.0, description="added to raw density before its activation")
-    rgb_activation: Activation = Field("sigmoid", description="maps raw colour to colour")
-    rgb_padding: Fraction = Field(0.001, description="colours may leave [0, 1] by this much")
-    empty_distance: Literal["near", "far"] = Field("near", description="distance of a ray that meets nothing")
-    disable_integration: bool = Field(False, description="encode points, not volumes: the ablation w/o IPE")
-    net_depth: Positive = Field(8, description="layers before the density")
-    net_width: Positive = Field(256, description="width of those layers")
-    net_depth_condition: Annotated[int, Field(ge=0)] = Field(1, description="layers that see the direction")
-    net_width_condition: Positive = Field(128, description="width of those layers")
-    net_activation: Activation = Field("relu", description="activation of the hidden layers")
-    skip_layer: Positive = Field(4, description="the input joins again after every this many layers")
-    num_rgb_channels: Literal[3] = Field(3, description="channels of the colour")
-    num_density_channels: Literal[1] = Field(1, description="channels of the density")
-
-    @model_validator(mode="after")
-    def _degrees_are_ordered(self) -> Self:
-        if self.max_deg_point <= self.min_deg_point:
-            raise ValueError(f"max_deg_point {self.max_deg_point} must exceed min_deg_point {self.min_deg_point}")
-        return self
-
-    @model_validator(mode="after")
-    def _only_points_are_added(self) -> Self:
-        if (self.ray_shape == "point") != (self.num_fine_samples > 0):
-            raise ValueError(
-                f"ray_shape {self.ray_shape} does not go with num_fine_samples {self.num_fine_samples}: "
-                "points need at least 1, cones and cylinders 0"
-            )
-        if self.ray_shape == "point" and self.num_samples < 4:
-            raise ValueError(f"num_samples {self.num_samples} must be at least 4 with ray_shape point")
-        return self
 
 
 class TrainConfig(Section):
@@ -152,6 +107,11 @@ class DataConfig(Section):
     ndc_unit_viewdirs: bool = Field(False, description="LLFF: directions given to the network have unit length in NDC")
     max_test_views: Positive | None = Field(None, description="evaluate this many views, evenly spread; null: all")
     supersample: bool = Field(False, description="evaluate by rendering full resolution and averaging down")
+    unbounded: bool = Field(False, description="near and far are found for a background without end; see RunConfig")
+
+    @model_serializer(mode="wrap")
+    def _as_before_there_were_backgrounds(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        return without_defaults(handler(self), {"unbounded": False})
 
 
 # These change what is evaluated, not what is trained.
@@ -176,7 +136,8 @@ if TYPE_CHECKING:
     DataOverrides = DataConfig
 else:
     ModelOverrides, TrainOverrides = map(_partial, (ModelConfig, TrainConfig))
-    DataOverrides = _partial(DataConfig, without=("layout",))  # a dataset has it
+    # A dataset has the one, a network the other.
+    DataOverrides = _partial(DataConfig, without=("layout", "unbounded"))
 
 
 class Overrides(Section):
@@ -360,8 +321,16 @@ class RunConfig(Section):
         near, far = self.data.near, self.data.far
         if near is not None and far is not None and near >= far:
             raise ValueError(f"data.near {near} must be less than data.far {far}")
-        if self.model.lindisp and near == 0:
-            raise ValueError("model.lindisp divides by data.near: it must be positive")
+        if self.model.samples_disparity and near == 0:
+            key = "lindisp" if self.model.lindisp else f"contraction {self.model.contraction}"
+            raise ValueError(f"model.{key} divides by data.near: it must be positive")
+        return self
+
+    @model_validator(mode="after")
+    def _data_know_of_the_contraction(self) -> Self:
+        if self.model.contraction != "none" and not self.data.unbounded:
+            # The model is frozen, but nobody has seen it yet.
+            self.__dict__["data"] = self.data.model_copy(update={"unbounded": True})
         return self
 
     @property

@@ -1,6 +1,7 @@
 """Sections of the configuration that stand by themselves, and what all sections share."""
 
-from typing import Annotated, Literal
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -12,6 +13,11 @@ class Section(BaseModel):
     """Refuses unknown keys and values of another type; a whole number may stand for a real one."""
 
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False)
+
+
+def without_defaults(values: Mapping[str, Any], defaults: Mapping[str, Any]) -> dict[str, Any]:
+    """`values` without what equals `defaults`: keys that came later leave the records of earlier runs as they are."""
+    return {key: value for key, value in values.items() if key not in defaults or value != defaults[key]}
 
 
 class BricksConfig(Section):

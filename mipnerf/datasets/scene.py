@@ -44,6 +44,7 @@ class Scene:
     names: list[str]  # file names relative to the scene folder
     max_value: int = 255  # pixel value that stands for 1
     ndc: bool = False  # rays are to be taken to normalised device coordinates
+    unbounded: bool = False  # far stands for infinity: distances are shown and stored by their disparity
 
     def __post_init__(self) -> None:
         views = len(self.images)

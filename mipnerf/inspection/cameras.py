@@ -13,6 +13,7 @@ from mipnerf.datasets.captures.poses import nearest_point
 from mipnerf.datasets.scene import Scene, evenly_spread
 
 GRID, DEPTHS = 5, 8  # points of a frustum: so many across, down, and from near to far
+SHOWN_NEARS = 10  # where far stands for infinity; twice the mean distance by the rule for photographs
 MAX_CAMERAS = 100  # that are compared pair by pair
 NDC_NEAR = 1.0  # distance of the near plane of normalised device coordinates, along -z
 CHUNK = 256  # poses compared at a time
@@ -114,9 +115,14 @@ def frustum_points(scene: Scene) -> np.ndarray:
     x, y = np.meshgrid(fractions, fractions)
     pixels = np.stack([x.ravel() * scene.widths[:, None], y.ravel() * scene.heights[:, None]], axis=-1)
     steps = (np.arange(DEPTHS) + 0.5) / DEPTHS
-    return along_rays(scene, pixels, scene.nears[:, None] + (scene.fars - scene.nears)[:, None] * steps).reshape(
+    return along_rays(scene, pixels, scene.nears[:, None] + (shown_fars(scene) - scene.nears)[:, None] * steps).reshape(
         scene.num_views, -1, 3
     )
+
+
+def shown_fars(scene: Scene) -> np.ndarray:
+    """[V]: far along the rays, or where it stands for infinity, what leaves something to see of the cameras."""
+    return np.minimum(scene.fars, SHOWN_NEARS * scene.nears) if scene.unbounded else scene.fars
 
 
 def along_rays(scene: Scene, pixels: np.ndarray, t: np.ndarray) -> np.ndarray:

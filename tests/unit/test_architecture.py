@@ -25,11 +25,12 @@ LAYERS = [
         "network.mip",
         "network.encoding",
         "network.nerf",
+        "network.contraction",
         "network.fused",
         "config.validation",
         "config.layouts",
     ],
-    ["planning.scheduling", "config.sections", "thirdparty", "report.names"],
+    ["planning.scheduling", "config.sections", "config.model", "thirdparty", "report.names"],
     [
         "config.parameters",
         "console",

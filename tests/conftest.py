@@ -50,6 +50,8 @@ MACHINERY = {
 
 # Golden file -> its inputs, as patterns; the first file that matches counts. All other arrays are to be compared.
 INPUTS = {
+    "coord_contract": "x",
+    "coord_track_linearize": "mean cov",
     "data_convert_to_ndc": "origins directions",
     "data_*": "*.yx train_flat.index",
     "eval_summary": "b?.alpha b?.beta b?.gamma",

@@ -1,10 +1,10 @@
-"""The network and its samples."""
+"""The network and its samples: every hyper-parameter of the model, with the defaults of google/mipnerf."""
 
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, SerializerFunctionWrapHandler, model_serializer, model_validator
 
-from mipnerf.config.sections import Fraction, Positive, Section
+from mipnerf.config.sections import Fraction, Positive, Section, without_defaults
 
 Activation = Literal["softplus", "relu", "sigmoid"]
 
@@ -22,6 +22,12 @@ class ModelConfig(Section):
     stop_level_grad: bool = Field(True, description="no gradient from one level's samples to the previous weights")
     use_viewdirs: bool = Field(True, description="colour depends on the viewing direction")
     lindisp: bool = Field(False, description="sample linearly in disparity; near must be positive")
+    contraction: Literal["none", "mip360"] = Field(
+        "none", description="mip360 draws all space into a ball, for backgrounds without end (beyond the paper)"
+    )
+    contraction_radius: Annotated[float, Field(gt=0)] = Field(
+        4.0, description="with contraction: how far around the origin space is left as it is, in units of the scene"
+    )
     ray_shape: Literal["cone", "cylinder", "point"] = Field(
         "cone", description="shape of the sampled volume; points are the samples of NeRF"
     )
@@ -63,3 +69,24 @@ class ModelConfig(Section):
         if self.ray_shape == "point" and self.num_samples < 4:
             raise ValueError(f"num_samples {self.num_samples} must be at least 4 with ray_shape point")
         return self
+
+    @model_validator(mode="after")
+    def _volumes_are_contracted(self) -> Self:
+        if self.contraction != "none" and self.ray_shape == "point":
+            raise ValueError(
+                f"contraction {self.contraction} does not go with ray_shape point: Gaussians are contracted; allowed "
+                "are cone and cylinder, or contraction none"
+            )
+        return self
+
+    @property
+    def samples_disparity(self) -> bool:
+        """Whether samples are spaced by disparity, so that near must be positive."""
+        return self.lindisp or self.contraction != "none"
+
+    @model_serializer(mode="wrap")
+    def _as_before_there_were_contractions(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        values = handler(self)
+        if self.contraction == "none":
+            values = without_defaults(values, {"contraction": "none", "contraction_radius": 4.0})
+        return values

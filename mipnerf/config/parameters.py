@@ -13,8 +13,10 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 from pydantic import (
     BeforeValidator,
     Field,
+    SerializerFunctionWrapHandler,
     WithJsonSchema,
     field_validator,
+    model_serializer,
     model_validator,
 )
 
@@ -32,6 +34,7 @@ from mipnerf.config.sections import (
     Section,
     VideoConfig,
     partial_of,
+    without_defaults,
 )
 from mipnerf.config.sweeps import SWEPT, Sweeps, sweeps_of
 from mipnerf.config.validation import lookup, validated
@@ -120,6 +123,11 @@ class DataConfig(PhotosConfig):
     ndc_unit_viewdirs: bool = Field(False, description="LLFF: directions given to the network have unit length in NDC")
     max_test_views: Positive | None = Field(None, description="evaluate this many views, evenly spread; null: all")
     supersample: bool = Field(False, description="evaluate by rendering full resolution and averaging down")
+    unbounded: bool = Field(False, description="near and far are found for a background without end; see RunConfig")
+
+    @model_serializer(mode="wrap")
+    def _as_before_there_were_backgrounds(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        return without_defaults(handler(self), {"unbounded": False})
 
 
 # These change what is evaluated, not what is trained.
@@ -135,7 +143,8 @@ if TYPE_CHECKING:
     SweepsConfig = Sweeps
 else:
     ModelOverrides, TrainOverrides = map(partial_of, (ModelConfig, TrainConfig))
-    DataOverrides = partial_of(DataConfig, without=("layout",))  # a dataset has it
+    # A dataset has the one, a network the other.
+    DataOverrides = partial_of(DataConfig, without=("layout", "unbounded"))
     SweepsConfig = sweeps_of(model=ModelConfig, train=TrainConfig, data=DataConfig)
 
 
@@ -312,8 +321,16 @@ class RunConfig(Section):
         near, far = self.data.near, self.data.far
         if near is not None and far is not None and near >= far:
             raise ValueError(f"data.near {near} must be less than data.far {far}")
-        if self.model.lindisp and near == 0:
-            raise ValueError("model.lindisp divides by data.near: it must be positive")
+        if self.model.samples_disparity and near == 0:
+            key = "lindisp" if self.model.lindisp else f"contraction {self.model.contraction}"
+            raise ValueError(f"model.{key} divides by data.near: it must be positive")
+        return self
+
+    @model_validator(mode="after")
+    def _data_know_of_the_contraction(self) -> Self:
+        if self.model.contraction != "none" and not self.data.unbounded:
+            # The model is frozen, but nobody has seen it yet.
+            self.__dict__["data"] = self.data.model_copy(update={"unbounded": True})
         return self
 
     @property

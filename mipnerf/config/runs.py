@@ -182,7 +182,13 @@ def _resolve_run(
     # The folder of such a scene may also hold files of another layout.
     if kind.layout in (PHOTOS, *CAPTURES):
         values["data"]["layout"] = FOUND if kind.layout == PHOTOS else kind.layout
-    return linearly_scaled(validated(RunConfig, values, where=f"{dataset}/{variant}/{scene}"))
+    run = validated(RunConfig, values, where=f"{dataset}/{variant}/{scene}")
+    if kind.layout == "llff" and run.data.unbounded and not run.data.spherify:
+        raise ConfigError(
+            f"{run.name}: model.contraction {run.model.contraction} does not go with rays in NDC, which the layout "
+            "llff has unless data.spherify is true; set model.contraction to none, or data.spherify to true"
+        )
+    return linearly_scaled(run)
 
 
 def _on_top(values: Mapping[str, Any], changes: Mapping[str, Any], where: str) -> dict[str, Any]:

@@ -2,7 +2,7 @@
 
 import copy
 import re
-from collections.abc import Container
+from collections.abc import Container, Mapping
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, create_model, field_validator
@@ -44,6 +44,11 @@ class DownloadConfig(Section):
         if not re.fullmatch(r"(https?|gdrive)://([^\s{}]|\{scene\})+", url):
             raise ValueError(f"{url!r} must begin with http://, https:// or gdrive:// and have no braces but {{scene}}")
         return url
+
+
+def without_defaults(values: Mapping[str, Any], defaults: Mapping[str, Any]) -> dict[str, Any]:
+    """`values` without what equals `defaults`: keys that came later leave the records of earlier runs as they are."""
+    return {key: value for key, value in values.items() if key not in defaults or value != defaults[key]}
 
 
 class BricksConfig(Section):

@@ -1,6 +1,7 @@
 """The scene in a folder, whatever its layout, as the configuration asks for it."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,11 @@ from mipnerf.datasets.captures.photographs import Photographs, load_photographs
 from mipnerf.datasets.layouts import BLENDER_MARKER, LLFF_MARKER, has_marker
 from mipnerf.datasets.scene import Scene
 from mipnerf.errors import ConfigError, DataError
+
+NO_CONTRACTION_OF_NDC = (
+    "{}: model.contraction does not go with rays in NDC, which end at infinity already; set it to none, or "
+    "data.spherify to true where cameras go around something"
+)
 
 Reader = Callable[[Path, DataConfig], Photographs]
 
@@ -28,9 +34,10 @@ def load_scene(
     """One split (train, val or test) of the scene in `folder`: a conversion to all levels, Blender or a capture.
 
     A capture is what `data.layout` says, or what its files are: LLFF, transforms or COLMAP. Honours `factor`,
-    `train_levels`, `near`, `far` and, for captures, `llffhold`, `spherify` (LLFF) and `normalize` (the others) of
-    `data`. Only what is asked for is decoded: `max_views` views, evenly spread, or the view with the index `view`; and
-    `level`, if given. A Blender scene has one level, a conversion those it was made with, captures get `num_levels`.
+    `train_levels`, `near`, `far`, `unbounded` and, for captures, `llffhold`, `spherify` (LLFF) and `normalize` (the
+    others) of `data`. Only what is asked for is decoded: `max_views` views, evenly spread, or the view with the index
+    `view`; and `level`, if given. A Blender scene has one level, a conversion those it was made with, captures get
+    `num_levels`.
     Raises `DataError` for a folder without a scene or with a bad one, and `ConfigError` for a level, view or size that
     it cannot give.
     """
@@ -55,7 +62,9 @@ def load_scene(
         )
     if split == "train" and level is None and data.train_levels is not None:
         scene = scene.select(scene.levels < data.train_levels)
-    return scene.with_bounds(data.near, data.far)
+    if data.unbounded and scene.ndc:
+        raise ConfigError(NO_CONTRACTION_OF_NDC.format(folder))
+    return replace(scene.with_bounds(data.near, data.far), unbounded=data.unbounded)
 
 
 def reader_of(folder: Path, data: DataConfig) -> Reader | None:

@@ -48,6 +48,7 @@ class Scene:
     ndc: bool = False  # rays are to be taken to normalised device coordinates
     lenses: list[Lens] | None = None  # per view; None where all are pinholes
     masks: list[np.ndarray] | None = None  # per view bool [H, W], whether a pixel counts; None where all do
+    unbounded: bool = False  # far stands for infinity: distances are shown and stored by their disparity
 
     def __post_init__(self) -> None:
         views = len(self.images)

@@ -92,9 +92,10 @@ class Evaluator:
         """Render and score the views of these levels of `scene`; of a `shard` only its views, which may be none.
 
         The pictures of a view go to `level_K/renderings` in `folder`: `VVV.png`, the colours in 8 bits (scores are
-        those of the float image), `VVV_depth.png`, the distance in 16 (0 is near, 65535 far), and `VVV_acc.png`, the
-        accumulated opacity in 8. Once all views of a level are there, `level_K/metrics.csv` has their scores and the
-        pictures of other views are removed. A shard writes its scores to `level_K/shards/I_of_N.csv` instead.
+        those of the float image), `VVV_depth.png`, the distance in 16 (0 is near, 65535 far, with even steps, of
+        disparity where the scene is unbounded), and `VVV_acc.png`, the accumulated opacity in 8. Once all views of a
+        level are there, `level_K/metrics.csv` has their scores and the pictures of other views are removed. A shard
+        writes its scores to `level_K/shards/I_of_N.csv` instead.
 
         A view that is there is not rendered again, unless its `view_keys` have changed or `fresh` asks for it: then it
         has to be of that word.
@@ -205,7 +206,8 @@ class Evaluator:
         seconds = time.perf_counter() - started
         scores = score_view(rgb, truth, self.lpips, counted(scene, i, self.device))
         scores["seconds_per_megapixel"] = seconds * 1e6 / (height * width)
-        depth = to_uint16(box_mean(rendering.distance[..., None], grid), scene.nears[i], scene.fars[i])
+        distance = box_mean(rendering.distance[..., None], grid)
+        depth = to_uint16(distance, scene.nears[i], scene.fars[i], scene.unbounded)
         acc = to_uint8(box_mean(rendering.acc[..., None], grid))
         return scores, [to_uint8(rgb), depth[..., 0], acc[..., 0]]
 
@@ -240,10 +242,16 @@ def to_uint8(rgb: Tensor) -> np.ndarray:
     return (rgb.clamp(0, 1) * 255).round().to(torch.uint8).cpu().numpy()
 
 
-def to_uint16(distance: Tensor, near: float, far: float) -> np.ndarray:
-    """Distances from near to far to 0 ... 65535, rounded."""
-    share = (distance.double().cpu() - near) / (far - near)
-    return (share.clamp(0, 1) * 65535).round().numpy().astype(np.uint16)
+def share_of_depth(distance: Tensor, near: float, far: float, unbounded: bool) -> Tensor:
+    """Distances from near to far to 0 ... 1: evenly, or by their disparity where the scene is unbounded."""
+    share = (1 / near - 1 / distance) / (1 / near - 1 / far) if unbounded else (distance - near) / (far - near)
+    return share.clamp(0, 1)
+
+
+def to_uint16(distance: Tensor, near: float, far: float, unbounded: bool = False) -> np.ndarray:
+    """Distances from near to far to 0 ... 65535, rounded; see `share_of_depth`."""
+    share = share_of_depth(distance.double().cpu(), near, far, unbounded)
+    return (share * 65535).round().numpy().astype(np.uint16)
 
 
 def write_scores(path: Path, run: RunConfig, level: int, records: Iterable[ViewRecord]) -> None:

@@ -14,6 +14,7 @@ from mipnerf.datasets.lens import rays_through, seen_through
 from mipnerf.datasets.scene import Scene, evenly_spread
 
 GRID, DEPTHS = 5, 8  # points of a frustum: so many across, down, and from near to far
+SHOWN_NEARS = 10  # where far stands for infinity; twice the mean distance by the rule for photographs
 MAX_CAMERAS = 100  # that are compared pair by pair
 NDC_NEAR = 1.0  # distance of the near plane of normalised device coordinates, along -z
 CHUNK = 256  # poses compared at a time
@@ -115,7 +116,7 @@ def frustum_points(scene: Scene) -> np.ndarray:
     x, y = np.meshgrid(fractions, fractions)
     pixels = np.stack([x.ravel() * scene.widths[:, None], y.ravel() * scene.heights[:, None]], axis=-1)
     steps = (np.arange(DEPTHS) + 0.5) / DEPTHS
-    return along_rays(scene, pixels, scene.nears[:, None] + (scene.fars - scene.nears)[:, None] * steps).reshape(
+    return along_rays(scene, pixels, scene.nears[:, None] + (shown_fars(scene) - scene.nears)[:, None] * steps).reshape(
         scene.num_views, -1, 3
     )
 
@@ -125,6 +126,11 @@ def camera_rays(scene: Scene, pixels: np.ndarray) -> np.ndarray:
     homogeneous = np.concatenate([pixels, np.ones((*pixels.shape[:2], 1))], axis=-1)
     plane = np.einsum("vij,vpj->vpi", scene.pix2cams, homogeneous)
     return plane if scene.lenses is None else rays_through(scene.lenses, plane)
+
+
+def shown_fars(scene: Scene) -> np.ndarray:
+    """[V]: far along the rays, or where it stands for infinity, what leaves something to see of the cameras."""
+    return np.minimum(scene.fars, SHOWN_NEARS * scene.nears) if scene.unbounded else scene.fars
 
 
 def along_rays(scene: Scene, pixels: np.ndarray, t: np.ndarray) -> np.ndarray:

@@ -97,7 +97,7 @@ def usual_distance(scene: Scene) -> float:
 
 def drawn_bounds(scene: Scene) -> np.ndarray:
     """[V, 2]: near and far along the rays; the infinite end of NDC is cut off."""
-    far = np.minimum(scene.fars, 1 - 1 / NDC_FAR) if scene.ndc else scene.fars
+    far = np.minimum(scene.fars, 1 - 1 / NDC_FAR) if scene.ndc else cameras.shown_fars(scene)
     return np.stack([scene.nears, np.maximum(far, scene.nears)], axis=1)
 
 

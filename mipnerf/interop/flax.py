@@ -55,9 +55,15 @@ def read_flax(path: Path) -> ForeignCheckpoint:
 def export_flax(model: MipNerf, step: int, path: Path) -> None:
     """Atomically write the checkpoint of google/mipnerf that `read_flax` reads, with an Adam that has no moments yet.
 
-    The reference looks for the newest `checkpoint_<step>` in a folder. Raises CheckpointError if msgpack is missing.
+    The reference looks for the newest `checkpoint_<step>` in a folder. Raises CheckpointError if msgpack is missing, or
+    the network is one of contracted space, which the reference has not.
     """
     _require_msgpack()
+    if model.config.contraction != "none":
+        raise CheckpointError(
+            f"the network was trained with model.contraction {model.config.contraction}, which google/mipnerf does not "
+            "have: it would read other coordinates; export networks trained with none"
+        )
     params = flax_params(model)
     moments = {
         f"{name}/{moment}": np.zeros_like(value)

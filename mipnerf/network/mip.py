@@ -58,13 +58,12 @@ def lift_gaussian(d: Tensor, t_mean: Tensor, t_var: Tensor, r_var: Tensor, diag:
     return mean, t_cov + xy_cov
 
 
-def conical_frustum_to_gaussian(
-    d: Tensor, t0: Tensor, t1: Tensor, base_radius: Tensor, diag: bool, stable: bool = True
-) -> tuple[Tensor, Tensor]:
-    """Gaussians that approximate conical frustums (equation 7, or the naive equations of the appendix).
+def conical_frustum_moments(
+    t0: Tensor, t1: Tensor, base_radius: Tensor, stable: bool = True
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Mean and variance along the ray and variance across it of conical frustums, each [..., S] (equation 7).
 
     Args:
-        d: [..., 3] axis of the cone, of any length.
         t0, t1: [..., S] where each frustum starts and ends.
         base_radius: [..., 1] radius of the cone at t = 1.
         stable: use the numerically stable form; an empty interval at t = 0 is then a point, not NaN.
@@ -82,17 +81,38 @@ def conical_frustum_to_gaussian(
         t_mean_of_squares = 3 / 5 * (t1**5 - t0**5) / (t1**3 - t0**3)
         t_var = t_mean_of_squares - t_mean**2
         r_var = base_radius**2 * (3 / 20 * (t1**5 - t0**5) / (t1**3 - t0**3))
-    return lift_gaussian(d, t_mean, t_var, r_var, diag)
+    return t_mean, t_var, r_var
+
+
+def conical_frustum_to_gaussian(
+    d: Tensor, t0: Tensor, t1: Tensor, base_radius: Tensor, diag: bool, stable: bool = True
+) -> tuple[Tensor, Tensor]:
+    """Gaussians that approximate conical frustums (equation 7, or the naive equations of the appendix).
+
+    Args:
+        d: [..., 3] axis of the cone, of any length.
+        t0, t1, base_radius, stable: as for `conical_frustum_moments`.
+    """
+    return lift_gaussian(d, *conical_frustum_moments(t0, t1, base_radius, stable), diag)
+
+
+def cylinder_moments(t0: Tensor, t1: Tensor, radius: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """As `conical_frustum_moments`, of sections of cylinders."""
+    t_mean = (t0 + t1) / 2
+    r_var = (radius**2 / 4).expand_as(t_mean)
+    t_var = (t1 - t0) ** 2 / 12
+    return t_mean, t_var, r_var
 
 
 def cylinder_to_gaussian(d: Tensor, t0: Tensor, t1: Tensor, radius: Tensor, diag: bool) -> tuple[Tensor, Tensor]:
     """Gaussians that approximate sections of cylinders; arguments as for `conical_frustum_to_gaussian`."""
-    t_mean = (t0 + t1) / 2
-    r_var = (radius**2 / 4).expand_as(t_mean)
-    t_var = (t1 - t0) ** 2 / 12
-    return lift_gaussian(d, t_mean, t_var, r_var, diag)
+    return lift_gaussian(d, *cylinder_moments(t0, t1, radius), diag)
 
 
+MOMENTS: dict[str, Callable[..., tuple[Tensor, Tensor, Tensor]]] = {
+    "cone": conical_frustum_moments,
+    "cylinder": cylinder_moments,
+}
 _TO_GAUSSIAN: dict[str, Callable[..., tuple[Tensor, Tensor]]] = {
     "cone": conical_frustum_to_gaussian,
     "cylinder": cylinder_to_gaussian,
@@ -213,13 +233,18 @@ def resample_along_rays(
 
     `stop_grad` keeps gradients from the old weights. The new end points are generally not near and far.
     """
-    weights_pad = torch.cat([weights[..., :1], weights, weights[..., -1:]], dim=-1)
-    weights_max = torch.maximum(weights_pad[..., :-1], weights_pad[..., 1:])
-    weights_blur = 0.5 * (weights_max[..., :-1] + weights_max[..., 1:]) + resample_padding
+    weights_blur = blurred(weights, resample_padding)
     if stop_grad:
         weights_blur = weights_blur.detach()
     new_t_vals = sorted_piecewise_constant_pdf(t_vals, weights_blur, t_vals.shape[-1], randomized, generator)
     return new_t_vals, cast_rays(new_t_vals, origins, directions, radii, ray_shape)
+
+
+def blurred(weights: Tensor, padding: float) -> Tensor:
+    """[..., S]: `weights` [..., S], widened by the larger neighbours, and `padding` (equation 18)."""
+    weights_pad = torch.cat([weights[..., :1], weights, weights[..., -1:]], dim=-1)
+    weights_max = torch.maximum(weights_pad[..., :-1], weights_pad[..., 1:])
+    return 0.5 * (weights_max[..., :-1] + weights_max[..., 1:]) + padding
 
 
 def sorted_piecewise_constant_pdf(

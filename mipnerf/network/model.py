@@ -9,7 +9,7 @@ from torch.nn import functional as F
 
 from mipnerf.cameras import Rays
 from mipnerf.config import ModelConfig
-from mipnerf.network import mip, nerf
+from mipnerf.network import contraction, mip, nerf
 from mipnerf.network.encoding import encode_by_doubling
 from mipnerf.network.folded import folded_mlp
 
@@ -158,13 +158,16 @@ class MipNerf(nn.Module):
                 t_vals, points = self._sample_points(rays, previous, randomized, generator)
                 features = mip.pos_enc(points, config.min_deg_point, config.max_deg_point, config.append_identity)
             else:
-                t_vals, gaussians = self._sample_volumes(rays, previous, randomized, generator)
+                sample = self._sample_volumes if config.contraction == "none" else self._sample_contracted
+                t_vals, gaussians = sample(rays, previous, randomized, generator)
                 features = self._encode(gaussians)
             mlp = self.mlp if self.coarse_mlp is None or i == config.num_levels - 1 else self.coarse_mlp
             rgb, density = self._evaluate(mlp, features, condition, randomized, generator)
             comp_rgb, distance, acc, weights = volumetric_rendering(
                 rgb, density, t_vals, rays.directions, white_bkgd, config.empty_distance
             )
+            if config.contraction != "none":
+                distance = contraction.mean_disparity_distance(weights, t_vals, acc, config.empty_distance)
             outputs.append(LevelOutput(comp_rgb, distance, acc, weights, t_vals, density, rgb))
         return outputs
 
@@ -181,6 +184,8 @@ class MipNerf(nn.Module):
         if config.ray_shape == "point":
             features = mip.pos_enc(means, config.min_deg_point, config.max_deg_point, config.append_identity)
         else:
+            if config.contraction != "none":
+                means, covs = contraction.contract_gaussians(means, covs, config.contraction_radius)
             features = self._encode((means, covs))
         return self._evaluate(self.mlp, features, condition, randomized=False, generator=None)
 
@@ -213,6 +218,26 @@ class MipNerf(nn.Module):
             config.stop_level_grad,
             config.resample_padding,
             generator=generator,
+        )
+
+    def _sample_contracted(
+        self, rays: Rays, previous: LevelOutput | None, randomized: bool, generator: torch.Generator | None
+    ) -> tuple[Tensor, tuple[Tensor, Tensor]]:
+        """As `_sample_volumes`, even in disparity and of contracted space."""
+        config = self.config
+        if previous is None:
+            t_vals = contraction.stratified_t_vals(config.num_samples + 1, rays.near, rays.far, randomized, generator)
+        else:
+            t_vals = contraction.resampled_t_vals(
+                previous.t_vals,
+                previous.weights,
+                randomized,
+                config.stop_level_grad,
+                config.resample_padding,
+                generator=generator,
+            )
+        return t_vals, contraction.cast_rays(
+            t_vals, rays.origins, rays.directions, rays.radii, config.ray_shape, config.contraction_radius
         )
 
     def _sample_points(

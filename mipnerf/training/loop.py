@@ -144,8 +144,9 @@ class Trainer:
         cls, run: RunConfig, operation: OperationConfig, scene: Scene, threads: int = 0, world: World = ALONE
     ) -> "Trainer":
         """A training at its start; `threads` 0 takes all CPUs, of which each process of `world` has its share."""
-        if run.model.lindisp and (scene.nears <= 0).any():
-            raise ConfigError("model.lindisp divides by near, which is 0 for this scene: set a positive data.near")
+        if run.model.samples_disparity and (scene.nears <= 0).any():
+            key = "lindisp" if run.model.lindisp else f"contraction {run.model.contraction}"
+            raise ConfigError(f"model.{key} divides by near, which is 0 for this scene: set a positive data.near")
         device = resolve_device(operation.device)
         is_compiled = operation.compile == "on" or (operation.compile == "auto" and device.type == "cuda")
         microbatch_rays = operation.microbatch_rays or suitable_microbatch(run, device)

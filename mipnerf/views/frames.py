@@ -16,6 +16,7 @@ import torch
 from tqdm import tqdm
 
 from mipnerf.cameras import Cameras
+from mipnerf.config import DataConfig
 from mipnerf.datasets.images import decode_png
 from mipnerf.datasets.scene import read_bytes
 from mipnerf.errors import ConfigError, DataError
@@ -61,7 +62,7 @@ def render_shard(
         log.info("%d of %d frames are there already", len(frames) - len(missing), len(frames))
     near, far = float(track.scene.nears.min()), float(track.scene.fars.max())
     for i in tqdm(missing, desc=f"{run.name} {path}", unit="frame", mininterval=5):
-        picture = frame_picture(renderer(cameras, i), canvas, near, far, run.data.white_bkgd)
+        picture = frame_picture(renderer(cameras, i), canvas, near, far, run.data)
         with atomic_path(frames[i]) as temporary:
             iio.imwrite(temporary, picture)
     content = {
@@ -112,10 +113,10 @@ def is_frame(file: Path, canvas: Sequence[int]) -> bool:
         return False
 
 
-def frame_picture(rendering: Rendering, canvas: Sequence[int], near: float, far: float, white_bkgd: bool) -> np.ndarray:
+def frame_picture(rendering: Rendering, canvas: Sequence[int], near: float, far: float, data: DataConfig) -> np.ndarray:
     """uint8 [H, 2 W, 3]: RGB and depth side by side, each in the middle of W x H pixels of the background's colour."""
-    halves = [color_picture(rendering), depth_picture(rendering, near, far, white_bkgd)]
-    return np.concatenate([_centered(half, canvas, 255 * white_bkgd) for half in halves], axis=1)
+    halves = [color_picture(rendering), depth_picture(rendering, near, far, data.white_bkgd, data.unbounded)]
+    return np.concatenate([_centered(half, canvas, 255 * data.white_bkgd) for half in halves], axis=1)
 
 
 def _centered(picture: np.ndarray, canvas: Sequence[int], value: int) -> np.ndarray:

@@ -26,7 +26,7 @@ from mipnerf.datasets.scene import (
 )
 from mipnerf.devices import resolve_device, resolve_precision
 from mipnerf.errors import ConfigError, DataError
-from mipnerf.evaluation.views import Trained, load_trained, to_uint8
+from mipnerf.evaluation.views import Trained, load_trained, share_of_depth, to_uint8
 from mipnerf.files import atomic_path
 from mipnerf.network.rendering import Rendering, render_image
 from mipnerf.threads import available_cpus
@@ -117,7 +117,8 @@ def write_view(
             np.save(temporary, rendering.distance.cpu().numpy())
         else:
             near, far = float(scene.nears[0]), float(scene.fars[0])
-            iio.imwrite(temporary, depth_picture(rendering, near, far, renderer.trained.run.data.white_bkgd))
+            data = renderer.trained.run.data
+            iio.imwrite(temporary, depth_picture(rendering, near, far, data.white_bkgd, data.unbounded))
 
 
 def color_picture(rendering: Rendering) -> np.ndarray:
@@ -125,9 +126,14 @@ def color_picture(rendering: Rendering) -> np.ndarray:
     return to_uint8(rendering.rgb)
 
 
-def depth_picture(rendering: Rendering, near: float, far: float, white_bkgd: bool) -> np.ndarray:
-    """uint8 [H, W, 3]: the distance from `near` (dark) to `far` (bright), fading to the background where nothing is."""
-    share = ((rendering.distance - near) / (far - near)).clamp(0, 1).cpu().numpy()
+def depth_picture(
+    rendering: Rendering, near: float, far: float, white_bkgd: bool, unbounded: bool = False
+) -> np.ndarray:
+    """uint8 [H, W, 3]: the distance from `near` (dark) to `far` (bright), fading to the background where nothing is.
+
+    Of an `unbounded` scene, the scale is even in disparity.
+    """
+    share = share_of_depth(rendering.distance, near, far, unbounded).cpu().numpy()
     colors = mpl.colormaps[DEPTH_COLORS](share)[..., :3]
     acc = rendering.acc.clamp(0, 1).cpu().numpy()[..., None]
     return np.rint(255 * (colors * acc + float(white_bkgd) * (1 - acc))).astype(np.uint8)

@@ -26,6 +26,7 @@ LAYERS = [
         "network.mip",
         "network.encoding",
         "network.nerf",
+        "network.contraction",
         "network.folded",
         "config.validation",
         "config.layouts",

@@ -39,6 +39,8 @@ log = logging.getLogger(__name__)
 # The cameras of the Blender scenes are 4 away from their object, with near 2 and far 6.
 MEAN_DISTANCE = 4.0
 NEAR, FAR = 0.5, 1.5  # of the mean distance
+# Of a background without end: ground near the cameras is not cut off, and far is as good as infinity.
+UNBOUNDED_NEAR, UNBOUNDED_FAR = 0.2, 1500  # of the mean distance: 0.8 and 6000
 MIN_DISTANCE, MAX_DISTANCE = 1e-12, 1e12  # in whatever unit the poses have
 MAX_SIDE = 1 << 20  # pixels
 MIN_FOCAL, MAX_FOCAL = 1e-3, 1e9  # pixels
@@ -152,13 +154,17 @@ def place(photographs: Photographs, data: DataConfig) -> tuple[np.ndarray, float
 
     With `data.normalize`, the point nearest to all optical axes comes to the origin, and the mean distance of the
     cameras from it becomes that of the Blender scenes, 4; nothing is turned. Near and far are those of what the
-    cameras saw, where that is known, and else half and one and a half times that mean distance: 2 and 6.
+    cameras saw, where that is known, and else half and one and a half times that mean distance: 2 and 6. With
+    `data.unbounded` they are 0.2 and 1500 times that distance, 0.8 and 6000, whatever the cameras saw.
 
     Raises `DataError` where that point is needed and the cameras do not look at one.
     """
     poses = photographs.camtoworlds
-    # What is given replaces these later: no rule is needed.
-    depths = (data.near, data.far) if data.near is not None and data.far is not None else photographs.depths()
+    depths: tuple[float, float] | None = None
+    if data.near is not None and data.far is not None:
+        depths = data.near, data.far  # what is given replaces these later: no rule is needed
+    elif not data.unbounded:
+        depths = photographs.depths()
     if depths and not data.normalize:
         return poses, *depths
     focus, distance = common_focus(poses)
@@ -171,7 +177,8 @@ def place(photographs: Photographs, data: DataConfig) -> tuple[np.ndarray, float
             "forward"
         )
     scale = MEAN_DISTANCE / distance if data.normalize else 1.0
-    near, far = np.multiply(depths or (NEAR * distance, FAR * distance), scale)
+    shares = (UNBOUNDED_NEAR, UNBOUNDED_FAR) if data.unbounded else (NEAR, FAR)
+    near, far = np.multiply(depths or np.multiply(shares, distance), scale)
     if data.normalize:
         positions = (poses[:, :, 3] - focus) * scale
         poses = np.concatenate([poses[:, :, :3], positions[:, :, None]], axis=-1)

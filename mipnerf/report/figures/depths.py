@@ -36,6 +36,7 @@ class Maps(NamedTuple):
     acc: np.ndarray  # [H, W] in [0, 1], NaN where it was not written
     error: np.ndarray  # [H, W]
     ndc: bool  # whether depth is in normalised device coordinates
+    unbounded: bool  # whether far stands for infinity
 
 
 def plot_depth(data_folder: Path, runs: list[Run], view: int | None = None) -> Figure:
@@ -49,7 +50,10 @@ def plot_depth(data_folder: Path, runs: list[Run], view: int | None = None) -> F
     view = choose_view(runs, view)
     maps = [read_maps(data_folder, run, view) for run in runs]
     height, width = maps[0].acc.shape
-    near, far = depth_limits([each.depth for each in maps])
+    # Far away, distances would leave no colours for what is near.
+    is_inverse = any(each.unbounded for each in maps)
+    depths = [1 / each.depth if is_inverse else each.depth for each in maps]
+    near, far = depth_limits(depths)
     older = [run.variant for run, each in zip(runs, maps, strict=True) if np.isnan(each.acc).all()]
     if older:
         log.warning("%s: no depth of %s: %s", scene, ", ".join(older), OLDER.replace("\n", " "))
@@ -65,17 +69,19 @@ def plot_depth(data_folder: Path, runs: list[Run], view: int | None = None) -> F
         shape = 4 * CELL + 0.4, sum(ratios) + 0.04 * len(runs) + 0.8
         figure = Figure(figsize=shape, layout=ConstrainedLayoutEngine(w_pad=0.02, h_pad=0.02, wspace=0.01, hspace=0))
         *grid, bars = figure.subplots(len(runs) + 1, 4, squeeze=False, height_ratios=ratios)
-        for cells, run, images in zip(grid, runs, maps, strict=True):
-            pictures = (images.rendering, images.depth, images.acc, images.error)
+        for cells, run, images, depth in zip(grid, runs, maps, depths, strict=True):
+            pictures = (images.rendering, depth, images.acc, images.error)
             drawn = [
                 show(axes, picture, (height, width), **scale)
                 for axes, picture, scale in zip(cells, pictures, scales, strict=True)
             ]
             cells[0].set_ylabel(title_of(run.variant).replace(" w/o", "\nw/o").replace(" +", "\n+"), fontsize=8)
-        for axes, title in zip(grid[0], ("rendering", "depth", "opacity", "error"), strict=True):
+        titles = ("rendering", "disparity" if is_inverse else "depth", "opacity", "error")
+        for axes, title in zip(grid[0], titles, strict=True):
             axes.set_title(title)
         bars[0].axis("off")
         unit = "normalised device coordinates" if maps[0].ndc else "units of the scene"
+        unit = f"1 / {unit}" if is_inverse else unit
         labels = {1: ("both", unit), 2: ("neither", "accumulated weight"), 3: ("max", "mean |difference| of RGB")}
         for column, (extend, label) in labels.items():
             bar = figure.colorbar(drawn[column], cax=bars[column], orientation="horizontal", extend=extend)
@@ -99,9 +105,9 @@ def read_maps(data_folder: Path, run: Run, view: int) -> Maps:
     near, far = float(scene.nears[0]), float(scene.fars[0])
     depth, acc = (_read_map(run, view, name, rendering.shape[:2]) for name in ("depth", "acc"))
     acc = acc / 255
-    return Maps(
-        rendering, np.where(acc < LEAST_ACC, np.nan, near + depth / 65535 * (far - near)), acc, error, scene.ndc
-    )
+    share = depth / 65535
+    depth = 1 / (1 / near - share * (1 / near - 1 / far)) if scene.unbounded else near + share * (far - near)
+    return Maps(rendering, np.where(acc < LEAST_ACC, np.nan, depth), acc, error, scene.ndc, scene.unbounded)
 
 
 def depth_limits(depths: list[np.ndarray]) -> tuple[float, float]:

@@ -102,9 +102,9 @@ SCENE_FIGURES = {
     ),
     "depth": Kind(
         "Depth, opacity and error",
-        "The same test view at full resolution, a row for each variant: the distance at which its rays end (white "
-        "where less than half opaque), the accumulated opacity, and the absolute error. Scales are shared. Of several "
-        "seeds, the first is shown; of a sweep, the best.",
+        "The same test view at full resolution, a row for each variant: the distance at which its rays end, or its "
+        "inverse where the background has no end (white where less than half opaque), the accumulated opacity, and the "
+        "absolute error. Scales are shared. Of several seeds, the first is shown; of a sweep, the best.",
         ("png",),
     ),
     "cameras": Kind(

@@ -83,6 +83,57 @@ def test_the_layout_of_a_capture_reaches_its_jobs_and_leaves_other_runs_as_they_
         assert run_from_settings("blender", "mipnerf", "lego", run.settings(), 2) == run
 
 
+def test_data_know_of_a_contraction_and_other_runs_are_as_they_were():
+    plain, contracted = (
+        resolved(changed("runs", 0, "model", {"contraction": name}))["bricks/mipnerf/bricks"]
+        for name in ("none", "mip360")
+    )
+    assert plain == resolved(changed("runs", 0, "model", {}))["bricks/mipnerf/bricks"]
+    assert (plain.settings(), plain.fingerprint("data")) == ([], "f7ffec0be2046c51")
+    assert "contraction" not in str(plain.model_dump())
+    assert "unbounded" not in str(plain.model_dump())
+    assert contracted.settings() == ["model.contraction=mip360", "data.unbounded=true"]
+    assert run_from_settings("bricks", "mipnerf", "bricks", ["model.contraction=mip360"]) == contracted
+    assert run_from_settings("bricks", "mipnerf", "bricks", contracted.settings()) == contracted
+    assert contracted.model_dump()["model"]["contraction_radius"] == 4.0
+    assert type(contracted)(**contracted.model_dump()) == contracted
+
+
+@pytest.mark.parametrize(
+    ("model", "data", "layout", "parts"),
+    [
+        ({"ray_shape": "point", "num_fine_samples": 8}, {}, "multiscale", ["ray_shape point", "cone and cylinder"]),
+        ({}, {"near": 0}, "multiscale", ["contraction mip360", "data.near: it must be positive"]),
+        ({}, {}, "llff", ["blender/mipnerf/lego", "NDC", "set model.contraction to none, or data.spherify to true"]),
+        ({"contraction_radius": 0}, {}, "multiscale", ["contraction_radius is 0", "greater than 0"]),
+    ],
+)
+def test_what_does_not_go_with_a_contraction_is_said(model, data, layout, parts):
+    run = {"dataset": "blender", "variants": ["mipnerf"], "model": model | {"contraction": "mip360"}, "data": data}
+    values = changed("runs", [run])
+    values["datasets"]["blender"]["layout"] = layout
+    with pytest.raises(ConfigError) as caught:
+        resolved(values)
+    assert all(part in str(caught.value) for part in parts), caught.value
+
+
+def test_spherified_captures_may_be_contracted():
+    run = {
+        "dataset": "blender",
+        "variants": ["mipnerf"],
+        "model": {"contraction": "mip360"},
+        "data": {"spherify": True},
+    }
+    values = changed("runs", [run])
+    values["datasets"]["blender"]["layout"] = "llff"
+    assert all(run.data.unbounded for run in resolved(values).values())
+
+
+def test_nobody_sets_what_follows_from_a_contraction():
+    with pytest.raises(ConfigError, match="unbounded"):
+        resolved(changed("runs", 0, "data", {"unbounded": True}))
+
+
 def test_later_differences_win():
     values = changed("model", {"net_width": 32, "disable_integration": False})
     runs = resolved(values)

@@ -84,6 +84,17 @@ def test_near_and_far_follow_the_cameras_or_the_points(toy, folders):
         np.testing.assert_allclose(scene.fars, far * scale)
 
 
+def test_bounds_of_a_background_without_end_follow_the_cameras(folder):
+    for data, distance in ((DataConfig(unbounded=True), 4), (DataConfig(unbounded=True, normalize=False), 3)):
+        scene = load_scene(folder, "train", 1, data)
+        np.testing.assert_allclose(scene.nears, 0.2 * distance)
+        np.testing.assert_allclose(scene.fars, 1500 * distance)
+        assert scene.unbounded
+    assert load_scene(folder, "train", 1, DataConfig(unbounded=True, near=0.5)).nears[0] == 0.5
+    scene = load_scene(folder, "train", 1, DataConfig(unbounded=True, near=0.5, far=50))
+    assert (scene.nears[0], scene.fars[0]) == (0.5, 50)
+
+
 @pytest.mark.parametrize("layout", LAYOUTS)
 def test_given_bounds_win_one_by_one(folders, layout):
     by_rule = load_scene(folders[layout], "test", 1, DataConfig())

@@ -132,6 +132,8 @@ def test_depth_and_opacity_are_written_beside_the_colours(tmp_path, trained, sma
     assert np.abs(acc / 255 - rendering.acc.clamp(0, 1).numpy()).max() <= 0.5 / 255 + 1e-3
     ends = to_uint16(torch.tensor([near - 1, near, (near + far) / 2, far, far + 1]), near, far)
     assert ends.tolist() == [0, 0, 32768, 65535, 65535]
+    # Half of the disparity is at twice the distance where far is as good as infinity.
+    assert to_uint16(torch.tensor([1.0, 2.0, 1e9]), 1.0, 1e9, unbounded=True).tolist() == [0, 32768, 65535]
 
 
 def test_supersampling_averages_renderings_of_full_resolution(tmp_path, trained, small_scene):

@@ -46,6 +46,8 @@ def test_the_default_model_has_the_papers_parameters():
         {"single_mlp": False},
         {"single_mlp": False, "num_levels": 3},
         {"empty_distance": "far"},
+        {"contraction": "mip360"},
+        {"contraction": "mip360", "contraction_radius": 2.5, "stop_level_grad": False},
         {"ray_shape": "point", "num_fine_samples": 12},
         {"ray_shape": "point", "num_fine_samples": 12, "single_mlp": False, "append_identity": True},
         {"ray_shape": "point", "num_fine_samples": 3, "num_levels": 3, "lindisp": True},

@@ -328,6 +328,8 @@ def test_disparity_sampling_needs_a_positive_near(tmp_path, run_with, small_scen
     scene = replace(small_scene, nears=np.zeros(small_scene.num_views))
     with pytest.raises(ConfigError, match="lindisp"):
         train(run_with(model={"lindisp": True}), OPERATION, scene, tmp_path, threads=1)
+    with pytest.raises(ConfigError, match=r"model\.contraction mip360 divides by near.*positive data\.near"):
+        train(run_with(model={"contraction": "mip360"}), OPERATION, scene, tmp_path, threads=1)
 
 
 def test_a_gpu_that_is_not_there_is_named(tmp_path, small_run, small_scene):

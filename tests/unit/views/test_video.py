@@ -110,6 +110,8 @@ def test_depth_is_coloured_by_near_and_far_and_fades_into_the_background():
     assert white.tolist() == [255, 255, 255]
     assert np.abs(half - (bright + 255) / 2).max() <= 1
     assert depth_picture(Rendering(None, distance, acc), 2.0, 6.0, False)[0, 3].tolist() == [0, 0, 0]
+    unbounded = depth_picture(Rendering(None, torch.tensor([[2.0, 4.0, 1e9]]), torch.ones(1, 3)), 2.0, 1e9, True, True)
+    assert unbounded[0].tolist() == [dark.tolist(), middle.tolist(), bright.tolist()]
 
 
 def test_shards_make_the_same_frames_as_one_job_and_what_is_there_is_kept(tmp_path, trained, render):

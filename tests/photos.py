@@ -34,6 +34,7 @@ LIMITS = {"positions, %": (0.5, 1.5), "angles, degrees": (0.3, 0.8)}  # median, 
 MAX_LOSS = 1.0  # dB
 MODEL = {"net_depth": 4, "net_width": 96, "net_width_condition": 64, "num_samples": 32, "max_deg_point": 10}
 TRAIN = {"batch_size": 256, "lr_init": 1.0e-2, "lr_final": 5.0e-4, "lr_delay_steps": 200}
+BOUNDS = {"near": 2.0, "far": 6.0}  # for both: what is found has points, and would bound the scene more tightly
 
 
 def read(folder: Path, split: str) -> tuple[list[np.ndarray], np.ndarray]:
@@ -75,7 +76,7 @@ def write_true(folder: Path, photographs: Path, poses: np.ndarray, size: int) ->
 
 def compare(folder: Path, steps: int) -> bool:
     """Train with the true cameras and with those that are found, print both PSNRs, and say whether they are alike."""
-    common = {"source": "captures", "levels": 1, "data": {"white_bkgd": False, "factor": 4}}
+    common = {"source": "captures", "levels": 1, "data": BOUNDS | {"white_bkgd": False, "factor": 4}}
     values = {
         "sources": {"captures": str(folder)},
         "datasets": {

@@ -38,5 +38,5 @@ def test_notes_litter_and_hidden_files_are_not_read():
         ".git/a.png",
         "images/.a.png",
     ]
-    names += ["manifest.json", "sparse/0/project.ini", "sparse/0/points.txt", "images/video.mp4", "depths.npy"]
+    names += ["manifest.json", "sparse/0/project.ini", "sparse/0/points.txt", "images/video.txt", "depths.npy"]
     assert [name for name in names if is_read(name)] == []

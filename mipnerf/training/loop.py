@@ -5,7 +5,7 @@ import os
 import shutil
 import socket
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,14 +19,12 @@ from mipnerf import __version__
 from mipnerf.config import OperationConfig, RunConfig
 from mipnerf.config.runs import shrunk_batch
 from mipnerf.datasets.scene import Scene
-from mipnerf.devices import compiled, describe_device, resolve_device, resolve_precision
-from mipnerf.errors import CheckpointError, ConfigError, Interrupted, TrainingDiverged
+from mipnerf.devices import describe_device, resolve_device
+from mipnerf.errors import CheckpointError, Interrupted, TrainingDiverged
 from mipnerf.files import write_text
-from mipnerf.network.model import LevelOutput, MipNerf
 from mipnerf.signals import StopSignals
-from mipnerf.training.batching import Batch, RayBatcher
 from mipnerf.training.checkpoint import StateWriter, list_states, load_newest_state
-from mipnerf.training.distributed import ALONE, World, join_world
+from mipnerf.training.distributed import join_world
 from mipnerf.training.events import EventLog, check_events
 from mipnerf.training.history import (
     append_row,
@@ -37,18 +35,15 @@ from mipnerf.training.history import (
     truncate,
     truncate_validation,
 )
-from mipnerf.training.optimization import make_optimizer, train_step
+from mipnerf.training.optimization import load_optimizer_state, optimizer_state
 from mipnerf.training.provenance import Journal, read_starts
 from mipnerf.training.results import write_run
 from mipnerf.training.schedule import learning_rate_decay
+from mipnerf.training.stepping import Stepper
 from mipnerf.training.validating import Validator
 from mipnerf.training.window import Window
-from mipnerf.workers import Workers
 
 log = logging.getLogger(__name__)
-
-# On a CPU, samples computed at a time: enough to be worth a thread, few enough to stay in its caches.
-CPU_MICROBATCH_SAMPLES = 6 << 10
 
 
 def train(
@@ -115,57 +110,16 @@ def train(
 
 
 @dataclass
-class Trainer:
+class Trainer(Stepper):
     """The state of a training and the loop over it."""
 
-    run: RunConfig
-    operation: OperationConfig
-    device: torch.device
-    precision: torch.dtype
-    model: MipNerf
-    optimizer: torch.optim.Optimizer
-    batcher: RayBatcher
-    workers: Workers
-    microbatch_rays: int  # computed at a time
-    share: range  # rays of each batch that are computed by this process
-    window: Window
-    world: World = ALONE
-    compiled: Callable[..., list[LevelOutput]] | None = None  # what renders the levels, if not the model itself
-    step: int = 0
     seconds: float = 0.0  # of training, until the last row of the history
     validator: Validator | None = None
     journal: Journal | None = None
     events: EventLog | None = None
 
-    @classmethod
-    def create(
-        cls, run: RunConfig, operation: OperationConfig, scene: Scene, threads: int = 0, world: World = ALONE
-    ) -> "Trainer":
-        """A training at its start; `threads` 0 takes all CPUs, of which each process of `world` has its share."""
-        if run.model.lindisp and (scene.nears <= 0).any():
-            raise ConfigError("model.lindisp divides by near, which is 0 for this scene: set a positive data.near")
-        device = resolve_device(operation.device)
-        is_compiled = operation.compile == "on" or (operation.compile == "auto" and device.type == "cuda")
-        microbatch_rays = operation.microbatch_rays or suitable_microbatch(run, device)
-        with torch.random.fork_rng():
-            torch.manual_seed(run.train.seed)
-            model = MipNerf(run.model).to(device)
-        return cls(
-            run=run,
-            operation=operation,
-            device=device,
-            precision=resolve_precision(run.train.precision, device),
-            model=model,
-            optimizer=make_optimizer(model),
-            batcher=RayBatcher(scene, run.train.batch_size, run.data, device, seed=run.train.seed),
-            # Threads would share the one generator that compiled code reads.
-            workers=Workers(1 if is_compiled else world.threads(threads), device),
-            microbatch_rays=microbatch_rays,
-            share=world.share(run.train.batch_size, microbatch_rays),
-            window=Window(run.model.num_levels, device),
-            world=world,
-            compiled=compiled(model.render_levels, device) if is_compiled else None,
-        )
+    def __post_init__(self) -> None:
+        self.window = Window(self.run.model.num_levels, self.device)
 
     def state(self) -> dict[str, Any]:
         """All that a continued training needs to go on as if never stopped."""
@@ -174,8 +128,9 @@ class Trainer:
             "seconds": self.seconds,
             "window": self.window.state(),
             "parameters": self.model.state_dict(),
-            "optimizer": self.optimizer.state_dict(),
+            "optimizer": optimizer_state(self.optimizer),
             "batch_generator": self.batcher.generator.get_state(),
+            "network": self.way,
             "package_version": __version__,
         }
 
@@ -184,8 +139,11 @@ class Trainer:
         state = self.world.from_main(lambda: load_newest_state(checkpoints, torch.device("cpu")))
         if state is not None:
             self.model.load_state_dict(state["parameters"])
-            self.optimizer.load_state_dict(state["optimizer"])
-            self.batcher.generator.set_state(state["batch_generator"])
+            load_optimizer_state(self.optimizer, state["optimizer"])
+            self.restore_draws(state["batch_generator"])
+            way = state.get("network", "")
+            if way.partition(" ")[0] in self.choice:  # what was fastest, and gives the same bits
+                self.use_way(way)
             self.step, self.seconds = state["step"], state["seconds"]
             if window := state.get("window"):  # states of 0.1.0 have none
                 self.window.restore(window)
@@ -235,7 +193,7 @@ class Trainer:
             learning_rate = learning_rate_decay(
                 self.step, train.lr_init, train.lr_final, train.max_steps, train.lr_delay_steps, train.lr_delay_mult
             )
-            window.add(self.take_step(next(self.batcher), learning_rate))
+            window.add(self.take_step(learning_rate))
             is_last = self.step == train.max_steps
             if self.step % operation.print_every == 0 or is_last:
                 writer.check()
@@ -283,43 +241,6 @@ class Trainer:
             if self.events and rows:
                 self.events.add_validation(rows)
 
-    def take_step(self, batch: Batch, learning_rate: float) -> torch.Tensor:
-        """One step on `batch`, in as many parts as fit into memory; returns the losses [L] of the levels."""
-        while True:
-            try:
-                return train_step(
-                    self.model,
-                    self.optimizer,
-                    batch,
-                    learning_rate,
-                    self.run.train,
-                    self.run.data,
-                    self.precision,
-                    self.microbatch_rays,
-                    (self.run.train.seed, self.step),
-                    self.workers,
-                    self.compiled,
-                    self.share,
-                    self.world,
-                )
-            except torch.cuda.OutOfMemoryError as error:
-                if self.operation.microbatch_rays or self.microbatch_rays == 1:
-                    raise ConfigError(
-                        f"{self.run.name}: {self.microbatch_rays} rays at a time do not fit into the memory of "
-                        f"{describe_device(self.device)}; lower operation.microbatch_rays (0 finds what fits), "
-                        f"model.num_samples or model.net_width ({error})"
-                    ) from None
-                self.microbatch_rays = -(-self.microbatch_rays // 2)
-            except RuntimeError as error:
-                if self.compiled is None:
-                    raise
-                log.warning("the network cannot be compiled and runs as it is (%s)", str(error).partition("\n")[0])
-                self.compiled = None
-                continue
-            # Outside of the handler, where the error no longer holds on to what filled the memory.
-            torch.cuda.empty_cache()
-            log.warning("out of memory: from now on %d rays are computed at a time", self.microbatch_rays)
-
     def export(self, folder: Path, checkpoints: Path, facts: dict[str, Any]) -> None:
         """Write what later steps read: the model last, since it tells that all is there."""
         record = {
@@ -329,6 +250,7 @@ class Trainer:
             "threads": self.workers.count,
             "processes": self.world.size,
             "precision": str(self.precision).removeprefix("torch."),
+            "network": self.network,
             "torch": str(torch.__version__),
             **facts,
             "starts": read_starts(checkpoints / "starts.yaml"),
@@ -339,18 +261,6 @@ class Trainer:
         for old in list_states(checkpoints)[1:]:
             old.unlink()
         log.info("%s is trained: %s steps in %s", self.run.name, f"{self.step:,}", format_duration(self.seconds))
-
-
-def suitable_microbatch(run: RunConfig, device: torch.device) -> int:
-    """Rays computed at a time: the whole batch, on a CPU what its caches hold, in equal parts for 2, 4, ... threads."""
-    batch_size = run.train.batch_size
-    if device.type != "cpu":
-        return batch_size
-    samples = run.model.num_samples + run.model.num_fine_samples
-    num_parts = 2
-    while batch_size * samples > num_parts * CPU_MICROBATCH_SAMPLES:
-        num_parts *= 2
-    return -(-batch_size // num_parts)
 
 
 def diverged(name: str, step: int, what: str) -> str:

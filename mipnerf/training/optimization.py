@@ -1,9 +1,9 @@
 """One step of training: the loss of the reference, its gradient clipping, Adam."""
 
 import hashlib
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import reduce
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -72,8 +72,35 @@ def clip_gradients_(parameters: Iterable[nn.Parameter], max_val: float, max_norm
 
 
 def make_optimizer(model: nn.Module) -> torch.optim.Optimizer:
-    """Adam as the reference has it; the learning rate is set at every step."""
-    return torch.optim.Adam(model.parameters(), lr=0.0, betas=(0.9, 0.999), eps=1e-8, fused=True)
+    """Adam as the reference has it; the learning rate is set at every step, on a GPU without waiting for it."""
+    parameters = list(model.parameters())
+    is_gpu = parameters[0].device.type == "cuda"
+    rate = torch.zeros((), device=parameters[0].device) if is_gpu else 0.0
+    return torch.optim.Adam(parameters, lr=rate, betas=(0.9, 0.999), eps=1e-8, fused=True, capturable=is_gpu)
+
+
+def set_learning_rate(optimizer: torch.optim.Optimizer, learning_rate: float) -> None:
+    """Take the next step with this rate."""
+    for group in optimizer.param_groups:
+        if isinstance(group["lr"], Tensor):
+            group["lr"].fill_(learning_rate)
+        else:
+            group["lr"] = learning_rate
+
+
+def optimizer_state(optimizer: torch.optim.Optimizer) -> dict[str, Any]:
+    """Its state, for any device: the learning rate, which is set at every step, is a number."""
+    state = optimizer.state_dict()
+    groups = [group | {"lr": float(group["lr"]), "capturable": False} for group in state["param_groups"]]
+    return state | {"param_groups": groups}
+
+
+def load_optimizer_state(optimizer: torch.optim.Optimizer, state: dict[str, Any]) -> None:
+    """Go on from a state of any device."""
+    kept = [{key: group[key] for key in ("lr", "capturable")} for group in optimizer.param_groups]
+    optimizer.load_state_dict(state)
+    for group, values in zip(optimizer.param_groups, kept, strict=True):
+        group |= values
 
 
 def part_seed(run_seed: int, step: int, start: int) -> int:
@@ -90,11 +117,51 @@ def _seed(seed: int, device: torch.device, is_global: bool) -> torch.Generator |
     return torch.Generator(device).manual_seed(seed)
 
 
+def batch_gradients(
+    model: MipNerf,
+    batch: Batch,
+    train: TrainConfig,
+    data: DataConfig,
+    precision: torch.dtype = torch.float32,
+    microbatch_rays: int | None = None,
+    seed: tuple[int, int] = (0, 0),
+    workers: Workers | None = None,
+    compiled: Callable[..., list[LevelOutput]] | None = None,
+    share: range | None = None,
+    generators: Mapping[int, torch.Generator] | None = None,
+) -> tuple[Tensor, list[Tensor]]:
+    """The losses [L] of the levels and the gradients of all parameters; arguments are those of `train_step`."""
+    lossmult = batch.rays.lossmult
+    mask_sum = loss_mask(lossmult, train, batch.importance).sum()
+    parameters = list(model.parameters())
+    part_size = microbatch_rays or len(batch.rays)
+    rays = share or range(len(batch.rays))
+    starts = range(rays.start, rays.stop, part_size)
+
+    def gradient_of_part(start: int) -> tuple[Tensor, Sequence[Tensor]]:
+        part = slice(start, min(start + part_size, rays.stop))
+        if generators is None:
+            generator = _seed(part_seed(*seed, start), lossmult.device, is_global=compiled is not None)
+        else:
+            generator = None if compiled is not None else generators[start]
+        with torch.enable_grad(), autocast(lossmult.device, precision):
+            outputs = (compiled or model.render_levels)(batch.rays[part], train.randomized, data.white_bkgd, generator)
+        loss = compute_loss(outputs, batch.pixels[part], lossmult[part], train, batch.importance[part], mask_sum)
+        return loss.losses.detach(), torch.autograd.grad(loss.loss, parameters)
+
+    parts = workers.map(gradient_of_part, starts) if workers else map(gradient_of_part, starts)
+    losses, gradients = next(parts)
+    for part_losses, part_gradients in parts:
+        losses = losses + part_losses
+        gradients = [whole + part for whole, part in zip(gradients, part_gradients, strict=True)]
+    return losses, list(gradients)
+
+
 def train_step(
     model: MipNerf,
     optimizer: torch.optim.Optimizer,
     batch: Batch,
-    learning_rate: float,
+    learning_rate: float | None,
     train: TrainConfig,
     data: DataConfig,
     precision: torch.dtype = torch.float32,
@@ -104,50 +171,32 @@ def train_step(
     compiled: Callable[..., list[LevelOutput]] | None = None,
     share: range | None = None,
     world: World = ALONE,
+    generators: Mapping[int, torch.Generator] | None = None,
 ) -> Tensor:
     """Take one step and return the losses [L] of the levels, still on the device.
 
     Args:
-        microbatch_rays: split the batch into parts of this many rays; the gradient stays that of the whole, since every
+        learning_rate: None takes the one that is set.
+        microbatch_rays: compute parts of this many rays; the gradient stays that of the whole, since every
             part is divided by the batch's sum of weights.
         seed: of the jitter, of the run and the step; each part draws its own.
         workers: compute the parts beside one another; they are added in their order.
         compiled: `model.render_levels` after `torch.compile`; not with more than one worker.
         share: the rays that are computed here, by default all.
         world: the processes that compute the other rays; losses and gradients are summed over them.
+        generators: what the parts draw their jitter from, by their first ray, instead of `seed`.
     """
-    lossmult = batch.rays.lossmult
-    mask_sum = loss_mask(lossmult, train, batch.importance).sum()
-    parameters = list(model.parameters())
-
-    part_size = microbatch_rays or len(batch.rays)
-    rays = share or range(len(batch.rays))
-    starts = range(rays.start, rays.stop, part_size)
-
-    def gradient_of_part(start: int) -> tuple[Tensor, Sequence[Tensor]]:
-        part = slice(start, min(start + part_size, rays.stop))
-        generator = _seed(part_seed(*seed, start), lossmult.device, is_global=compiled is not None)
-        if compiled is not None:
-            torch.compiler.cudagraph_mark_step_begin()
-        with torch.enable_grad(), autocast(lossmult.device, precision):
-            outputs = (compiled or model.render_levels)(batch.rays[part], train.randomized, data.white_bkgd, generator)
-        loss = compute_loss(outputs, batch.pixels[part], lossmult[part], train, batch.importance[part], mask_sum)
-        gradients = torch.autograd.grad(loss.loss, parameters)
-        # The next part overwrites what a captured graph has returned.
-        return loss.losses.detach(), tuple(g.clone() for g in gradients) if compiled and len(starts) > 1 else gradients
-
-    parts = workers.map(gradient_of_part, starts) if workers else map(gradient_of_part, starts)
-    losses, gradients = next(parts)
-    for part_losses, part_gradients in parts:
-        losses = losses + part_losses
-        gradients = [whole + part for whole, part in zip(gradients, part_gradients, strict=True)]
+    losses, gradients = batch_gradients(
+        model, batch, train, data, precision, microbatch_rays, seed, workers, compiled, share, generators
+    )
     losses, *gradients = world.sum([losses, *gradients])
+    parameters = list(model.parameters())
     for parameter, gradient in zip(parameters, gradients, strict=True):
         parameter.grad = gradient
     if train.weight_decay_mult > 0:
         (train.weight_decay_mult * weight_l2(parameters)).backward()
     clip_gradients_(parameters, train.grad_max_val, train.grad_max_norm)
-    for group in optimizer.param_groups:
-        group["lr"] = learning_rate
+    if learning_rate is not None:
+        set_learning_rate(optimizer, learning_rate)
     optimizer.step()
     return losses

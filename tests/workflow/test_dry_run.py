@@ -69,12 +69,13 @@ def test_every_seed_is_trained_and_adopted_by_itself(project):
     assert "--set train.seed=1" in output
 
 
-def test_a_configuration_file_replaces_the_runs(project, tmp_path):
+@pytest.mark.parametrize("name", ["lego", "lego_gpu"])
+def test_a_configuration_file_replaces_the_runs(project, tmp_path, name):
     archive = tmp_path / "archive.zip"
     archive.touch()
     counts = jobs(
         project.snakemake(
-            "-n", "--configfile", "config/lego.yaml", "--config", f"sources={{nerf_synthetic: {archive}}}"
+            "-n", "--configfile", f"config/{name}.yaml", "--config", f"sources={{nerf_synthetic: {archive}}}"
         ).stdout
     )
     assert counts["train"] == 1

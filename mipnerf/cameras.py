@@ -145,14 +145,14 @@ class Cameras:
     def _through_lenses(self, view: Tensor, x: Tensor, y: Tensor, rows: Tensor) -> tuple[Tensor, Tensor]:
         """Directions [N, 3] and radii [N, 1] of the pixels of the views [N], whose lenses have the `rows` [N, 14]."""
         assert self.rotations is not None
-        flip = torch.tensor([1.0, -1.0, -1.0], device=rows.device)  # lenses look along z, with y down
-        plane = self._directions(view, x, y) * flip
         lens = Coefficients(*rows.unbind(-1))
-        u, v, by_plane = undistort(lens, plane[:, 0], plane[:, 1])
-        directions = torch.stack(to_ray(lens, u, v), dim=-1) * flip
-        steps = self.pixel_to_direction[view] * flip[:, None]
+        right, up, _ = self._directions(view, x, y).unbind(-1)
+        u, v, by_plane = undistort(lens, right, -up)  # lenses look along z, with y down
+        across, down, forward = to_ray(lens, u, v)
+        directions = torch.stack([across, -down, -forward], dim=-1)
+        steps = self.pixel_to_direction[view]
         # Half the sum of the ways to the next column and the next row, as in NDC.
-        ways = [ray_step(lens, u, v, *pull_back(by_plane, steps[:, 0, axis], steps[:, 1, axis])) for axis in (0, 1)]
+        ways = [ray_step(lens, u, v, *pull_back(by_plane, steps[:, 0, axis], -steps[:, 1, axis])) for axis in (0, 1)]
         radii = 0.5 * (ways[0] + ways[1]) * RADIUS_PER_PIXEL_WIDTH
         return (self.rotations[view] * directions[:, None]).sum(-1), radii[:, None]
 

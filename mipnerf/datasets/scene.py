@@ -3,7 +3,7 @@
 import hashlib
 import json
 import os
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
@@ -288,6 +288,11 @@ def finite_array(value: object, shape: tuple[int, ...], where: str) -> np.ndarra
     if not np.isfinite(array).all():
         raise DataError(f"{where} must be finite, found {abbreviate(value)}")
     return array.astype(np.float64)
+
+
+def number(values: Mapping[str, Any], key: str, where: str) -> float:
+    """`values[key]`, finite; `where` begins the message of the `DataError`."""
+    return float(finite_array(values[key], (), f"{where}: {key!r}"))
 
 
 def check_poses(matrices: np.ndarray, where: Callable[[int], str], rigid: bool = False) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from mipnerf.datasets.captures.conventions import INWARD_SHARE
 from mipnerf.datasets.captures.poses import nearest_point
 from mipnerf.datasets.lens import rays_through, seen_through
 from mipnerf.datasets.scene import Scene, evenly_spread
@@ -19,7 +20,6 @@ MAX_CAMERAS = 100  # that are compared pair by pair
 NDC_NEAR = 1.0  # distance of the near plane of normalised device coordinates, along -z
 CHUNK = 256  # poses compared at a time
 FORWARD_ANGLE = 45.0  # cameras that turn less than this from their mean direction face forward
-INWARD_SHARE = 0.95  # of the cameras have to look at a point for all of them to do
 
 
 def cameras_of(scene: Scene) -> Scene:

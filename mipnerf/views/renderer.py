@@ -168,8 +168,7 @@ def free_view(base: Scene | None, pose: np.ndarray | None, given: Mapping[str, A
     """The one view `base`, or a new one, with another pose [3, 4] and what is not None of `given`.
 
     That are width, height and focal (pixels; the principal point is then the middle), near and far. Another view than
-    `base` is that of a pinhole. Raises
-    `ConfigError` for what is neither given nor in a `base`.
+    `base` is that of a pinhole. Raises `ConfigError` for what is neither given nor in a `base`.
     """
     given = {key: value for key, value in given.items() if value is not None}
     for key in ("width", "height"):

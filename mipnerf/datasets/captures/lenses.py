@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from mipnerf.datasets.lens import Coefficients, Lens, is_reached
-from mipnerf.datasets.scene import finite_array
+from mipnerf.datasets.scene import number
 from mipnerf.errors import DataError
 
 # COLMAP's models, the order of their parameters by the names of `Lens`, and their numbers in binary files.
@@ -71,7 +71,7 @@ def lens_of_keys(values: Mapping[str, Any], where: str) -> Lens:
     if others or model not in KEYS:
         what = f"'{others[0]}' is set" if others else f"'camera_model' is {stated!r}"
         raise DataError(f"{where}: {what}; supported are {', '.join(KEYS)}; {HOW_TO_UNDISTORT}")
-    found = {key: float(finite_array(values[key], (), f"{where}: {key!r}")) for key in COEFFICIENTS if key in values}
+    found = {key: number(values, key, where) for key in COEFFICIENTS if key in values}
     found = {key: value for key, value in found.items() if abs(value) > NO_DISTORTION}
     # OpenCV's rational model, whatever the file calls it; else the fourth is one of nerfstudio's polynomial.
     is_rational = model in PERSPECTIVE and (model == "FULL_OPENCV" or "k5" in found or "k6" in found)

@@ -117,7 +117,8 @@ def load_photographs(
     images = [image for of_view in parallel(read, range(len(paths)), workers) for image in of_view]
     own_lenses, mask_names = ([values[i] for i in chosen] for values in (photographs.lenses, photographs.masks))
     reached = reached_of_each(own_lenses, intrinsics, sizes)
-    masks = [mask for of_view in parallel(read_masks, range(len(paths)), workers) for mask in of_view]
+    masked = range(len(paths)) if any(mask_names) or any(reach is not None for reach in reached) else ()
+    masks = [mask for of_view in parallel(read_masks, masked, workers) for mask in of_view]
     lenses = [lens for lens in own_lenses for _ in levels]
     max_value = 255 * reduction**2
     scales = reduction * 2**levels

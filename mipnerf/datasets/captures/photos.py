@@ -4,7 +4,7 @@ import hashlib
 import json
 import logging
 import shutil
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -73,7 +73,9 @@ def begin(work: Path, source: Path, data: DataConfig) -> None:
         stats = ((str(path), path.stat()) for path in sorted(source.rglob("*")) if path.is_file())
         content = json.dumps([[name, stat.st_size, stat.st_mtime_ns] for name, stat in stats])
     values = {key: getattr(data, key) for key in PHOTO_KEYS if key != "min_registered"}
-    key = json.dumps({"source": digest_of([content.encode()]), "pycolmap": version("pycolmap"), **values}, indent=2)
+    key = json.dumps(
+        {"source": hashlib.sha256(content.encode()).hexdigest(), "pycolmap": version("pycolmap"), **values}, indent=2
+    )
     path = work / "key.json"
     if path.exists() and path.read_text(encoding="utf-8") == key:
         log.info("%s: going on with what an earlier attempt has found", work)
@@ -167,13 +169,6 @@ def summarise(pictures: Pictures, found: Found, reasons: dict[str, str]) -> dict
         "left_out": [{"picture": name, "reason": why} for name, why in reasons.items()],
         "pycolmap": version("pycolmap"),
     }
-
-
-def digest_of(parts: Iterable[bytes]) -> str:
-    digest = hashlib.sha256()
-    for part in parts:
-        digest.update(part)
-    return digest.hexdigest()
 
 
 def digest_of_file(path: Path) -> str:

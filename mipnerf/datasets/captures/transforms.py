@@ -30,7 +30,7 @@ from mipnerf.datasets.captures.poses import ROUNDED, nearest_rotations
 from mipnerf.datasets.images import image_size
 from mipnerf.datasets.layouts import IMAGE_SUFFIXES
 from mipnerf.datasets.lens import Lens
-from mipnerf.datasets.scene import check_count, check_poses, finite_array, read_json, require, safe_path
+from mipnerf.datasets.scene import check_count, check_poses, finite_array, number, read_json, require, safe_path
 from mipnerf.errors import DataError
 
 log = logging.getLogger(__name__)
@@ -218,10 +218,6 @@ def find_image(folder: Path, stated: str, where: str, key: str = "file_path") ->
 
 def _posix(name: str) -> str:
     return str(PurePosixPath(name))
-
-
-def number(values: Mapping[str, Any], key: str, where: str) -> float:
-    return float(finite_array(values[key], (), f"{where}: {key!r}"))
 
 
 def positive(values: Mapping[str, Any], key: str, where: str) -> float:

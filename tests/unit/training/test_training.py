@@ -14,7 +14,7 @@ from mipnerf.config import OperationConfig
 from mipnerf.errors import CheckpointError, ConfigError, Interrupted, TrainingDiverged
 from mipnerf.evaluation.views import load_trained
 from mipnerf.network.model import MipNerf
-from mipnerf.training import checkpoint
+from mipnerf.training import checkpoint, claims
 from mipnerf.training import loop as training
 from mipnerf.training.checkpoint import list_states
 from mipnerf.training.claims import only_one
@@ -314,7 +314,7 @@ def test_a_slurm_job_waits_for_the_one_that_trains_the_same_run(tmp_path, small_
             fcntl.flock(other, fcntl.LOCK_UN)
             return True
 
-        monkeypatch.setattr(training.log, "filters", [hear])
+        monkeypatch.setattr(claims.log, "filters", [hear])
         train(small_run, OPERATION, small_scene, tmp_path, threads=1)
     assert (
         said[0]

@@ -23,7 +23,7 @@ def test_one_entry_trains_scores_and_tabulates_a_capture(tmp_path):
     project = Project(tmp_path / "project")
     toy = make_toy(views=9, width=41, height=33, suffix=".jpg")
     write_json(write_images(toy, tmp_path / "captures" / "desk"), transforms_of(toy))
-    _, configuration = re.findall(r"```yaml\n(.*?)```", SECTION, re.DOTALL)
+    _, configuration, *_ = re.findall(r"```yaml\n(.*?)```", SECTION, re.DOTALL)
     (project.folder / "desk.yaml").write_text(configuration.replace("~/captures", str(tmp_path / "captures")))
     _, command = re.findall(r"```sh\n(.*?)\n```", SECTION, re.DOTALL)
     project.run(f"{command.replace('--cores 8', '--cores 2')} --config {TOY}")
@@ -39,6 +39,8 @@ def test_one_entry_trains_scores_and_tabulates_a_capture(tmp_path):
     table = (project.folder / "results" / "table.md").read_text()
     assert "## mine" in table
     assert "40×32" in table
+    (inspect,) = re.findall(r"`(python -m mipnerf inspect [^`]+)`", SECTION)
+    assert "mine/desk" in project.run(inspect).stdout
 
 
 @pytest.mark.slow
@@ -46,7 +48,7 @@ def test_a_video_becomes_a_report_by_one_command(tmp_path):
     pytest.importorskip("pycolmap", reason="the extra `sfm` is not installed: pip install -e '.[sfm]'")
     project = Project(tmp_path / "project")
     write_video(take_pictures(samples=1)[0], tmp_path / "captures" / "desk.mp4")
-    configuration, _ = re.findall(r"```yaml\n(.*?)```", SECTION, re.DOTALL)
+    configuration, *_ = re.findall(r"```yaml\n(.*?)```", SECTION, re.DOTALL)
     (project.folder / "phone.yaml").write_text(configuration.replace("~/captures", str(tmp_path / "captures")))
     command, _ = re.findall(r"```sh\n(.*?)\n```", SECTION, re.DOTALL)
     toy = TOY.replace("mine", "phone").replace("levels: 2", "levels: 1")

@@ -61,9 +61,9 @@ def synchronize(device: torch.device) -> None:
         torch.cuda.synchronize(device)
 
 
-def compiled(function: Callable[..., Any], device: torch.device) -> Callable[..., Any]:
-    """`function`, compiled at its first call for arguments of these shapes; a GPU's launches are recorded as well."""
-    return torch.compile(function, mode="reduce-overhead" if device.type == "cuda" else None, dynamic=False)
+def compiled(function: Callable[..., Any]) -> Callable[..., Any]:
+    """`function`, compiled at its first call for arguments of these shapes."""
+    return torch.compile(function, dynamic=False)
 
 
 def free_memory(device: torch.device) -> int:

@@ -9,7 +9,7 @@ import torch
 
 from mipnerf.bench.speed import train_once
 from mipnerf.devices import synchronize
-from mipnerf.network import mip, nerf
+from mipnerf.network import fused, mip, nerf
 from mipnerf.network.model import MLP
 from mipnerf.training.adam import Adam
 from mipnerf.training.batching import RayBatcher
@@ -26,7 +26,7 @@ IN_WORKERS: dict[str, list[tuple[Any, str]]] = {
         (nerf, "sample_pdf"),
     ],
     "encoding": [(mip, "pos_enc"), (mip, "integrated_pos_enc")],
-    "network": [(MLP, "evaluate")],
+    "network": [(MLP, "evaluate"), (fused, "fused_network")],
     "compositing": [(mip, "volumetric_rendering"), (nerf, "volumetric_rendering")],
     "backward": [(torch.autograd, "grad")],
 }

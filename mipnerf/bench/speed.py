@@ -17,7 +17,6 @@ from mipnerf.devices import synchronize
 from mipnerf.network.rendering import render_rays, suitable_chunk
 from mipnerf.training.batching import RayBatcher
 from mipnerf.training.loop import Trainer
-from mipnerf.training.optimization import train_step
 
 WINDOWS = 5  # that the time of a measurement is divided into
 CHUNKS_PER_WORKER = 4  # to render at a time: enough for the workers to end together
@@ -79,19 +78,7 @@ def make_trainer(run: RunConfig, operation: OperationConfig, threads: int, preci
 def train_once(trainer: Trainer) -> None:
     """Take one step, as training does."""
     trainer.step += 1
-    train_step(
-        trainer.model,
-        trainer.optimizer,
-        next(trainer.batcher),
-        trainer.run.train.lr_init,
-        trainer.run.train,
-        trainer.run.data,
-        trainer.precision,
-        trainer.microbatch_rays,
-        (trainer.run.train.seed, trainer.step),
-        trainer.workers,
-        trainer.compiled,
-    )
+    trainer.take_step(trainer.run.train.lr_init)
 
 
 def random_rays(trainer: Trainer, count: int) -> Rays:

@@ -109,8 +109,10 @@ class OperationConfig(Section):
         0, description="rays computed at a time within a batch, whose gradients add up; 0 lets the suite choose"
     )
     render_rays: Annotated[int, Field(ge=0)] = Field(0, description="rays rendered at a time; 0 lets the suite choose")
-    compile: Literal["auto", "on", "off"] = Field(
-        "auto", description="compile the network before training; auto does for a GPU, and a failure is only a warning"
+    network: Literal["auto", "plain", "compiled", "fused"] = Field(
+        "auto",
+        description="what computes it: PyTorch's operations, these compiled, or kernels in Triton; auto measures them "
+        "on a GPU and is plain on a CPU",
     )
     validate_every: Annotated[int, Field(ge=0)] | None = Field(
         None, description="steps between looks at validation views; null: twenty over the training, 0: never"

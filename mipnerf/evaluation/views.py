@@ -25,6 +25,7 @@ from mipnerf.evaluation.perceptual import Lpips
 from mipnerf.evaluation.records import LevelRecords, RecordWriter, ViewRecord, only_job
 from mipnerf.evaluation.shards import WHOLE, Shard
 from mipnerf.files import atomic_path
+from mipnerf.network.choice import choose_for_rendering
 from mipnerf.network.model import MipNerf
 from mipnerf.network.rendering import render_image
 from mipnerf.network.storage import load_model
@@ -83,7 +84,9 @@ class Evaluator:
         """As `operation` says; `threads` 0 takes all CPUs."""
         device = resolve_device(operation.device)
         precision = resolve_precision(trained.run.train.precision, device)
-        workers = Workers(threads or available_cpus(), device)
+        network = choose_for_rendering(trained.model, operation, device, precision)
+        # Triton's interpreter, which computes the kernels on a CPU, is not for threads.
+        workers = Workers(1 if network == "fused" else threads or available_cpus(), device)
         return cls(trained, device, precision, operation.render_rays, workers, supersample, lpips)
 
     def evaluate(

@@ -9,9 +9,10 @@ from torch.nn import functional as F
 
 from mipnerf.cameras import Rays
 from mipnerf.config import ModelConfig
-from mipnerf.network import contraction, mip, nerf
+from mipnerf.network import contraction, fused, mip, nerf
 from mipnerf.network.encoding import encode_by_doubling
 from mipnerf.network.folded import folded_mlp
+from mipnerf.network.packing import Launch
 
 _ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {"softplus": F.softplus, "relu": F.relu, "sigmoid": torch.sigmoid}
 
@@ -127,6 +128,7 @@ class MipNerf(nn.Module):
     def __init__(self, config: ModelConfig):
         super().__init__()
         self.config = config
+        self.fused: Launch | None = None  # how the kernels of `fused` are started, if they compute the network
         num_position_features = 6 * (config.max_deg_point - config.min_deg_point) + 3 * config.append_identity
         num_direction_features = 3 + 6 * config.deg_view if config.use_viewdirs else 0
         # The network of all levels but the last, where that has one of its own.
@@ -155,14 +157,13 @@ class MipNerf(nn.Module):
         for i in range(config.num_levels):
             previous = outputs[-1] if outputs else None
             if config.ray_shape == "point":
-                t_vals, points = self._sample_points(rays, previous, randomized, generator)
-                features = mip.pos_enc(points, config.min_deg_point, config.max_deg_point, config.append_identity)
+                t_vals, means = self._sample_points(rays, previous, randomized, generator)
+                covs = None
             else:
                 sample = self._sample_volumes if config.contraction == "none" else self._sample_contracted
-                t_vals, gaussians = sample(rays, previous, randomized, generator)
-                features = self._encode(gaussians)
+                t_vals, (means, covs) = sample(rays, previous, randomized, generator)
             mlp = self.mlp if self.coarse_mlp is None or i == config.num_levels - 1 else self.coarse_mlp
-            rgb, density = self._evaluate(mlp, features, condition, randomized, generator)
+            rgb, density = self._evaluate(mlp, means, covs, condition, randomized, generator)
             comp_rgb, distance, acc, weights = volumetric_rendering(
                 rgb, density, t_vals, rays.directions, white_bkgd, config.empty_distance
             )
@@ -182,12 +183,10 @@ class MipNerf(nn.Module):
         config = self.config
         condition = mip.pos_enc(viewdirs, 0, config.deg_view) if config.use_viewdirs else None
         if config.ray_shape == "point":
-            features = mip.pos_enc(means, config.min_deg_point, config.max_deg_point, config.append_identity)
-        else:
-            if config.contraction != "none":
-                means, covs = contraction.contract_gaussians(means, covs, config.contraction_radius)
-            features = self._encode((means, covs))
-        return self._evaluate(self.mlp, features, condition, randomized=False, generator=None)
+            return self._evaluate(self.mlp, means, None, condition, randomized=False, generator=None)
+        if config.contraction != "none":
+            means, covs = contraction.contract_gaussians(means, covs, config.contraction_radius)
+        return self._evaluate(self.mlp, means, covs, condition, randomized=False, generator=None)
 
     def _sample_volumes(
         self, rays: Rays, previous: LevelOutput | None, randomized: bool, generator: torch.Generator | None
@@ -266,12 +265,20 @@ class MipNerf(nn.Module):
             generator=generator,
         )
 
-    def _encode(self, gaussians: tuple[Tensor, Tensor]) -> Tensor:
-        """Features [N, S, F] of Gaussians."""
-        config = self.config
-        means, covs = gaussians
-        if config.disable_integration:
+    def _raw(self, mlp: MLP, means: Tensor, covs: Tensor | None, condition: Tensor | None) -> tuple[Tensor, Tensor]:
+        """What `mlp` gives for samples, before all activations; those without `covs` are points."""
+        if covs is not None and self.config.disable_integration:
             covs = torch.zeros_like(covs)
+        if self.fused is None:
+            return mlp.evaluate(self._encode(means, covs), condition)
+        encoding, dtype = fused.encoding_of(self.config), dtype_of_products(means)
+        return fused.fused_network(mlp, means, covs, condition, encoding, dtype, self.fused)
+
+    def _encode(self, means: Tensor, covs: Tensor | None) -> Tensor:
+        """Features [N, S, F] of Gaussians, or of points."""
+        config = self.config
+        if covs is None:
+            return mip.pos_enc(means, config.min_deg_point, config.max_deg_point, config.append_identity)
         dtype = dtype_of_products(means)
         if dtype is torch.bfloat16 and not means.requires_grad:
             features = encode_by_doubling(means, covs, config.min_deg_point, config.max_deg_point, dtype)
@@ -282,14 +289,15 @@ class MipNerf(nn.Module):
     def _evaluate(
         self,
         mlp: MLP,
-        features: Tensor,
+        means: Tensor,
+        covs: Tensor | None,
         condition: Tensor | None,
         randomized: bool,
         generator: torch.Generator | None,
     ) -> tuple[Tensor, Tensor]:
-        """Colour [N, S, 3] and density [N, S, 1] of encoded samples."""
+        """Colour [N, S, 3] and density [N, S, 1] of samples."""
         config = self.config
-        raw_rgb, raw_density = mlp.evaluate(features, condition)
+        raw_rgb, raw_density = self._raw(mlp, means, covs, condition)
         # The network may have run in bfloat16; what follows never does.
         dtype = mlp.rgb_layer.weight.dtype
         raw_rgb, raw_density = raw_rgb.to(dtype), raw_density.to(dtype)

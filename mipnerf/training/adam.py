@@ -26,9 +26,19 @@ class Adam:
             }
             for parameter in parameters
         }
+        device = next(iter(self.state)).device
+        # A step that is captured on a GPU reads the rate of each time from its memory.
+        self.learning_rate: Tensor | float = 0.0 if device.type == "cpu" else torch.zeros((), device=device)
+
+    def set_learning_rate(self, learning_rate: float) -> None:
+        """Take the next steps with this rate."""
+        if isinstance(self.learning_rate, Tensor):
+            self.learning_rate.fill_(learning_rate)
+        else:
+            self.learning_rate = learning_rate
 
     @torch.no_grad()
-    def step(self, learning_rate: float) -> None:
+    def step(self) -> None:
         """Move all parameters, each of which needs its gradient."""
         gradients = [parameter.grad for parameter in self.state if parameter.grad is not None]
         steps, means, squares = (
@@ -45,7 +55,7 @@ class Adam:
             amsgrad=False,
             beta1=BETAS[0],
             beta2=BETAS[1],
-            lr=learning_rate,
+            lr=self.learning_rate,
             weight_decay=0.0,
             eps=EPSILON,
             maximize=False,

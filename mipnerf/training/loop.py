@@ -2,7 +2,6 @@
 
 import logging
 import time
-from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,18 +14,16 @@ from mipnerf import __version__
 from mipnerf.config import OperationConfig, RunConfig
 from mipnerf.config.runs import shrunk_batch
 from mipnerf.datasets.scene import Scene
-from mipnerf.devices import compiled, describe_device, resolve_device, resolve_precision, synchronize
-from mipnerf.errors import ConfigError, Interrupted, TrainingDiverged
+from mipnerf.devices import describe_device, resolve_device, synchronize
+from mipnerf.errors import Interrupted, TrainingDiverged
 from mipnerf.files import write_text
-from mipnerf.network.model import LevelOutput, MipNerf
+from mipnerf.network.model import MipNerf
 from mipnerf.signals import StopSignals
-from mipnerf.training.adam import Adam
 from mipnerf.training.averaging import Average, make_average
-from mipnerf.training.batching import Batch, RayBatcher, suitable_microbatch
 from mipnerf.training.budget import Budget, read_budget, step_seconds, write_budget
 from mipnerf.training.checkpoint import StateWriter, list_states, load_newest_state
 from mipnerf.training.claims import only_one, put_aside
-from mipnerf.training.distributed import ALONE, World, join_world
+from mipnerf.training.distributed import join_world
 from mipnerf.training.events import EventLog, check_events
 from mipnerf.training.history import (
     append_row,
@@ -37,13 +34,13 @@ from mipnerf.training.history import (
     truncate,
     truncate_validation,
 )
-from mipnerf.training.optimization import make_optimizer, train_step
+from mipnerf.training.optimization import make_optimizer
 from mipnerf.training.provenance import Journal, read_starts
 from mipnerf.training.results import write_run
 from mipnerf.training.schedule import SCHEDULES
+from mipnerf.training.stepping import Stepper
 from mipnerf.training.validating import Validator
 from mipnerf.training.window import Window
-from mipnerf.workers import Workers
 
 log = logging.getLogger(__name__)
 
@@ -115,23 +112,9 @@ def train(
 
 
 @dataclass
-class Trainer:
+class Trainer(Stepper):
     """The state of a training and the loop over it."""
 
-    run: RunConfig
-    operation: OperationConfig
-    device: torch.device
-    precision: torch.dtype
-    model: MipNerf
-    optimizer: Adam
-    batcher: RayBatcher
-    workers: Workers
-    microbatch_rays: int  # computed at a time
-    share: range  # rays of each batch that are computed by this process
-    window: Window
-    world: World = ALONE
-    compiled: Callable[..., list[LevelOutput]] | None = None  # what renders the levels, if not the model itself
-    step: int = 0
     seconds: float = 0.0  # of training, until the last row of the history
     validator: Validator | None = None
     journal: Journal | None = None
@@ -139,36 +122,8 @@ class Trainer:
     budget: Budget | None = None
     average: Average | None = None
 
-    @classmethod
-    def create(
-        cls, run: RunConfig, operation: OperationConfig, scene: Scene, threads: int = 0, world: World = ALONE
-    ) -> "Trainer":
-        """A training at its start; `threads` 0 takes all CPUs, of which each process of `world` has its share."""
-        if run.model.samples_disparity and (scene.nears <= 0).any():
-            key = "lindisp" if run.model.lindisp else f"contraction {run.model.contraction}"
-            raise ConfigError(f"model.{key} divides by near, which is 0 for this scene: set a positive data.near")
-        device = resolve_device(operation.device)
-        is_compiled = operation.compile == "on" or (operation.compile == "auto" and device.type == "cuda")
-        microbatch_rays = operation.microbatch_rays or suitable_microbatch(run, device)
-        with torch.random.fork_rng():
-            torch.manual_seed(run.train.seed)
-            model = MipNerf(run.model).to(device)
-        return cls(
-            run=run,
-            operation=operation,
-            device=device,
-            precision=resolve_precision(run.train.precision, device),
-            model=model,
-            optimizer=make_optimizer(model),
-            batcher=RayBatcher(scene, run.train.batch_size, run.data, device, seed=run.train.seed),
-            # Threads would share the one generator that compiled code reads.
-            workers=Workers(1 if is_compiled else world.threads(threads), device),
-            microbatch_rays=microbatch_rays,
-            share=world.share(run.train.batch_size, microbatch_rays),
-            window=Window(run.model.num_levels, device),
-            world=world,
-            compiled=compiled(model.render_levels, device) if is_compiled else None,
-        )
+    def __post_init__(self) -> None:
+        self.window = Window(self.run.model.num_levels, self.device)
 
     @property
     def evaluated(self) -> MipNerf:
@@ -184,6 +139,7 @@ class Trainer:
             "parameters": self.model.state_dict(),
             "optimizer": self.optimizer.state_dict(),
             "batch_generator": self.batcher.generator.get_state(),
+            "network": self.way,
             "package_version": __version__,
             **({"average": self.average.model.state_dict()} if self.average else {}),
         }
@@ -196,7 +152,10 @@ class Trainer:
             self.optimizer.load_state_dict(state["optimizer"])
             if self.average:
                 self.average.model.load_state_dict(state["average"])
-            self.batcher.generator.set_state(state["batch_generator"])
+            self.restore_draws(state["batch_generator"])
+            way = state.get("network", "")
+            if way.partition(" ")[0] in self.choice:  # what was fastest, and gives the same bits
+                self.use_way(way)
             self.step, self.seconds = state["step"], state["seconds"]
             if window := state.get("window"):  # states of 0.1.0 have none
                 self.window.restore(window)
@@ -230,13 +189,14 @@ class Trainer:
         def take_steps(count: int) -> float:
             started = time.perf_counter()
             for _ in range(count):
-                self.take_step(next(self.batcher), learning_rate=0.0)
+                self.take_step(0.0)
             synchronize(self.device)
             return time.perf_counter() - started
 
         seconds = step_seconds(take_steps, budget_seconds, self.world.from_main)
         self.model.load_state_dict(weights)
         self.optimizer = make_optimizer(self.model)
+        self.use_way(self.way)  # a step that was captured holds on to the old optimizer
         self.batcher.generator.set_state(batches)
         return seconds
 
@@ -278,7 +238,7 @@ class Trainer:
             learning_rate = SCHEDULES[train.schedule](
                 self.step, train.lr_init, train.lr_final, train.max_steps, train.lr_delay_steps, train.lr_delay_mult
             )
-            window.add(self.take_step(next(self.batcher), learning_rate))
+            window.add(self.take_step(learning_rate))
             if self.average:
                 self.average.add(self.model, self.step)
             is_last = self.step == train.max_steps
@@ -330,43 +290,6 @@ class Trainer:
             if self.events and rows:
                 self.events.add_validation(rows)
 
-    def take_step(self, batch: Batch, learning_rate: float) -> torch.Tensor:
-        """One step on `batch`, in as many parts as fit into memory; returns the losses [L] of the levels."""
-        while True:
-            try:
-                return train_step(
-                    self.model,
-                    self.optimizer,
-                    batch,
-                    learning_rate,
-                    self.run.train,
-                    self.run.data,
-                    self.precision,
-                    self.microbatch_rays,
-                    (self.run.train.seed, self.step),
-                    self.workers,
-                    self.compiled,
-                    self.share,
-                    self.world,
-                )
-            except torch.cuda.OutOfMemoryError as error:
-                if self.operation.microbatch_rays or self.microbatch_rays == 1:
-                    raise ConfigError(
-                        f"{self.run.name}: {self.microbatch_rays} rays at a time do not fit into the memory of "
-                        f"{describe_device(self.device)}; lower operation.microbatch_rays (0 finds what fits), "
-                        f"model.num_samples or model.net_width ({error})"
-                    ) from None
-                self.microbatch_rays = -(-self.microbatch_rays // 2)
-            except RuntimeError as error:
-                if self.compiled is None:
-                    raise
-                log.warning("the network cannot be compiled and runs as it is (%s)", str(error).partition("\n")[0])
-                self.compiled = None
-                continue
-            # Outside of the handler, where the error no longer holds on to what filled the memory.
-            torch.cuda.empty_cache()
-            log.warning("out of memory: from now on %d rays are computed at a time", self.microbatch_rays)
-
     def export(self, folder: Path, checkpoints: Path, facts: dict[str, Any]) -> None:
         """Write what later steps read: the model last, since it tells that all is there."""
         record = {
@@ -376,6 +299,7 @@ class Trainer:
             "threads": self.workers.count,
             "processes": self.world.size,
             "precision": str(self.precision).removeprefix("torch."),
+            "network": self.network,
             "torch": str(torch.__version__),
             **facts,
             **({"budget": self.budget._asdict()} if self.budget else {}),

@@ -1,7 +1,7 @@
 """One step of training: the loss of the reference, its gradient clipping, Adam."""
 
 import hashlib
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import reduce
 from typing import NamedTuple
 
@@ -91,11 +91,51 @@ def _seed(seed: int, device: torch.device, is_global: bool) -> torch.Generator |
     return torch.Generator(device).manual_seed(seed)
 
 
+def batch_gradients(
+    model: MipNerf,
+    batch: Batch,
+    train: TrainConfig,
+    data: DataConfig,
+    precision: torch.dtype = torch.float32,
+    microbatch_rays: int | None = None,
+    seed: tuple[int, int] = (0, 0),
+    workers: Workers | None = None,
+    compiled: Callable[..., list[LevelOutput]] | None = None,
+    share: range | None = None,
+    generators: Mapping[int, torch.Generator] | None = None,
+) -> tuple[Tensor, list[Tensor]]:
+    """The losses [L] of the levels and the gradients of all parameters; arguments are those of `train_step`."""
+    lossmult = batch.rays.lossmult
+    mask_sum = loss_mask(lossmult, train, batch.importance).sum()
+    parameters = list(model.parameters())
+    part_size = microbatch_rays or len(batch.rays)
+    rays = share or range(len(batch.rays))
+    starts = range(rays.start, rays.stop, part_size)
+
+    def gradient_of_part(start: int) -> tuple[Tensor, Sequence[Tensor]]:
+        part = slice(start, min(start + part_size, rays.stop))
+        if generators is None:
+            generator = _seed(part_seed(*seed, start), lossmult.device, is_global=compiled is not None)
+        else:
+            generator = None if compiled is not None else generators[start]
+        with torch.enable_grad(), autocast(lossmult.device, precision):
+            outputs = (compiled or model.render_levels)(batch.rays[part], train.randomized, data.white_bkgd, generator)
+        loss = compute_loss(outputs, batch.pixels[part], lossmult[part], train, batch.importance[part], mask_sum)
+        return loss.losses.detach(), torch.autograd.grad(loss.loss, parameters)
+
+    parts = workers.map(gradient_of_part, starts) if workers else map(gradient_of_part, starts)
+    losses, gradients = next(parts)
+    for part_losses, part_gradients in parts:
+        losses = losses + part_losses
+        gradients = [whole + part for whole, part in zip(gradients, part_gradients, strict=True)]
+    return losses, list(gradients)
+
+
 def train_step(
     model: MipNerf,
     optimizer: Adam,
     batch: Batch,
-    learning_rate: float,
+    learning_rate: float | None,
     train: TrainConfig,
     data: DataConfig,
     precision: torch.dtype = torch.float32,
@@ -105,48 +145,32 @@ def train_step(
     compiled: Callable[..., list[LevelOutput]] | None = None,
     share: range | None = None,
     world: World = ALONE,
+    generators: Mapping[int, torch.Generator] | None = None,
 ) -> Tensor:
     """Take one step and return the losses [L] of the levels, still on the device.
 
     Args:
-        microbatch_rays: split the batch into parts of this many rays; the gradient stays that of the whole, since every
+        learning_rate: None takes the one that is set.
+        microbatch_rays: compute parts of this many rays; the gradient stays that of the whole, since every
             part is divided by the batch's sum of weights.
         seed: of the jitter, of the run and the step; each part draws its own.
         workers: compute the parts beside one another; they are added in their order.
         compiled: `model.render_levels` after `torch.compile`; not with more than one worker.
         share: the rays that are computed here, by default all.
         world: the processes that compute the other rays; losses and gradients are summed over them.
+        generators: what the parts draw their jitter from, by their first ray, instead of `seed`.
     """
-    lossmult = batch.rays.lossmult
-    mask_sum = loss_mask(lossmult, train, batch.importance).sum()
-    parameters = list(model.parameters())
-
-    part_size = microbatch_rays or len(batch.rays)
-    rays = share or range(len(batch.rays))
-    starts = range(rays.start, rays.stop, part_size)
-
-    def gradient_of_part(start: int) -> tuple[Tensor, Sequence[Tensor]]:
-        part = slice(start, min(start + part_size, rays.stop))
-        generator = _seed(part_seed(*seed, start), lossmult.device, is_global=compiled is not None)
-        if compiled is not None:
-            torch.compiler.cudagraph_mark_step_begin()
-        with torch.enable_grad(), autocast(lossmult.device, precision):
-            outputs = (compiled or model.render_levels)(batch.rays[part], train.randomized, data.white_bkgd, generator)
-        loss = compute_loss(outputs, batch.pixels[part], lossmult[part], train, batch.importance[part], mask_sum)
-        gradients = torch.autograd.grad(loss.loss, parameters)
-        # The next part overwrites what a captured graph has returned.
-        return loss.losses.detach(), tuple(g.clone() for g in gradients) if compiled and len(starts) > 1 else gradients
-
-    parts = workers.map(gradient_of_part, starts) if workers else map(gradient_of_part, starts)
-    losses, gradients = next(parts)
-    for part_losses, part_gradients in parts:
-        losses = losses + part_losses
-        gradients = [whole + part for whole, part in zip(gradients, part_gradients, strict=True)]
+    losses, gradients = batch_gradients(
+        model, batch, train, data, precision, microbatch_rays, seed, workers, compiled, share, generators
+    )
     losses, *gradients = world.sum([losses, *gradients])
+    parameters = list(model.parameters())
     for parameter, gradient in zip(parameters, gradients, strict=True):
         parameter.grad = gradient
     if train.weight_decay_mult > 0:
         (train.weight_decay_mult * weight_l2(parameters)).backward()
     clip_gradients_(parameters, train.grad_max_val, train.grad_max_norm)
-    optimizer.step(learning_rate)
+    if learning_rate is not None:
+        optimizer.set_learning_rate(learning_rate)
+    optimizer.step()
     return losses

@@ -28,6 +28,7 @@ from mipnerf.devices import resolve_device, resolve_precision
 from mipnerf.errors import ConfigError, DataError
 from mipnerf.evaluation.views import Trained, load_trained, share_of_depth, to_uint8
 from mipnerf.files import atomic_path
+from mipnerf.network.choice import choose_for_rendering
 from mipnerf.network.rendering import Rendering, render_image
 from mipnerf.threads import available_cpus
 from mipnerf.workers import Workers
@@ -52,7 +53,10 @@ class Renderer:
         device = resolve_device(operation.device)
         trained = load_trained(model, device)
         precision = resolve_precision(trained.run.train.precision, device)
-        return cls(trained, device, precision, operation.render_rays, Workers(threads or available_cpus(), device))
+        network = choose_for_rendering(trained.model, operation, device, precision)
+        # Triton's interpreter, which computes the kernels on a CPU, is not for threads.
+        workers = Workers(1 if network == "fused" else threads or available_cpus(), device)
+        return cls(trained, device, precision, operation.render_rays, workers)
 
     def cameras(self, scene: Scene) -> Cameras:
         """The cameras of `scene` on the device, as the evaluation makes them."""

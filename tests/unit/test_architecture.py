@@ -40,6 +40,7 @@ LAYERS = [
         "training.checkpoint",
         "training.history",
         "training.window",
+        "training.capture",
         "network.storage",
         "network.kernels",
         "network.packing",
@@ -99,6 +100,7 @@ LAYERS = [
     ],
     ["network.model", "training.batching", "views.paths"],
     [
+        "network.choice",
         "interop.parameters",
         "interop.flax",
         "interop.pytorch",
@@ -108,6 +110,7 @@ LAYERS = [
     ],
     ["evaluation.views", "interop.importing"],
     ["training.validating"],
+    ["training.stepping"],
     ["training.loop"],
     ["views.renderer"],
     ["views.frames", "views.mesh"],

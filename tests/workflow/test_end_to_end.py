@@ -76,12 +76,12 @@ def test_an_edited_comment_and_how_jobs_are_run_rerun_nothing(copy_of_finished):
 
 def test_a_job_is_told_its_share_of_the_cores_and_how_it_is_run(copy_of_finished):
     """`echo` as the launcher shows what the shell makes of the command."""
-    changed = ["--config", "launcher=echo", "operation={print_every: 7, compile: off}"]
+    changed = ["--config", "launcher=echo", "operation={print_every: 7, network: plain}"]
     resources = ("--cores", "8", "--latency-wait", "0", "--configfile", "config/test/toy.yaml")
     done = copy_of_finished.snakemake(*resources, *changed, "--forcerun", "train", "--", f"{RUN}/model.pt", check=False)
     line = next(line for line in done.stdout.splitlines() if line.startswith("python "))
     assert "--threads 4/8 " in line
-    assert line.endswith(" operation.print_every=7 operation.compile=off")
+    assert line.endswith(" operation.print_every=7 operation.network=plain")
 
 
 def test_one_variants_override_retrains_that_variant_alone(finished_project):

@@ -9,6 +9,7 @@ from mipnerf.config import OperationConfig
 from mipnerf.errors import Interrupted
 from mipnerf.network.model import MipNerf
 from mipnerf.training import loop as training
+from mipnerf.training import stepping
 from mipnerf.training.averaging import Average
 from mipnerf.training.history import read_rows, read_validation
 from mipnerf.training.loop import train
@@ -73,7 +74,7 @@ def test_averaging_changes_what_is_evaluated_and_not_what_is_trained(tmp_path, r
 def test_a_killed_training_ends_with_the_same_average(tmp_path, monkeypatch, run_with, small_scene, stop):
     run = run_with(train={"average": 0.3})
     train(run, OPERATION, small_scene, tmp_path / "whole", threads=1)
-    original, count = training.train_step, 0
+    original, count = stepping.train_step, 0
 
     def step(*args, **kwargs):
         nonlocal count
@@ -82,7 +83,7 @@ def test_a_killed_training_ends_with_the_same_average(tmp_path, monkeypatch, run
             signal.raise_signal(signal.SIGTERM)
         return original(*args, **kwargs)
 
-    monkeypatch.setattr(training, "train_step", step)
+    monkeypatch.setattr(stepping, "train_step", step)
     with pytest.raises(Interrupted):
         train(run, OPERATION, small_scene, tmp_path / "killed", threads=1)
     train(run, OPERATION, small_scene, tmp_path / "killed", threads=1)

@@ -11,6 +11,7 @@ from mipnerf.config import OperationConfig, RunConfig
 from mipnerf.config.runs import linearly_scaled, run_from_settings, scaled, shrunk_batch
 from mipnerf.errors import CheckpointError, ConfigError, Interrupted
 from mipnerf.training import loop as training
+from mipnerf.training import stepping
 from mipnerf.training.budget import Budget, read_budget, step_seconds
 from mipnerf.training.history import read_rows
 from mipnerf.training.loop import train
@@ -89,7 +90,7 @@ def test_resumed_repeated_and_forced_trainings_keep_their_steps(tmp_path, clock,
     run, folder = timed(small_run, 0.01), tmp_path / "toy" / "mipnerf" / "box"
     measured = clock(0.05)
     train(run, OPERATION, small_scene, tmp_path / "whole", threads=1)
-    original, count = training.train_step, 0
+    original, count = stepping.train_step, 0
 
     def step(*args, **kwargs):
         nonlocal count
@@ -98,7 +99,7 @@ def test_resumed_repeated_and_forced_trainings_keep_their_steps(tmp_path, clock,
             signal.raise_signal(signal.SIGTERM)
         return original(*args, **kwargs)
 
-    monkeypatch.setattr(training, "train_step", step)
+    monkeypatch.setattr(stepping, "train_step", step)
     with pytest.raises(Interrupted):
         train(run, OPERATION, small_scene, folder, threads=1)
     status = read_status(folder, tmp_path)

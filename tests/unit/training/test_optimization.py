@@ -166,7 +166,8 @@ def test_adam_takes_the_steps_of_pytorchs_and_goes_on_from_its_state():
         for i in range(count):
             ours.grad = theirs.grad = torch.randn(7, 5, generator=generator)
             other.param_groups[0]["lr"] = 1e-2 / (i + 1)
-            mine.step(1e-2 / (i + 1))
+            mine.set_learning_rate(1e-2 / (i + 1))
+            mine.step()
             other.step()
         return ours, mine, theirs, other
 
@@ -187,7 +188,8 @@ from mipnerf.training.optimization import make_optimizer
 layer = torch.nn.Linear(2, 2)
 optimizer = make_optimizer(layer)
 layer(torch.ones(1, 2)).sum().backward()
-optimizer.step(0.1)
+optimizer.set_learning_rate(0.1)
+optimizer.step()
 optimizer.load_state_dict(optimizer.state_dict())
 assert "torch._dynamo" not in sys.modules
 """

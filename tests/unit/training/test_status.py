@@ -9,7 +9,7 @@ import yaml
 
 from mipnerf.config import OperationConfig
 from mipnerf.errors import Interrupted
-from mipnerf.training import loop as training
+from mipnerf.training import stepping
 from mipnerf.training.claims import only_one
 from mipnerf.training.history import HistoryRow, last_row, read_rows, write_rows
 from mipnerf.training.loop import train
@@ -22,13 +22,13 @@ OPERATION = OperationConfig(print_every=3, device="cpu")
 def test_finished_stopped_and_running_runs_are_told_apart(tmp_path, monkeypatch, small_run, small_scene):
     done, stopped = tmp_path / "toy" / "a" / "done", tmp_path / "toy" / "a" / "stopped"
     train(small_run, OPERATION, small_scene, done, threads=1)
-    original = training.train_step
+    original = stepping.train_step
 
     def stop(*args, **kwargs):
         raise Interrupted("stopped", 15)
 
     calls = iter([original] * 7)
-    monkeypatch.setattr(training, "train_step", lambda *a, **k: next(calls, stop)(*a, **k))
+    monkeypatch.setattr(stepping, "train_step", lambda *a, **k: next(calls, stop)(*a, **k))
     with pytest.raises(Interrupted):
         train(small_run, OPERATION, small_scene, stopped, threads=1)
     states = {status.name: status for status in read_statuses(tmp_path)}

@@ -14,7 +14,7 @@ from mipnerf.config import OperationConfig
 from mipnerf.errors import CheckpointError, ConfigError, Interrupted, TrainingDiverged
 from mipnerf.evaluation.views import load_trained
 from mipnerf.network.model import MipNerf
-from mipnerf.training import checkpoint, claims
+from mipnerf.training import checkpoint, claims, stepping
 from mipnerf.training import loop as training
 from mipnerf.training.checkpoint import list_states
 from mipnerf.training.claims import only_one
@@ -37,8 +37,8 @@ class StopAt:
 
     def __init__(self, monkeypatch, step, number=signal.SIGTERM):
         self.count, self.step, self.number = 0, step, number
-        self.original = training.train_step
-        monkeypatch.setattr(training, "train_step", self)
+        self.original = stepping.train_step
+        monkeypatch.setattr(stepping, "train_step", self)
 
     def __call__(self, *args, **kwargs):
         self.count += 1
@@ -262,14 +262,14 @@ def test_a_diverging_training_stops_and_keeps_what_was_good(tmp_path, run_with, 
 
 
 def test_weights_that_are_not_finite_are_never_saved(tmp_path, monkeypatch, small_run, small_scene):
-    original = training.train_step
+    original = stepping.train_step
 
     def spoil(model, *rest):
         losses = original(model, *rest)
         model.mlp.rgb_layer.bias.data[0] = float("nan")
         return losses
 
-    monkeypatch.setattr(training, "train_step", spoil)
+    monkeypatch.setattr(stepping, "train_step", spoil)
     with pytest.raises(TrainingDiverged, match="weights are not finite at step 1"):
         train(small_run, OPERATION, small_scene, tmp_path, threads=1)
     assert not list(tmp_path.rglob("*.pt"))
@@ -378,7 +378,7 @@ def test_a_compiled_network_takes_the_same_steps(tmp_path, monkeypatch, run_with
     monkeypatch.setattr(torch, "compile", functools.partial(torch.compile, backend="aot_eager"))
     operation = OPERATION.model_copy(update={"microbatch_rays": microbatch_rays})
     train(run, operation, small_scene, tmp_path / "plain", threads=1)
-    operation = operation.model_copy(update={"compile": "on"})
+    operation = operation.model_copy(update={"network": "compiled"})
     train(run, operation, small_scene, tmp_path / "compiled", threads=2)
     for name, value in weights(tmp_path / "plain").items():
         torch.testing.assert_close(weights(tmp_path / "compiled")[name], value, atol=1e-6, rtol=1e-4)
@@ -390,7 +390,7 @@ def test_a_network_that_cannot_be_compiled_is_trained_as_it_is(tmp_path, monkeyp
 
     monkeypatch.setattr(torch, "compile", functools.partial(torch.compile, backend=fail))
     train(small_run, OPERATION, small_scene, tmp_path / "plain", threads=1)
-    operation = OPERATION.model_copy(update={"compile": "on"})
+    operation = OPERATION.model_copy(update={"network": "compiled"})
     train(small_run, operation, small_scene, tmp_path / "failed", threads=1)
     assert "cannot be compiled and runs as it is" in caplog.text
     assert same(weights(tmp_path / "plain"), weights(tmp_path / "failed"))

@@ -21,10 +21,11 @@ from mipnerf.errors import Interrupted
 from mipnerf.evaluation.views import load_trained, score_view, to_uint8
 from mipnerf.pixels import true_rgb
 from mipnerf.training import loop as training
-from mipnerf.training import validating
+from mipnerf.training import stepping, validating
 from mipnerf.training.history import read_rows, read_validation
 from mipnerf.training.loop import train
 from mipnerf.training.validating import validation_views
+from mipnerf.workers import Workers
 
 OFTEN = OperationConfig(print_every=3, save_every=5, device="cpu", validate_every=4, validate_views=2)
 
@@ -64,7 +65,7 @@ def test_views_are_scored_every_so_many_steps_and_at_the_end(tmp_path, small_run
         tmp_path / "again",
         torch.device("cpu"),
         resolve_precision("auto", torch.device("cpu")),
-        training.Workers(1, torch.device("cpu")),
+        Workers(1, torch.device("cpu")),
     )
     validator.begin(0)
     again = validator.validate(model, 12, 0.0)
@@ -90,7 +91,7 @@ def test_no_bit_of_the_training_changes(tmp_path, small_run, small_scene, views,
 @pytest.mark.parametrize("stops", [[4], [6, 3], [9]], ids=str)
 def test_stopped_and_continued_it_is_never_stopped(tmp_path, monkeypatch, small_run, small_scene, views, stops):
     train(small_run, OFTEN, small_scene, tmp_path / "whole", threads=1, validation=views)
-    original = training.train_step
+    original = stepping.train_step
     for stop in stops:
         steps = iter(range(1, 100))
 
@@ -100,7 +101,7 @@ def test_stopped_and_continued_it_is_never_stopped(tmp_path, monkeypatch, small_
             return original(*arguments)
 
         with monkeypatch.context() as patch:
-            patch.setattr(training, "train_step", counted)
+            patch.setattr(stepping, "train_step", counted)
             with pytest.raises(Interrupted):
                 train(small_run, OFTEN, small_scene, tmp_path / "parts", threads=1, validation=views)
     train(small_run, OFTEN, small_scene, tmp_path / "parts", threads=1, validation=views)
@@ -140,7 +141,7 @@ def test_a_signal_puts_a_rendering_off_until_the_training_goes_on(tmp_path, monk
 def test_what_a_lost_step_was_validated_with_is_dropped_also_where_validation_is_off(
     tmp_path, monkeypatch, small_run, small_scene, views
 ):
-    original, calls = training.train_step, itertools.count(1)
+    original, calls = stepping.train_step, itertools.count(1)
 
     def die_at_10(*arguments):
         if next(calls) == 10:
@@ -148,7 +149,7 @@ def test_what_a_lost_step_was_validated_with_is_dropped_also_where_validation_is
         return original(*arguments)
 
     with monkeypatch.context() as patch:
-        patch.setattr(training, "train_step", die_at_10)
+        patch.setattr(stepping, "train_step", die_at_10)
         with pytest.raises(KeyboardInterrupt):
             train(small_run, OFTEN, small_scene, tmp_path, threads=1, validation=views)
     (table,) = tmp_path.glob("checkpoints/*/validation.csv")
@@ -183,7 +184,7 @@ def test_only_the_newest_pictures_are_kept(tmp_path, monkeypatch, small_run, sma
 @pytest.mark.slow
 def test_a_compiled_training_is_validated_and_stays_the_same(tmp_path, monkeypatch, small_run, small_scene, views):
     monkeypatch.setattr(torch, "compile", functools.partial(torch.compile, backend="aot_eager"))
-    operation = OFTEN.model_copy(update={"compile": "on"})
+    operation = OFTEN.model_copy(update={"network": "compiled"})
     train(small_run, operation, small_scene, tmp_path / "with", threads=1, validation=views)
     train(small_run, operation, small_scene, tmp_path / "without", threads=1)
     assert same(weights(tmp_path / "with"), weights(tmp_path / "without"))

@@ -18,7 +18,7 @@ def weights(folder):
 
 def test_a_training_with_the_fused_network_is_the_plain_one(tmp_path, run_with, small_scene):
     pytest.importorskip("triton")
-    run = run_with(train={"precision": "float32", "max_steps": 6})
+    run = run_with(train={"precision": "float32", "max_steps": 3})
     for network in ("plain", "fused"):
         operation = OPERATION.model_copy(update={"network": network})
         train(run, operation, small_scene, tmp_path / network, threads=2)

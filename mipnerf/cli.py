@@ -109,6 +109,22 @@ def bench(args: argparse.Namespace) -> None:
     print(json.dumps(result, indent=2) if args.json else format_result(result))
 
 
+def check(args: argparse.Namespace) -> None:
+    """Try what has to work on this machine, measure it, and train for two minutes; print one page."""
+    from mipnerf.bench.check import check as check_all
+    from mipnerf.bench.check import format_check
+    from mipnerf.config.runs import split_operation
+    from mipnerf.files import write_text
+
+    settings, operation = split_operation(args.set)
+    result = check_all(settings, operation, args.threads, args.seconds, args.training_seconds)
+    if args.json:
+        write_text(args.json, json.dumps(result, indent=2) + "\n")
+    print(format_check(result))
+    if any(row["outcome"] == "fails" for row in result["checks"]):
+        raise SystemExit(1)
+
+
 def plan(args: argparse.Namespace) -> None:
     """Print what the configuration will cost."""
     from mipnerf.config.files import read_suite
@@ -229,6 +245,21 @@ def main() -> None:
     command.add_argument("--threads", type=parse_threads, default="1024", help="CPU threads: N, or N/M of M cores")
     command.add_argument("--seconds", type=float, default=3.0, help="of each measurement, at least (default 3)")
     command.set_defaults(call=bench)
+    command = commands.add_parser("check", help="one page: what works on this machine, how fast, and what it learns")
+    command.add_argument("--json", type=Path, metavar="FILE", help="write it to FILE, which `plan --bench` takes")
+    command.add_argument(
+        "--set",
+        nargs="*",
+        default=[],
+        metavar="KEY=VALUE",
+        help="what is measured and trained: model.net_width=64 operation.device=cpu ... (default: the reference's)",
+    )
+    command.add_argument("--threads", type=parse_threads, default="1024", help="CPU threads: N, or N/M of M cores")
+    command.add_argument("--seconds", type=positive, default=3.0, help="of each measurement, at least (default 3)")
+    command.add_argument(
+        "--training-seconds", type=positive, default=120.0, metavar="SECONDS", help="on the bricks (default 120)"
+    )
+    command.set_defaults(call=check)
     command = commands.add_parser("plan", help="jobs, device hours, time, disk and memory of the configuration")
     command.add_argument(
         "--configfile", type=Path, nargs="+", default=[], metavar="FILE", help="on top of config/, as for snakemake"

@@ -42,6 +42,7 @@ def time_parts(trainer: Trainer, seconds: float) -> dict[str, float]:
     The functions are timed one by one within steps that are taken for about `seconds`. Of parts that threads compute
     beside one another, it is the time of all threads over their number.
     """
+    trainer.can_capture = False  # a graph has no functions to be timed
     train_once(trainer)
     durations: dict[str, list[float]] = {name: [] for name in BY_ITSELF | IN_WORKERS}
     with ExitStack() as stack:

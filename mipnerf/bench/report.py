@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from tabulate import tabulate
 
+from mipnerf.bench.bandwidth import copy_bandwidth, training_bytes
 from mipnerf.bench.operations import layer_shapes, rendering_flops, training_flops
 from mipnerf.bench.parts import time_parts
 from mipnerf.bench.plan import estimate_runs
@@ -18,6 +19,7 @@ from mipnerf.config.files import missing_files, read_suite
 from mipnerf.devices import describe_device, has_bfloat16_products, resolve_device, resolve_precision
 from mipnerf.threads import available_cpus
 from mipnerf.training.history import format_duration
+from mipnerf.training.provenance import driver_version
 
 log = logging.getLogger(__name__)
 PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16}
@@ -53,6 +55,8 @@ def measure(
         "device": describe_device(device),
         "threads": threads or available_cpus(),
         "torch": str(torch.__version__),
+        "cuda": torch.version.cuda if device.type == "cuda" else None,
+        "driver": driver_version() if device.type == "cuda" else None,
         "bfloat16_in_hardware": has_bfloat16_products(device),
         "model": run.model.model_dump(),
         "batch_size": run.train.batch_size,
@@ -65,13 +69,23 @@ def measure(
         speeds[precision] = measure_speed(run, operation, threads, precision, seconds)
     result |= {key: {name: speeds[name][key] for name in PRECISIONS} for key in speeds[own]}
     result |= measure_bounds(run, operation, threads, SHARE * seconds, rows)
+    copied = copy_bandwidth(device, SHARE * seconds)
+    result["copy_gb_per_s"] = copied / 1e9
+    result["memory_bound_rays_per_s"] = {
+        name: copied / training_bytes(run.model, dtype) for name, dtype in PRECISIONS.items()
+    }
+    result["train_fraction_of_memory_bound"] = {
+        name: result["train_rays_per_s"][name] / result["memory_bound_rays_per_s"][name] for name in PRECISIONS
+    }
     for phase, flops in (("train", "training_flops_per_ray"), ("render", "rendering_flops_per_ray")):
         result[f"{phase}_fraction_of_bound"] = {
             name: result[flops] * result[f"{phase}_rays_per_s"][name] / 1e9 / result[bound_key(phase)][name]
             for name in PRECISIONS
         }
     log.info("measuring the parts of a step")
-    result["parts_ms"] = time_parts(make_trainer(run, operation, threads, own), seconds)
+    trainer = make_trainer(run, operation, threads, own)
+    result["parts_ms"] = time_parts(trainer, seconds)
+    result["network"] = trainer.network
     return result | measure_runs(project, configfiles, operation, threads, SHARE * seconds)
 
 
@@ -138,12 +152,14 @@ def _machine(result: dict[str, Any]) -> str:
         ("device", result["device"]),
         ("threads", result["threads"]),
         ("PyTorch", result["torch"]),
+        ("copies in memory", f"{result['copy_gb_per_s']:,.1f} GB/s"),
+        ("computed", result["network"]),
         ("bfloat16 products", in_hardware),
         ("network", f"{model['net_depth']} layers of {model['net_width']}, {model['num_samples']} samples a level"),
         ("batch", f"{result['batch_size']:,} rays, in {result['precision']} unless said otherwise"),
         ("peak memory", f"{result['peak_memory_mb']:,.0f} MB more than at the start"),
     ]
-    return _table(rows)
+    return format_table(rows)
 
 
 def _speeds(result: dict[str, Any]) -> str:
@@ -152,13 +168,14 @@ def _speeds(result: dict[str, Any]) -> str:
         ("training, best window", "train_rays_per_s", "{:,.0f} rays/s"),
         ("training, median window", "train_rays_per_s_median", "{:,.0f} rays/s"),
         ("training, share of the bound", "train_fraction_of_bound", "{:.1%}"),
+        ("training, share of memory's bound", "train_fraction_of_memory_bound", "{:.1%}"),
         ("matrix products of rendering", "render_bound_gflops", "{:,.1f} GFLOP/s"),
         ("rendering, best window", "render_rays_per_s", "{:,.0f} rays/s"),
         ("rendering, median window", "render_rays_per_s_median", "{:,.0f} rays/s"),
         ("rendering, share of the bound", "render_fraction_of_bound", "{:.1%}"),
         ("seconds per megapixel", "seconds_per_megapixel", "{:,.2f}"),
     ]
-    table = _table(
+    table = format_table(
         ((title, *(text.format(result[key][name]) for name in PRECISIONS)) for title, key, text in rows),
         ["", *PRECISIONS],
     )
@@ -167,14 +184,15 @@ def _speeds(result: dict[str, Any]) -> str:
         f"{table}\n\n"
         f"The bound is the speed of the layers' matrix products alone. Its share counts the operations of all layers\n"
         f"as they are, {training:.3g} GFLOP a ray in training and {rendering:.3g} in rendering. Folding the bottleneck "
-        f"needs fewer,\nso a share may be more than could be reached without it."
+        f"needs fewer,\nso a share may be more than could be reached without it. Memory's bound is "
+        f"the speed of copies, where what\na layer gives is written once and read once; the caches of a CPU are faster."
     )
 
 
 def _parts(result: dict[str, Any]) -> str:
     total = sum(result["parts_ms"].values())
     rows = [(name, f"{value:,.2f}", f"{value / total:.1%}") for name, value in result["parts_ms"].items()]
-    return _table([*rows, ("step", f"{total:,.2f}", "")], [f"part, {result['precision']}", "ms", "share"])
+    return format_table([*rows, ("step", f"{total:,.2f}", "")], [f"part, {result['precision']}", "ms", "share"])
 
 
 def _runs(result: dict[str, Any]) -> str:
@@ -192,10 +210,11 @@ def _runs(result: dict[str, Any]) -> str:
         for run in result["runs"]
     ]
     total = ("all, one after another", "", "", "", "", format_duration(3600 * result["runs_hours"]))
-    return _table([*rows, total], ["training of", "steps", "batch", "precision", "rays/s", "time"])
+    return format_table([*rows, total], ["training of", "steps", "batch", "precision", "rays/s", "time"])
 
 
-def _table(rows: Iterable[Sequence[Any]], headers: Sequence[str] = ()) -> str:
+def format_table(rows: Iterable[Sequence[Any]], headers: Sequence[str] = ()) -> str:
+    """Rows of cells, the first column to the left; without headers, all of them."""
     align = ["left", *["right" if headers else "left"] * (len(headers) - 1 if headers else 1)]
     return tabulate(
         list(rows), headers, tablefmt="simple" if headers else "plain", disable_numparse=True, colalign=align

@@ -53,6 +53,7 @@ class Stepper:
     compiled: Callable[..., list[LevelOutput]] | None = None  # what renders the levels, if not the model itself
     captured: CapturedStep | None = None  # the whole step as one graph of a GPU
     step: int = 0
+    can_capture: bool = True  # where the device can
     taken: int = 0  # steps since the way to compute them was last changed
     generators: dict[int, torch.Generator] = field(default_factory=dict)  # of a captured step's parts, by their start
     choice: tuple[str, ...] = ()  # of implementations, while none is chosen
@@ -92,7 +93,7 @@ class Stepper:
     @property
     def can_be_captured(self) -> bool:
         """Whether a whole step can be one graph: on a GPU, of one process."""
-        return self.device.type == "cuda" and self.world.size == 1
+        return self.can_capture and self.device.type == "cuda" and self.world.size == 1
 
     @property
     def way(self) -> str:

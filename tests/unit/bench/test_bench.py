@@ -37,6 +37,8 @@ PER_PRECISION = [
     "render_rays_per_s_median",
     "render_fraction_of_bound",
     "seconds_per_megapixel",
+    "memory_bound_rays_per_s",
+    "train_fraction_of_memory_bound",
 ]
 PARTS = ["data", "sampling", "encoding", "network", "compositing", "backward", "optimiser", "rest"]
 

@@ -66,6 +66,18 @@ def compiled(function: Callable[..., Any]) -> Callable[..., Any]:
     return torch.compile(function, dynamic=False)
 
 
+def keep_kernels(device: torch.device) -> None:
+    """Have what is compiled for a GPU kept in the folder that MIPNERF_CACHE names, for the next job.
+
+    The workflow names one below `data_root`; the variables of PyTorch and Triton come first. Their files are written
+    atomically, so that jobs may start at once.
+    """
+    if device.type != "cuda" or not (folder := os.environ.get("MIPNERF_CACHE")):
+        return
+    for variable, name in (("TORCHINDUCTOR_CACHE_DIR", "inductor"), ("TRITON_CACHE_DIR", "triton")):
+        os.environ.setdefault(variable, str(Path(folder, name)))
+
+
 def free_memory(device: torch.device) -> int:
     """Bytes of a GPU's memory that tensors can still take, those that PyTorch holds in reserve included."""
     reserve = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)

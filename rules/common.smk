@@ -65,6 +65,7 @@ ENVIRONMENT = "../config/envs/mipnerf.yaml" if IS_CONDA else None
 DATA = SUITE.data_root
 # These change no result, so a new value must not rerun a job: neither variables nor resources are tracked.
 os.environ.update(MIPNERF_OPERATION=REQUEST.operation)
+os.environ.setdefault("MIPNERF_CACHE", str(Path(DATA, "cache").absolute()))
 LAUNCHER = SUITE.launcher
 REFERENCE = [
     local(str(BESIDE / f"config/reference/{name}.csv"))

@@ -46,6 +46,7 @@ OPTIONAL = {
 MACHINERY = {
     "tests/browser/": "there is no Chromium",
     "tests/cluster/": "no Slurm cluster could be made",
+    "tests/gpu/": "there is no GPU",
 }
 
 # Golden file -> its inputs, as patterns; the first file that matches counts. All other arrays are to be compared.
@@ -242,7 +243,7 @@ class Recorder:
         for i, layer in enumerate(model.mlp.linear_layers()):
             for kind, parameter in (("kernel", layer.weight), ("bias", layer.bias)):
                 array = f"MLP_0.Dense_{i}.{kind}"
-                actual, expected = value(parameter).detach().numpy().T, arrays[f"{prefix}.{array}"]
+                actual, expected = value(parameter).detach().cpu().numpy().T, arrays[f"{prefix}.{array}"]
                 assert actual.dtype == expected.dtype, f"{file}/{prefix}.{array}: {actual.dtype}"
                 assert actual.shape == expected.shape, f"{file}/{prefix}.{array}: {actual.shape}"
                 actual, expected = actual.astype(np.float64), expected.astype(np.float64)

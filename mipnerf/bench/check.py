@@ -102,9 +102,14 @@ def memory_at(run: RunConfig, operation: OperationConfig, threads: int, batch_si
     return memory.growth()
 
 
-def train_on_bricks(run: RunConfig, operation: OperationConfig, threads: int, seconds: float) -> dict[str, Any]:
-    """Train on a small embedded scene for so long and score a view: `steps`, `rays_per_s`, `psnr` before and after."""
-    log.info("training on the bricks for %g s", seconds)
+def train_on_bricks(
+    run: RunConfig, operation: OperationConfig, threads: int, seconds: float = 0.0, steps: int = 0
+) -> dict[str, Any]:
+    """Train on a small embedded scene for so long, or so many `steps`, and score a view.
+
+    Gives `steps`, `rays_per_s`, `psnr_before` and `psnr`.
+    """
+    log.info("training on the bricks")
     with tempfile.TemporaryDirectory() as folder:
         source, scene = Path(folder) / "source", Path(folder) / "scene"
         render_bricks(source, BRICKS_SIZE, num_train=20, num_val=1, num_test=1, samples=2, workers=1)
@@ -124,14 +129,15 @@ def train_on_bricks(run: RunConfig, operation: OperationConfig, threads: int, se
         return float(mse_to_psnr(((rgb - truth) ** 2).mean()))
 
     before, started = psnr(), time.monotonic()
-    while time.monotonic() - started < seconds:
+    share = 0.0
+    while share < 1:
         trainer.step += 1
-        # The rate of the paper at the share of the time that has passed, after a short warm-up.
-        share = (time.monotonic() - started) / seconds
+        # The rate of the paper at this share of the training, after a short warm-up.
         rate = learning_rate_decay(round(1000 * share), 2e-3, 2e-5, 1000, 30, 0.01)
         losses = trainer.take_step(rate)
         if trainer.step % 50 == 0:
             losses.sum().item()  # the host must not run ahead of the clock
+        share = trainer.step / steps if steps else (time.monotonic() - started) / seconds
     elapsed = time.monotonic() - started
     after = psnr()
     return {

@@ -9,9 +9,9 @@ from torch import Tensor
 
 from mipnerf.cameras import Rays
 from mipnerf.config import ModelConfig, OperationConfig
-from mipnerf.devices import autocast, synchronize
+from mipnerf.devices import autocast, keep_kernels, synchronize
 from mipnerf.errors import ConfigError
-from mipnerf.network.fused import LAUNCHES, obstacle
+from mipnerf.network.fused import launches_on, obstacle
 from mipnerf.network.model import MipNerf
 from mipnerf.network.packing import Launch
 
@@ -88,13 +88,14 @@ def choose_for_rendering(
 
     Rendering is not compiled: what else may be chosen is plain, or on a GPU the kernels where they are faster.
     """
+    keep_kernels(device)
     names = [name for name in candidates(model.config, operation, device) if name != "compiled"] or ["plain"]
     if len(names) == 1:
-        model.fused = LAUNCHES[0] if names == ["fused"] else None
+        model.fused = launches_on(device)[0] if names == ["fused"] else None
         return names[0]
     rays = _random_rays(TRIAL_RAYS, device)
     launches: dict[str, Launch | None] = {"plain": None}
-    launches |= {f"fused {launch.block} {launch.warps}": launch for launch in LAUNCHES}
+    launches |= {f"fused {launch.block} {launch.warps}": launch for launch in launches_on(device)}
 
     def trial(launch: Launch | None) -> Callable[[], list[Tensor]]:
         def call() -> list[Tensor]:

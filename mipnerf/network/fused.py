@@ -42,6 +42,7 @@ class Perceptron(Protocol):
 
 
 LAUNCHES = (Launch(64, 4), Launch(128, 8), Launch(64, 8))  # which is fastest depends on the GPU
+INTERPRETED = Launch(1024, 4)  # on a CPU, where what counts is the number of operations
 
 
 def encoding_of(model: ModelConfig) -> Encoding:
@@ -70,6 +71,11 @@ def obstacle(model: ModelConfig, device: torch.device) -> str | None:
     if model.num_levels > 1 and not model.stop_level_grad and model.ray_shape != "point":
         return "samples get a gradient (model.stop_level_grad is false)"
     return None
+
+
+def launches_on(device: torch.device) -> tuple[Launch, ...]:
+    """The ways to start the kernels that are worth a try."""
+    return LAUNCHES if device.type == "cuda" else (INTERPRETED,)
 
 
 def fused_network(
@@ -252,7 +258,8 @@ def _encoded_gradient(layout: Layout, columns: Columns, means: Tensor, variances
     width = power_of_two(d_output.shape[1])
     d_output = F.pad(d_output, (0, width - d_output.shape[1])).contiguous()
     tile, count = min(width, GRADIENT_TILE), len(means)
-    share = GRADIENT_BLOCK * _cdiv(count, GRADIENT_BLOCK * GRADIENT_PROGRAMS)
+    block = GRADIENT_BLOCK if means.is_cuda else INTERPRETED.block
+    share = block * _cdiv(count, block * GRADIENT_PROGRAMS)
     programs = _cdiv(count, share)
     partial = means.new_empty(programs, width, 3 * len(columns.scales))
     with _on(means.device):
@@ -270,7 +277,7 @@ def _encoded_gradient(layout: Layout, columns: Columns, means: Tensor, variances
             K=len(columns.scales),
             IDENTITY=columns.identity,
             SINE=_sine(layout),
-            BLOCK=GRADIENT_BLOCK,
+            BLOCK=block,
             num_warps=8,
         )
     return partial.sum(0)

@@ -10,10 +10,10 @@ from torch import Tensor
 
 from mipnerf.config import OperationConfig, RunConfig
 from mipnerf.datasets.scene import Scene
-from mipnerf.devices import compiled, describe_device, resolve_device, resolve_precision
+from mipnerf.devices import compiled, describe_device, keep_kernels, resolve_device, resolve_precision
 from mipnerf.errors import ConfigError
 from mipnerf.network.choice import TOLERANCES, candidates, fastest
-from mipnerf.network.fused import LAUNCHES
+from mipnerf.network.fused import launches_on
 from mipnerf.network.model import LevelOutput, MipNerf
 from mipnerf.network.packing import Launch
 from mipnerf.training.adam import Adam
@@ -67,6 +67,7 @@ class Stepper:
             key = "lindisp" if run.model.lindisp else f"contraction {run.model.contraction}"
             raise ConfigError(f"model.{key} divides by near, which is 0 for this scene: set a positive data.near")
         device = resolve_device(operation.device)
+        keep_kernels(device)
         names = candidates(run.model, operation, device)
         microbatch_rays = operation.microbatch_rays or suitable_microbatch(run, device)
         with torch.random.fork_rng():
@@ -104,13 +105,13 @@ class Stepper:
     def use_way(self, way: str) -> None:
         """Use what `way` was elsewhere, and choose no more."""
         network, *launch = way.split()
-        self.use(network, Launch(*map(int, launch)) if launch else LAUNCHES[0])
+        self.use(network, Launch(*map(int, launch)) if launch else None)
         self.choice = ()
 
-    def use(self, network: str, launch: Launch = LAUNCHES[0]) -> None:
+    def use(self, network: str, launch: Launch | None = None) -> None:
         """Compute the network by this implementation from now on, fused kernels as `launch` says."""
         self.network, self.captured, self.taken = network, None, 0
-        self.model.fused = launch if network == "fused" else None
+        self.model.fused = (launch or launches_on(self.device)[0]) if network == "fused" else None
         self.compiled = compiled(self.model.render_levels) if network == "compiled" else None
 
     def choose(self) -> None:
@@ -134,7 +135,7 @@ class Stepper:
 
         ways = [name for name in self.choice if name != "fused"]
         if "fused" in self.choice:
-            ways += [f"fused {launch.block} {launch.warps}" for launch in LAUNCHES]
+            ways += [f"fused {launch.block} {launch.warps}" for launch in launches_on(self.device)]
         trials = {way: trial(way) for way in ways}
         tolerance = TOLERANCES[self.precision]
         while True:

@@ -85,12 +85,13 @@ def test_a_large_sweep_is_planned_at_once_and_its_names_are_targets(project):
     assert f"did you mean\n  {target}" in refused.stdout
 
 
-def test_a_configuration_file_replaces_the_runs(project, tmp_path):
+@pytest.mark.parametrize("name", ["lego", "lego_gpu"])
+def test_a_configuration_file_replaces_the_runs(project, tmp_path, name):
     archive = tmp_path / "archive.zip"
     archive.touch()
     counts = jobs(
         project.snakemake(
-            "-n", "--configfile", "config/lego.yaml", "--config", f"sources={{nerf_synthetic: {archive}}}"
+            "-n", "--configfile", f"config/{name}.yaml", "--config", f"sources={{nerf_synthetic: {archive}}}"
         ).stdout
     )
     assert counts["train"] == 1

@@ -61,8 +61,8 @@ def test_what_was_chosen_is_kept_by_a_training_that_goes_on(tmp_path, run_with, 
     first = trainer._peek()
     trainer.step = 1
     trainer.take_step(1e-3)
-    assert choosing == [["plain", "fused 64 4", "fused 128 8", "fused 64 8"]]
-    assert trainer.way == "fused 64 8"
+    assert choosing == [["plain", "fused 1024 4"]]
+    assert trainer.way == "fused 1024 4"
     assert trainer.network == "fused"
     state = trainer.state()
     other = Trainer.create(run, OPERATION, small_scene, threads=1)

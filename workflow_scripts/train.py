@@ -34,6 +34,7 @@ def main() -> None:
     from mipnerf.datasets.fetching.sources import is_verified
     from mipnerf.datasets.load import load_scene
     from mipnerf.training.loop import train
+    from mipnerf.training.preparing import compiling_meanwhile
     from mipnerf.training.validating import validation_views
 
     fresh = str(time.time_ns()) if args.fresh else fresh_word(args.output)
@@ -41,7 +42,7 @@ def main() -> None:
     train(
         config,
         operation,
-        load_scene(args.data, "train", config.levels, config.data),
+        compiling_meanwhile(config, operation, lambda: load_scene(args.data, "train", config.levels, config.data)),
         args.output,
         fresh,
         args.threads,

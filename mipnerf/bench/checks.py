@@ -12,8 +12,8 @@ import torch
 import yaml
 from torch import Tensor
 
-from mipnerf.bench.speed import made_up_scene
 from mipnerf.config import OperationConfig, RunConfig
+from mipnerf.datasets.made_up import made_up_scene
 from mipnerf.devices import free_memory
 from mipnerf.errors import Interrupted, TrainingDiverged
 from mipnerf.evaluation.views import Evaluator, load_trained

@@ -7,12 +7,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
-import numpy as np
 import torch
 
 from mipnerf.cameras import Rays
 from mipnerf.config import OperationConfig, RunConfig
-from mipnerf.datasets.scene import Scene, pinhole_pix2cam
+from mipnerf.datasets.made_up import made_up_scene
 from mipnerf.devices import synchronize
 from mipnerf.network.rendering import render_rays, suitable_chunk
 from mipnerf.training.batching import RayBatcher
@@ -20,7 +19,6 @@ from mipnerf.training.loop import Trainer
 
 WINDOWS = 5  # that the time of a measurement is divided into
 CHUNKS_PER_WORKER = 4  # to render at a time: enough for the workers to end together
-SIZE, LEVELS = 64, 4  # of the scene: pixels along a side, resolution levels
 
 
 class Timing(NamedTuple):
@@ -48,24 +46,6 @@ def time_window(call: Callable[[], object], calls: int, device: torch.device) ->
         call()
     synchronize(device)
     return (time.perf_counter() - started) / calls
-
-
-def made_up_scene() -> Scene:
-    """One view of random colours at every level, as a multiscale dataset has it."""
-    rng = np.random.default_rng(0)
-    sizes = [SIZE >> level for level in range(LEVELS)]
-    pose = np.concatenate([np.eye(3), [[0.0], [0.0], [4.0]]], axis=1)
-    return Scene(
-        images=[rng.integers(0, 256, (size, size, 4), dtype=np.uint8) for size in sizes],
-        camtoworlds=np.stack([pose] * LEVELS),
-        pix2cams=np.stack([pinhole_pix2cam(1.4 * size, size, size) for size in sizes]),
-        nears=np.full(LEVELS, 2.0),
-        fars=np.full(LEVELS, 6.0),
-        lossmults=4.0 ** np.arange(LEVELS),
-        levels=np.arange(LEVELS),
-        views=np.zeros(LEVELS, dtype=np.int64),
-        names=[f"{level}.png" for level in range(LEVELS)],
-    )
 
 
 def make_trainer(run: RunConfig, operation: OperationConfig, threads: int, precision: str) -> Trainer:

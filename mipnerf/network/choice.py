@@ -46,7 +46,7 @@ def fastest(
 ) -> str:
     """The name of the fastest of `trials` whose results are those of the first; the others need not work at all.
 
-    Each is called once to compare, and then for `seconds`.
+    Each is called once to compare, and then for `seconds`, after which the log has what they took.
     """
     first, *_ = trials
     expected: Tensor | None = None
@@ -66,8 +66,9 @@ def fastest(
                 raise
             log.warning("the %s network is not taken: %s", name, str(error).partition("\n")[0] or type(error).__name__)
     chosen = min(times, key=times.__getitem__)
-    described = ", ".join(f"{name} {1000 * value:.2f} ms" for name, value in times.items())
-    log.info("the network is computed %s (%s)", chosen, described)
+    if seconds > 0:
+        described = ", ".join(f"{name} {1000 * value:.2f} ms" for name, value in times.items())
+        log.info("the network is computed %s (%s)", chosen, described)
     return chosen
 
 

@@ -30,7 +30,6 @@ from mipnerf.workers import Workers
 
 log = logging.getLogger(__name__)
 
-TRIAL_SECONDS = 1.0  # for each implementation of the network
 WARM_UP_STEPS = 3  # before a step is captured: what is made at the first ones must not be a part of it
 
 
@@ -52,6 +51,7 @@ class Stepper:
     network: str = "plain"  # the implementation that computes it
     compiled: Callable[..., list[LevelOutput]] | None = None  # what renders the levels, if not the model itself
     captured: CapturedStep | None = None  # the whole step as one graph of a GPU
+    trial_seconds: float = 1.0  # for each implementation of the network
     step: int = 0
     can_capture: bool = True  # where the device can
     taken: int = 0  # steps since the way to compute them was last changed
@@ -140,7 +140,7 @@ class Stepper:
         tolerance = TOLERANCES[self.precision]
         while True:
             try:
-                chosen = self.world.from_main(lambda: fastest(trials, self.device, tolerance, TRIAL_SECONDS))
+                chosen = self.world.from_main(lambda: fastest(trials, self.device, tolerance, self.trial_seconds))
                 break
             except torch.cuda.OutOfMemoryError:
                 if self.operation.microbatch_rays or self.microbatch_rays == 1:

@@ -10,11 +10,8 @@ from mipnerf.cameras import Rays
 from mipnerf.network.fused import launches_on
 from mipnerf.network.model import LevelOutput
 from mipnerf.training.optimization import compute_loss
-from tests.unit.network.test_golden_model import F32, VARIANTS, Case
+from tests.unit.network.test_golden_model import F32, NOISY, VARIANTS, Case
 from tests.unit.training.test_golden_trajectory import LOSS_TOLERANCE, follow
-
-# The highest degrees turn a rounding into another colour in the last: the reference differs from itself there.
-NETWORKS = [variant for variant in VARIANTS if variant != "noipe"]
 
 
 def launch_of(network, device):
@@ -44,7 +41,7 @@ def levels_of(golden, golden_network, device):
 @pytest.mark.parametrize(
     ("variant", "network"),
     [
-        *((variant, network) for variant in NETWORKS for network in ("plain", "fused")),
+        *((variant, network) for variant in VARIANTS for network in ("plain", "fused")),
         *((variant, "compiled") for variant in ("init", "skip2")),  # which takes long
     ],
 )
@@ -53,11 +50,12 @@ def test_networks_render_as_the_reference_and_have_its_gradient(levels_of, compa
     for i, level in enumerate(levels):
         for name, value in zip(LevelOutput._fields, level, strict=True):
             # Another order of sums: a few roundings more than the plain network has on a CPU.
-            compare(f"{case.file}/{name}_{i}", value, case.expected[f"{name}_{i}"], 2 * F32[name])
+            atol = NOISY[name] if case.is_noisy and i == 1 else 2 * F32[name]
+            compare(f"{case.file}/{name}_{i}", value, case.expected[f"{name}_{i}"], atol)
     lossmult, pixels = case.rays.lossmult.to(device), case.pixels.to(device)
     compute_loss(levels, pixels, lossmult, case.train)[0].backward()
     # Where a rounding turns a rectified output on or off, gradients of two machines differ by up to 1.1e-3.
-    compare.network(case.file, "grad", case.model, lambda p: p.grad, case.expected, 2e-3)
+    compare.network(case.file, "grad", case.model, lambda p: p.grad, case.expected, 0.7 if case.is_noisy else 2e-3)
 
 
 @pytest.mark.parametrize("network", ["plain", "fused"])

@@ -15,9 +15,10 @@ from mipnerf.bench.plan import estimate_runs, measure_run
 from mipnerf.bench.products import Products, product_bound
 from mipnerf.bench.report import format_result, measure
 from mipnerf.bench.scaling import VALUES, measure_curve, measure_scaling, with_value
-from mipnerf.bench.speed import made_up_scene, make_trainer, random_rays, time_calls, train_once
+from mipnerf.bench.speed import make_trainer, random_rays, time_calls, train_once
 from mipnerf.config import ModelConfig, OperationConfig
 from mipnerf.config.files import merged, read_suite
+from mipnerf.datasets.made_up import made_up_scene
 from mipnerf.errors import ConfigError
 from mipnerf.network.model import MipNerf
 from mipnerf.workers import Workers

@@ -46,6 +46,7 @@ INLINE = {
     "snakemake --report results/snakemake_report.html": "test_the_report_of_snakemake_is_made_of_finished_results",
     "snakemake -n -p": "tests/workflow/test_dry_run.py",
     "python -m mipnerf bench": "tests/unit/bench/test_bench.py",
+    "python -m mipnerf check": "tests/unit/bench/test_check.py",
     "python -m mipnerf plan --gpus 8 --bench FILE": "tests/unit/planning/test_planning.py",
     "snakemake --cores 8 results/plots/scaling.svg": "tests/workflow/test_scaling.py",
 }

@@ -24,6 +24,7 @@ from mipnerf.training.checkpoint import list_states
 from mipnerf.training.history import read_rows
 from mipnerf.training.loop import Trainer, train
 from mipnerf.training.optimization import batch_gradients
+from mipnerf.training.stepping import Stepper
 
 IMPLEMENTATIONS = ("plain", "compiled", "fused")
 STEPS = 12  # of a training; some are captured
@@ -275,18 +276,18 @@ def _different(first: dict[str, Tensor], second: dict[str, Tensor]) -> list[str]
 @contextmanager
 def _signal_at_step(step: int) -> Iterator[None]:
     """Send this process SIGTERM when a training takes this step."""
-    original = Trainer.take_step
+    original = Stepper.take_step
 
-    def take_step(trainer: Trainer, learning_rate: float) -> Tensor:
-        if trainer.step == step:
+    def take_step(stepper: Stepper, learning_rate: float) -> Tensor:
+        if stepper.step == step:
             signal.raise_signal(signal.SIGTERM)
-        return original(trainer, learning_rate)
+        return original(stepper, learning_rate)
 
-    setattr(Trainer, "take_step", take_step)  # noqa: B010
+    setattr(Stepper, "take_step", take_step)  # noqa: B010
     try:
         yield
     finally:
-        setattr(Trainer, "take_step", original)  # noqa: B010
+        setattr(Stepper, "take_step", original)  # noqa: B010
 
 
 @contextmanager

@@ -2,7 +2,7 @@
 
 import torch
 
-from mipnerf.bench.operations import layer_shapes, samples_per_ray
+from mipnerf.bench.operations import level_shapes, samples_of_levels
 from mipnerf.bench.speed import time_calls
 from mipnerf.config import ModelConfig
 
@@ -21,5 +21,6 @@ def training_bytes(model: ModelConfig, precision: torch.dtype) -> int:
 
     Features are computed anew, and gradients of samples stay on the chip.
     """
-    outputs = sum(outputs for _, outputs in layer_shapes(model))
-    return 2 * precision.itemsize * outputs * samples_per_ray(model)
+    levels = zip(level_shapes(model), samples_of_levels(model), strict=True)
+    outputs = sum(samples * outputs for shapes, samples in levels for _, outputs in shapes)
+    return 2 * precision.itemsize * outputs

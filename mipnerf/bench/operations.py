@@ -5,7 +5,7 @@ from collections.abc import Iterable
 import torch
 
 from mipnerf.config import ModelConfig
-from mipnerf.network.model import MipNerf
+from mipnerf.network.model import MLP, MipNerf
 
 Shape = tuple[int, int]  # inputs and outputs of a layer
 
@@ -15,10 +15,20 @@ RENDERING_FLOPS, TRAINING_FLOPS = 2, 6
 
 
 def layer_shapes(model: ModelConfig) -> list[Shape]:
-    """Inputs and outputs of every layer of one network, in their order."""
+    """Inputs and outputs of every layer of the last level's network, in their order."""
+    return level_shapes(model)[-1]
+
+
+def level_shapes(model: ModelConfig) -> list[list[Shape]]:
+    """As `layer_shapes`, of every level's network."""
     with torch.device("meta"):
-        layers = MipNerf(model).mlp.linear_layers()
-    return [(layer.in_features, layer.out_features) for layer in layers]
+        network = MipNerf(model)
+    coarse = _shapes_of(network.coarse_mlp or network.mlp)
+    return [coarse] * (model.num_levels - 1) + [_shapes_of(network.mlp)]
+
+
+def _shapes_of(mlp: MLP) -> list[Shape]:
+    return [(layer.in_features, layer.out_features) for layer in mlp.linear_layers()]
 
 
 def multiply_adds(shapes: Iterable[Shape]) -> int:
@@ -26,16 +36,26 @@ def multiply_adds(shapes: Iterable[Shape]) -> int:
     return sum(inputs * outputs for inputs, outputs in shapes)
 
 
+def samples_of_levels(model: ModelConfig) -> list[int]:
+    """Evaluations of each level's network for one ray; with points, a level has those before it again."""
+    return [model.num_samples + level * model.num_fine_samples for level in range(model.num_levels)]
+
+
 def samples_per_ray(model: ModelConfig) -> int:
-    """Evaluations of a network for one ray, all levels together; with points, a level has those before it again."""
-    return sum(model.num_samples + level * model.num_fine_samples for level in range(model.num_levels))
+    """Evaluations of a network for one ray, all levels together."""
+    return sum(samples_of_levels(model))
 
 
 def training_flops(model: ModelConfig) -> int:
     """Floating-point operations of the layers to train on one ray."""
-    return TRAINING_FLOPS * multiply_adds(layer_shapes(model)) * samples_per_ray(model)
+    return TRAINING_FLOPS * _ray_multiply_adds(model)
 
 
 def rendering_flops(model: ModelConfig) -> int:
     """Floating-point operations of the layers to render one ray."""
-    return RENDERING_FLOPS * multiply_adds(layer_shapes(model)) * samples_per_ray(model)
+    return RENDERING_FLOPS * _ray_multiply_adds(model)
+
+
+def _ray_multiply_adds(model: ModelConfig) -> int:
+    levels = zip(level_shapes(model), samples_of_levels(model), strict=True)
+    return sum(multiply_adds(shapes) * samples for shapes, samples in levels)

@@ -9,7 +9,7 @@ import torch
 from tabulate import tabulate
 
 from mipnerf.bench.bandwidth import copy_bandwidth, training_bytes
-from mipnerf.bench.operations import layer_shapes, rendering_flops, training_flops
+from mipnerf.bench.operations import layer_shapes, level_shapes, rendering_flops, training_flops
 from mipnerf.bench.parts import time_parts
 from mipnerf.bench.plan import estimate_runs
 from mipnerf.bench.products import product_bound
@@ -117,6 +117,8 @@ def measure_bounds(
     log.info("measuring matrix products")
     trainer = make_trainer(run, operation, threads, "float32")
     shapes = layer_shapes(run.model)
+    if run.model.proposal_depth:  # of which each level has as many samples
+        shapes = [shape for level in level_shapes(run.model) for shape in level]
     return {
         bound_key(phase): {
             name: product_bound(shapes, phase == "train", dtype, trainer.workers, trainer.device, seconds, rows)

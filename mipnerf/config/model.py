@@ -18,6 +18,14 @@ class ModelConfig(Section):
     )
     num_levels: Positive = Field(2, description="sampling levels")
     single_mlp: bool = Field(True, description="one network for all levels; else the last level has one of its own")
+    proposal_depth: Annotated[int, Field(ge=0)] = Field(
+        0,
+        description="with single_mlp false: layers of the network of all levels but the last, which proposes where "
+        "to sample (beyond the paper); 0: as many as the other has",
+    )
+    proposal_width: Positive = Field(
+        32, description="with proposal_depth: width of those layers; half of it where the direction is seen"
+    )
     resample_padding: Fraction = Field(0.01, description="added to the blurred weights before resampling")
     stop_level_grad: bool = Field(True, description="no gradient from one level's samples to the previous weights")
     use_viewdirs: bool = Field(True, description="colour depends on the viewing direction")
@@ -79,14 +87,33 @@ class ModelConfig(Section):
             )
         return self
 
+    @model_validator(mode="after")
+    def _proposals_are_of_another_network(self) -> Self:
+        if self.proposal_depth and (self.single_mlp or self.num_levels < 2):
+            raise ValueError(
+                f"proposal_depth {self.proposal_depth} needs single_mlp false and num_levels of at least 2: proposals "
+                "come from a network of their own, for another level"
+            )
+        return self
+
+    @property
+    def coarse(self) -> Self:
+        """As if the network of all levels but the last were that of the last."""
+        if not self.proposal_depth:
+            return self
+        width = {"net_width": self.proposal_width, "net_width_condition": -(-self.proposal_width // 2)}
+        return self.model_copy(update={"net_depth": self.proposal_depth, **width})
+
     @property
     def samples_disparity(self) -> bool:
         """Whether samples are spaced by disparity, so that near must be positive."""
         return self.lindisp or self.contraction != "none"
 
     @model_serializer(mode="wrap")
-    def _as_before_there_were_contractions(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+    def _as_before_there_were_more(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
         values = handler(self)
         if self.contraction == "none":
             values = without_defaults(values, {"contraction": "none", "contraction_radius": 4.0})
+        if not self.proposal_depth:
+            values = without_defaults(values, {"proposal_depth": 0, "proposal_width": 32})
         return values

@@ -56,13 +56,18 @@ def export_flax(model: MipNerf, step: int, path: Path) -> None:
     """Atomically write the checkpoint of google/mipnerf that `read_flax` reads, with an Adam that has no moments yet.
 
     The reference looks for the newest `checkpoint_<step>` in a folder. Raises CheckpointError if msgpack is missing, or
-    the network is one of contracted space, which the reference has not.
+    the network is one of contracted space or with proposals, which the reference has not.
     """
     _require_msgpack()
     if model.config.contraction != "none":
         raise CheckpointError(
             f"the network was trained with model.contraction {model.config.contraction}, which google/mipnerf does not "
             "have: it would read other coordinates; export networks trained with none"
+        )
+    if model.config.proposal_depth:
+        raise CheckpointError(
+            f"the network was trained with model.proposal_depth {model.config.proposal_depth}, and google/mipnerf has "
+            "one size for all levels; export networks trained with 0"
         )
     params = flax_params(model)
     moments = {

@@ -64,6 +64,10 @@ def obstacle(model: ModelConfig, device: torch.device) -> str | None:
         return f"model.net_depth {model.net_depth} is more than {MAX_DEPTH}"
     if model.net_width > MAX_WIDTH:
         return f"model.net_width {model.net_width} is more than {MAX_WIDTH}"
+    if model.proposal_depth > MAX_DEPTH:
+        return f"model.proposal_depth {model.proposal_depth} is more than {MAX_DEPTH}"
+    if model.proposal_depth and model.proposal_width > MAX_WIDTH:
+        return f"model.proposal_width {model.proposal_width} is more than {MAX_WIDTH}"
     if model.use_viewdirs and model.net_depth_condition and model.net_width_condition > MAX_CONDITION_WIDTH:
         return f"model.net_width_condition {model.net_width_condition} is more than {MAX_CONDITION_WIDTH}"
     if model.net_activation != "relu":

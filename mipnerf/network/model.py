@@ -134,7 +134,7 @@ class MipNerf(nn.Module):
         # The network of all levels but the last, where that has one of its own.
         self.coarse_mlp = None
         if not config.single_mlp:
-            self.coarse_mlp = MLP(config, num_position_features, num_direction_features)
+            self.coarse_mlp = MLP(config.coarse, num_position_features, num_direction_features)
         self.mlp = MLP(config, num_position_features, num_direction_features)
 
     def forward(

@@ -133,6 +133,8 @@ def _network(run: Run) -> str:
     fine = model.get("num_fine_samples", 0)
     drawn = "+".join(map(str, [samples, *[fine] * (levels - 1)])) if fine else f"{levels}×{samples}"
     networks = "" if model.get("single_mlp", True) else "2 networks of "
+    if proposal := model.get("proposal_depth", 0):
+        networks = f"proposals of {proposal}×{model['proposal_width']}, "
     return f"{networks}{depth}×{width}, {drawn} samples"
 
 

@@ -122,6 +122,19 @@ def test_an_export_has_what_the_reference_restores(tmp_path):
     assert [path.name for path in (tmp_path / "new").iterdir()] == ["checkpoint_7"]
 
 
+@pytest.mark.parametrize(
+    ("model", "said"),
+    [
+        ({"contraction": "mip360"}, "trained with model.contraction mip360"),
+        ({"single_mlp": False, "proposal_depth": 1}, "trained with model.proposal_depth 1"),
+    ],
+)
+def test_what_the_reference_has_not_is_not_exported(tmp_path, model, said):
+    with pytest.raises(CheckpointError, match=said):
+        export_flax(make_model(**model), 7, tmp_path / "checkpoint_7")
+    assert not list(tmp_path.iterdir())
+
+
 def test_large_arrays_are_joined_from_their_chunks(tmp_path):
     model = make_model()
     whole = read_flax(write_flax(tmp_path / "whole", model))

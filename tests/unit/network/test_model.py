@@ -45,6 +45,7 @@ def test_the_default_model_has_the_papers_parameters():
         {"append_identity": True},
         {"single_mlp": False},
         {"single_mlp": False, "num_levels": 3},
+        {"single_mlp": False, "proposal_depth": 2, "proposal_width": 5},
         {"empty_distance": "far"},
         {"contraction": "mip360"},
         {"contraction": "mip360", "contraction_radius": 2.5, "stop_level_grad": False},
@@ -174,3 +175,21 @@ def test_the_encoding_is_exact_in_float32_and_doubled_where_the_network_reads_bf
     assert calls == ["integrated_pos_enc"] * 2 + ["encode_by_doubling"] * 2
     assert doubled[-1][0].dtype == torch.float32
     torch.testing.assert_close(doubled[-1][0], exact[-1][0], atol=0.02, rtol=0)
+
+
+def test_a_proposal_is_a_smaller_network_of_all_levels_but_the_last():
+    torch.manual_seed(0)
+    model = MipNerf(ModelConfig(**SMALL | {"single_mlp": False, "proposal_depth": 2, "proposal_width": 7}))
+    shapes = [(layer.in_features, layer.out_features) for layer in model.coarse_mlp.linear_layers()]
+    features, view = model.mlp.layers[0].in_features, 3 + 6 * model.config.deg_view
+    assert shapes == [(features, 7), (7, 7), (7, 1), (7, 7), (7 + view, 4), (4, 3)]
+    assert model.config.coarse.coarse == model.config.coarse
+    plain = ModelConfig(**SMALL)
+    assert plain.coarse is plain
+    assert "proposal" not in str(plain.model_dump())
+
+
+@pytest.mark.parametrize("change", [{}, {"single_mlp": False, "num_levels": 1}])
+def test_a_proposal_without_a_network_of_its_own_is_refused(change):
+    with pytest.raises(ValueError, match="proposal_depth 2 needs single_mlp false and num_levels of at least 2"):
+        ModelConfig(proposal_depth=2, **change)

@@ -211,6 +211,12 @@ TWO_NETWORKS = {"single_mlp": False, "num_samples": 64, "num_fine_samples": 128}
         ("nerf", TWO_NETWORKS | {"single_mlp": True}, "8×256, 64+128 samples", True),
         ("mipnerf_wo_single_mlp", {"single_mlp": False}, "2 networks of 8×256, 2×128 samples", False),
         ("mipnerf_wo_single_mlp", {}, "8×256, 2×128 samples", True),
+        (
+            "mipnerf_wo_single_mlp",
+            {"single_mlp": False, "proposal_depth": 2, "proposal_width": 32},
+            "proposals of 2×32, 8×256, 2×128 samples",
+            True,
+        ),
         ("ss_nerf_area_center_misc", TWO_NETWORKS, "2 networks of 8×256, 64+128 samples", False),
         ("ss_mipnerf", {}, "8×256, 2×128 samples", False),
     ],

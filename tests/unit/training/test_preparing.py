@@ -44,9 +44,7 @@ def test_a_training_is_the_same_after_it(tmp_path, run_with, small_scene, steps)
         assert torch.equal(value, weights(tmp_path / "with")[name])
 
 
-def test_nothing_is_done_where_nothing_is_compiled_or_several_train(
-    monkeypatch, small_run, small_scene, steps
-):
+def test_nothing_is_done_where_nothing_is_compiled_or_several_train(monkeypatch, small_run, small_scene, steps):
     preparing.compiling_meanwhile(small_run, OPERATION, lambda: small_scene)
     monkeypatch.setenv("WORLD_SIZE", "2")
     preparing.compiling_meanwhile(small_run, FUSED, lambda: small_scene)

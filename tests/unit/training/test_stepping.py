@@ -16,9 +16,10 @@ def weights(folder):
     return torch.load(folder / "model.pt", weights_only=True)["parameters"]
 
 
-def test_a_training_with_the_fused_network_is_the_plain_one(tmp_path, run_with, small_scene):
+@pytest.mark.parametrize("model", [{}, {"single_mlp": False, "proposal_depth": 1, "proposal_width": 16}], ids=str)
+def test_a_training_with_the_fused_network_is_the_plain_one(tmp_path, run_with, small_scene, model):
     pytest.importorskip("triton")
-    run = run_with(train={"precision": "float32", "max_steps": 3})
+    run = run_with(train={"precision": "float32", "max_steps": 3}, model=model)
     for network in ("plain", "fused"):
         operation = OPERATION.model_copy(update={"network": network})
         train(run, operation, small_scene, tmp_path / network, threads=2)

@@ -32,6 +32,14 @@ class Budget(NamedTuple):
         return f"{self.steps:,} steps of {self.seconds_per_step:.3g} s for {self.minutes:g} minutes"
 
 
+def long_warm_up(budget: Budget, lr_delay_steps: int) -> str | None:
+    """What to tell whoever has few minutes and the warm-up of a long training."""
+    if 2 * lr_delay_steps <= budget.steps:
+        return None
+    share = f"{min(lr_delay_steps, budget.steps):,} of the {budget.steps:,} steps of {budget.minutes:g} minutes"
+    return f"{share} warm up: set train.lr_delay_steps to a few percent of them"
+
+
 def step_seconds(
     take_steps: Callable[[int], float], budget_seconds: float, agreed: Callable[[Callable[[], float]], float]
 ) -> float:

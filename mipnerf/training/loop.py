@@ -20,7 +20,7 @@ from mipnerf.files import write_text
 from mipnerf.network.model import MipNerf
 from mipnerf.signals import StopSignals
 from mipnerf.training.averaging import Average, make_average
-from mipnerf.training.budget import Budget, read_budget, step_seconds, write_budget
+from mipnerf.training.budget import Budget, long_warm_up, read_budget, step_seconds, write_budget
 from mipnerf.training.checkpoint import StateWriter, list_states, load_newest_state
 from mipnerf.training.claims import only_one, put_aside
 from mipnerf.training.distributed import join_world
@@ -178,6 +178,8 @@ class Trainer(Stepper):
             if self.world.is_main:
                 write_budget(checkpoints, budget)
             log.info("%s: %s", self.run.name, budget)
+            if warning := long_warm_up(budget, train.lr_delay_steps):
+                log.warning("%s: %s", self.run.name, warning)
         self.budget = budget
         self.run = self.run.model_copy(update={"train": train.model_copy(update={"max_steps": budget.steps})})
 

@@ -12,7 +12,7 @@ from mipnerf.config.runs import linearly_scaled, run_from_settings, scaled, shru
 from mipnerf.errors import CheckpointError, ConfigError, Interrupted
 from mipnerf.training import loop as training
 from mipnerf.training import stepping
-from mipnerf.training.budget import Budget, read_budget, step_seconds
+from mipnerf.training.budget import Budget, long_warm_up, read_budget, step_seconds
 from mipnerf.training.history import read_rows
 from mipnerf.training.loop import train
 from mipnerf.training.status import read_status
@@ -68,6 +68,13 @@ def test_the_measurement_leaves_the_first_step_out_and_takes_its_share_of_the_bu
 
 def test_all_processes_take_the_number_of_the_first():
     assert step_seconds(lambda count: 7.0 * count, 1.0, lambda make: 0.3) == pytest.approx(0.1)
+
+
+def test_a_warm_up_that_fills_the_minutes_is_told():
+    budget = Budget(1.0, 0.1, "CPU")  # 600 steps
+    assert long_warm_up(budget, 300) is None
+    assert "301 of the 600 steps of 1 minutes warm up: set train.lr_delay_steps" in long_warm_up(budget, 301)
+    assert "600 of the 600 steps" in long_warm_up(budget, 2500)
 
 
 def test_minutes_are_the_steps_that_fit_into_them_and_the_training_is_that_of_so_many(

@@ -16,21 +16,17 @@ from mipnerf.datasets.captures.conventions import MISTAKES, guess_mistake
 from mipnerf.datasets.captures.lenses import reached_pixels
 from mipnerf.datasets.captures.masks import mask_levels, read_mask
 from mipnerf.datasets.captures.poses import nearest_point
+from mipnerf.datasets.captures.pyramids import Pyramid, equalised, read_levels
 from mipnerf.datasets.captures.sizes import fit_cameras, refuse_common_factor
-from mipnerf.datasets.convert import coarser_levels
-from mipnerf.datasets.images import check_size, decode_image
 from mipnerf.datasets.lens import Lens
 from mipnerf.datasets.scene import (
     Item,
     Result,
     Scene,
-    box_sum,
     chosen_levels,
-    cropped,
     evenly_spread,
     parallel,
     pix2cam_matrix,
-    read_bytes,
 )
 from mipnerf.errors import ConfigError, DataError
 
@@ -107,23 +103,22 @@ def load_photographs(
     paths = [paths[i] for i in chosen]
     intrinsics, sizes = fit_cameras(paths, intrinsics, sizes, data.camera_scale)
 
-    def read(i: int) -> list[np.ndarray]:
+    def read(i: int) -> Pyramid:
         return read_levels(paths[i], sizes[i], reduction, num_levels, levels, modes=("RGB", "RGBA"))
 
     def read_masks(i: int) -> list[np.ndarray]:
         mask = read_mask(photographs.folder / mask_names[i], sizes[i]) if mask_names[i] else None
         return mask_levels([mask, reached[i]], sizes[i], reduction, num_levels, levels, str(paths[i]))
 
-    images = [image for of_view in parallel(read, range(len(paths)), workers) for image in of_view]
+    images, max_value = equalised(parallel(read, range(len(paths)), workers))
     own_lenses, mask_names = ([values[i] for i in chosen] for values in (photographs.lenses, photographs.masks))
     reached = reached_of_each(own_lenses, intrinsics, sizes)
     masked = range(len(paths)) if any(mask_names) or any(reach is not None for reach in reached) else ()
     masks = [mask for of_view in parallel(read_masks, masked, workers) for mask in of_view]
     lenses = [lens for lens in own_lenses for _ in levels]
-    max_value = 255 * reduction**2
     scales = reduction * 2**levels
     return Scene(
-        images=with_equal_channels(images, max_value),
+        images=images,
         camtoworlds=np.repeat(camtoworlds[chosen], len(levels), axis=0),
         pix2cams=np.stack([pix2cam_matrix(*camera / scale) for camera in intrinsics for scale in scales]),
         nears=np.full(len(images), near),
@@ -202,42 +197,6 @@ def holdout(num_images: int, llffhold: int) -> dict[str, np.ndarray]:
     """Indices of each split: every `llffhold`-th view, from the first on, is a test view (and one of val)."""
     is_test = np.arange(num_images) % llffhold == 0
     return {"train": np.flatnonzero(~is_test), "val": np.flatnonzero(is_test), "test": np.flatnonzero(is_test)}
-
-
-def read_levels(
-    path: Path,
-    size: Sequence[int],
-    reduction: int,
-    num_levels: int,
-    levels: Sequence[int] | np.ndarray,
-    modes: Sequence[str] = ("RGB",),
-) -> list[np.ndarray]:
-    """The `levels` of the pyramid of one image: uint8, or uint16 sums where the file is reduced.
-
-    `size` is the width and height that it has to have. All levels show the part that all of `num_levels` can.
-    """
-    pixels = decode_image(read_bytes(path), path, modes)
-    width, height = map(int, size)
-    check_size(pixels, path, width, height)
-    multiple = reduction * 2 ** (num_levels - 1)
-    pixels = cropped(pixels, multiple)
-    if pixels.size == 0:
-        raise DataError(f"{path}: {width} x {height} pixels are too few to be reduced {multiple} times")
-    if reduction == 1:
-        pyramid = [pixels, *coarser_levels(pixels, int(max(levels)) + 1)]
-    else:
-        pixels = box_sum(pixels, reduction)
-        # Means of the sums, cut off to whole numbers as the 8-bit levels are.
-        pyramid = [(box_sum(pixels, 2**level, np.uint32) // 4**level).astype(np.uint16) for level in range(num_levels)]
-    return [pyramid[level] for level in levels]
-
-
-def with_equal_channels(images: list[np.ndarray], max_value: int) -> list[np.ndarray]:
-    """`images` [H, W, 3 or 4] with as many channels each: where one has alpha, the others are made opaque."""
-    if len({image.shape[2] for image in images}) == 1:
-        return images
-    opaque = ((0, 0), (0, 0), (0, 1))
-    return [np.pad(i, opaque, constant_values=max_value) if i.shape[2] == 3 else i for i in images]
 
 
 def with_images(cameras: Sequence[Item], read: Callable[[Item], Result], data: DataConfig, where: str) -> list[Result]:

@@ -10,7 +10,7 @@ from functools import cache
 from pathlib import Path
 
 import numpy as np
-from PIL import ExifTags, Image
+from PIL import ExifTags, Image, UnidentifiedImageError
 
 from mipnerf.datasets.scene import read_bytes
 from mipnerf.datasets.signatures import describe
@@ -108,10 +108,14 @@ def decode_image(data: bytes, path: Path, modes: Sequence[str] = ("RGB",)) -> np
 
 
 def not_an_image(data: bytes, path: Path, error: Exception) -> DataError:
-    """What there is to say of a file with the content `data` that cannot be decoded."""
+    """What there is to say of the file `path` with the content `data`, which cannot be decoded."""
+    what = describe(data)
+    if any(kind.casefold() in what.casefold() for kind in PHOTOGRAPHS):
+        what += " with damage"
+    if not isinstance(error, UnidentifiedImageError):  # which says no more
+        what += f" ({error})"
     return DataError(
-        f"{path}: not a whole, undamaged {KINDS} image, but {describe(data)} ({error}); fetch the scene anew, repair "
-        "it, or export it as JPEG"
+        f"{path}: not a whole, undamaged {KINDS} image, but {what}; fetch it anew, repair it, or export it as JPEG"
     )
 
 
@@ -133,35 +137,31 @@ def deep_pixels(image: Image.Image, data: bytes) -> np.ndarray | None:
         return np.repeat(np.array(image).astype(np.uint16)[..., None], 3, axis=-1)
     if image.mode not in ("RGB", "RGBA") or "transparency" in image.info:
         return None
-    if unpacked_as(image) == "LA;16B":
-        swap_unpacking(image, {"LA;16B": "RGBA"})  # the four bytes of a pixel
-        gray, alpha = np.moveaxis(np.array(image).view(">u2").astype(np.uint16), -1, 0)
-        return np.stack([gray, gray, gray, alpha], axis=-1)
-    with Image.open(io.BytesIO(data), formats=[image.format or ""]) as again:
-        name, order = unpacked_as(again)[:-1], unpacked_as(again)[-1]
-        if not name.endswith(";16") or order not in BYTE_ORDERS:
+    with Image.open(io.BytesIO(data), formats=[image.format or ""]) as unread:
+        unpacking = unpacking_of(unread)
+        if unpacking == "LA;16B":
+            set_unpacking(unread, "RGBA")  # the four bytes of a pixel
+            gray, alpha = np.moveaxis(np.array(unread).view(">u2").astype(np.uint16), -1, 0)
+            return np.stack([gray, gray, gray, alpha], axis=-1)
+        if not unpacking.endswith((";16B", ";16L", ";16N")):
             return None
-        swap_unpacking(again, {name + order: name + BYTE_ORDERS[order]})
-        high, low = np.array(image).astype(np.uint16), np.array(again)
+        set_unpacking(unread, unpacking[:-1] + BYTE_ORDERS[unpacking[-1]])
+        high, low = np.array(image).astype(np.uint16), np.array(unread)
     return high << 8 | low
 
 
-def unpacked_as(image: Image.Image) -> str:
-    """Pillow's name of how the bytes of the file are."""
+def unpacking_of(image: Image.Image) -> str:
+    """Pillow's name for what the bytes of a file are whose pixels are not read yet."""
     arguments = image.tile[0].args  # type: ignore[attr-defined]
     return str(arguments if isinstance(arguments, str) else arguments[0])
 
 
-def swap_unpacking(image: Image.Image, names: dict[str, str]) -> None:
-    """Have Pillow take the bytes of the file for others, `names` of which these are."""
-    tiles = []
-    for tile in image.tile:  # type: ignore[attr-defined]
-        if isinstance(tile.args, str):
-            arguments = names[tile.args]
-        else:
-            arguments = type(tile.args)((names[tile.args[0]], *tile.args[1:]))
-        tiles.append(tile._replace(args=arguments))
-    image.tile = tiles  # type: ignore[attr-defined]
+def set_unpacking(image: Image.Image, name: str) -> None:
+    """Have Pillow take these bytes for others."""
+    image.tile = [  # type: ignore[attr-defined]
+        tile._replace(args=name if isinstance(tile.args, str) else (name, *tile.args[1:]))
+        for tile in image.tile  # type: ignore[attr-defined]
+    ]
 
 
 def check_png(data: bytes) -> None:

@@ -33,9 +33,9 @@ TEXT_BYTES = 512  # that are looked at
 
 
 def describe(data: bytes) -> str:
-    """`a PDF document`, `empty`, `a text`: what the content `data` of a file is, or how many bytes it has."""
+    """`a PDF document`, `an empty file`, `a text`: what the content `data` of a file is, or how many bytes it has."""
     if not data:
-        return "empty"
+        return "an empty file"
     if data[4:8] == b"ftyp":
         return next((name for brands, name in BRANDS if data[8:12] in brands), "a video (MP4 or MOV)")
     if data[:4] == b"RIFF":

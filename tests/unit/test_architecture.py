@@ -77,6 +77,7 @@ LAYERS = [
         "datasets.captures.masks",
         "datasets.captures.conventions",
         "datasets.captures.pyramids",
+        "datasets.captures.reduced",
         "datasets.captures.sizes",
         "datasets.captures.photographs",
         "datasets.llff",

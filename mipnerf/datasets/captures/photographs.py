@@ -6,7 +6,7 @@ far, which views are test views, smaller images and coarser levels.
 
 import logging
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +17,7 @@ from mipnerf.datasets.captures.lenses import reached_pixels
 from mipnerf.datasets.captures.masks import mask_levels, read_mask
 from mipnerf.datasets.captures.poses import nearest_point
 from mipnerf.datasets.captures.pyramids import Pyramid, equalised, read_levels
+from mipnerf.datasets.captures.reduced import find_reduced
 from mipnerf.datasets.captures.sizes import fit_cameras, refuse_common_factor
 from mipnerf.datasets.lens import Lens
 from mipnerf.datasets.scene import (
@@ -35,8 +36,7 @@ log = logging.getLogger(__name__)
 # The cameras of the Blender scenes are 4 away from their object, with near 2 and far 6.
 MEAN_DISTANCE = 4.0
 NEAR, FAR = 0.5, 1.5  # of the mean distance
-# Of a background without end: ground near the cameras is not cut off, and far is as good as infinity.
-UNBOUNDED_NEAR, UNBOUNDED_FAR = 0.2, 1500  # of the mean distance: 0.8 and 6000
+UNBOUNDED_FAR = 1500  # of the mean distance, as good as infinity: 6000
 MIN_DISTANCE, MAX_DISTANCE = 1e-12, 1e12  # in whatever unit the poses have
 MAX_SIDE = 1 << 20  # pixels
 MIN_FOCAL, MAX_FOCAL = 1e-3, 1e9  # pixels
@@ -74,11 +74,11 @@ def load_photographs(
 ) -> Scene:
     """One split of a capture, placed and bounded as `place` says.
 
-    Images are `data.factor` times smaller, a pixel the sum of those that it covers. With `num_levels` above 1, each
-    view also has levels 1, 2, ..., each half of the last, of lossmult 4**level, in the order view 0 at levels 0, 1,
-    ..., then view 1. Where a size does not divide, pixels are lost at the right and the bottom, and the others still
-    look where they did. Photographs without alpha are opaque. Pixels that a mask hides, or that no ray reaches through
-    the lens, do not count.
+    Images are `data.factor` times smaller: those of images_{data.factor} where they can be used, else a pixel is the
+    sum of those that it covers. With `num_levels` above 1, each view also has levels 1, 2, ..., each half of the last,
+    of lossmult 4**level, in the order view 0 at levels 0, 1, ..., then view 1. Where a size does not divide, pixels are
+    lost at the right and the bottom, and the others still look where they did. Photographs without alpha are opaque.
+    Pixels that a mask hides, or that no ray reaches through the lens, do not count.
 
     `max_views` keeps that many views, evenly spread; `view` only that one, and `level` only that level. Other images
     are not read. Raises `DataError` for bad images, and `ConfigError` for a view or level that there is not.
@@ -95,19 +95,18 @@ def load_photographs(
     views = evenly_spread(len(indices), max_views, view)
     chosen = indices[views]
     camtoworlds, near, far = place(photographs, data)
-    reduction = max(data.factor, 1)
-    paths = [photographs.folder / name for name in photographs.names]
-    intrinsics, sizes = photographs.intrinsics[chosen], photographs.sizes[chosen]
+    stated = photographs.sizes[chosen]
     if data.camera_scale == 1:
-        refuse_common_factor(paths, photographs.sizes, chosen[0])
-    paths = [paths[i] for i in chosen]
-    intrinsics, sizes = fit_cameras(paths, intrinsics, sizes, data.camera_scale)
+        refuse_common_factor([photographs.folder / name for name in photographs.names], photographs.sizes, chosen[0])
+    photographs, reduction = with_reduced_images(photographs, data)
+    paths = [photographs.folder / photographs.names[i] for i in chosen]
+    intrinsics, sizes = fit_cameras(paths, photographs.intrinsics[chosen], photographs.sizes[chosen], data.camera_scale)
 
     def read(i: int) -> Pyramid:
         return read_levels(paths[i], sizes[i], reduction, num_levels, levels, modes=("RGB", "RGBA"))
 
     def read_masks(i: int) -> list[np.ndarray]:
-        mask = read_mask(photographs.folder / mask_names[i], sizes[i]) if mask_names[i] else None
+        mask = read_mask(photographs.folder / mask_names[i], sizes[i], stated[i]) if mask_names[i] else None
         return mask_levels([mask, reached[i]], sizes[i], reduction, num_levels, levels, str(paths[i]))
 
     images, max_value = equalised(parallel(read, range(len(paths)), workers))
@@ -133,6 +132,18 @@ def load_photographs(
     )
 
 
+def with_reduced_images(photographs: Photographs, data: DataConfig) -> tuple[Photographs, int]:
+    """The capture with the images of images_{data.factor}, if these can be used; and by how much all are still large."""
+    factor = max(data.factor, 1)
+    if data.camera_scale != 1:
+        return photographs, factor
+    names, sizes = find_reduced(photographs.folder, photographs.names, photographs.sizes, factor)
+    if names == photographs.names:
+        return photographs, factor
+    intrinsics = photographs.intrinsics * np.tile(sizes / photographs.sizes, 2)
+    return replace(photographs, names=names, sizes=sizes, intrinsics=intrinsics), 1
+
+
 def reached_of_each(lenses: Sequence[Lens], intrinsics: np.ndarray, sizes: np.ndarray) -> list[np.ndarray | None]:
     """By photograph, which pixels [H, W] a ray reaches through its lens (None: all); computed once for a camera."""
     of_camera: dict[tuple[object, ...], np.ndarray | None] = {}
@@ -151,17 +162,16 @@ def place(photographs: Photographs, data: DataConfig) -> tuple[np.ndarray, float
     With `data.normalize`, the point nearest to all optical axes comes to the origin, and the mean distance of the
     cameras from it becomes that of the Blender scenes, 4; nothing is turned. Near and far are those of what the
     cameras saw, where that is known, and else half and one and a half times that mean distance: 2 and 6. With
-    `data.unbounded` they are 0.2 and 1500 times that distance, 0.8 and 6000, whatever the cameras saw.
+    `data.unbounded`, only near is; far is 1500 times that distance, 6000.
 
     Raises `DataError` where that point is needed and the cameras do not look at one.
     """
     poses = photographs.camtoworlds
-    depths: tuple[float, float] | None = None
-    if data.near is not None and data.far is not None:
-        depths = data.near, data.far  # what is given replaces these later: no rule is needed
-    elif not data.unbounded:
-        depths = photographs.depths()
-    if depths and not data.normalize:
+    # What is given replaces these later: no rule is needed.
+    is_given = data.near is not None and data.far is not None
+    depths = (NEAR, FAR) if is_given else photographs.depths()
+    is_far_known = is_given or not data.unbounded
+    if depths and is_far_known and not data.normalize:
         return poses, *depths
     focus, distance = common_focus(poses)
     if not np.isfinite(focus).all():
@@ -173,8 +183,9 @@ def place(photographs: Photographs, data: DataConfig) -> tuple[np.ndarray, float
             "forward"
         )
     scale = MEAN_DISTANCE / distance if data.normalize else 1.0
-    shares = (UNBOUNDED_NEAR, UNBOUNDED_FAR) if data.unbounded else (NEAR, FAR)
-    near, far = np.multiply(depths or np.multiply(shares, distance), scale)
+    near, far = np.multiply(depths or np.multiply((NEAR, FAR), distance), scale)
+    if data.unbounded:
+        far = UNBOUNDED_FAR * distance * scale
     if data.normalize:
         positions = (poses[:, :, 3] - focus) * scale
         poses = np.concatenate([poses[:, :, :3], positions[:, :, None]], axis=-1)

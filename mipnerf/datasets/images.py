@@ -8,6 +8,7 @@ import zlib
 from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from PIL import ExifTags, Image, UnidentifiedImageError
@@ -133,7 +134,7 @@ def is_deep(image: Image.Image, data: bytes) -> bool:
 
 def deep_pixels(image: Image.Image, data: bytes) -> np.ndarray | None:
     """uint16 [H, W, 3 or 4] of an `image` of 16 bits, with the content `data`; None where it has other channels."""
-    if image.mode.startswith("I;16"):
+    if image.mode.startswith("I"):  # or I;16
         return np.repeat(np.array(image).astype(np.uint16)[..., None], 3, axis=-1)
     if image.mode not in ("RGB", "RGBA") or "transparency" in image.info:
         return None
@@ -152,16 +153,18 @@ def deep_pixels(image: Image.Image, data: bytes) -> np.ndarray | None:
 
 def unpacking_of(image: Image.Image) -> str:
     """Pillow's name for what the bytes of a file are whose pixels are not read yet."""
-    arguments = image.tile[0].args  # type: ignore[attr-defined]
+    arguments = image.tile[0][3]  # type: ignore[attr-defined]
     return str(arguments if isinstance(arguments, str) else arguments[0])
 
 
 def set_unpacking(image: Image.Image, name: str) -> None:
     """Have Pillow take these bytes for others."""
-    image.tile = [  # type: ignore[attr-defined]
-        tile._replace(args=name if isinstance(tile.args, str) else (name, *tile.args[1:]))
-        for tile in image.tile  # type: ignore[attr-defined]
-    ]
+
+    def changed(tile: Any) -> Any:
+        arguments = name if isinstance(tile[3], str) else (name, *tile[3][1:])
+        return tile._replace(args=arguments) if hasattr(tile, "_replace") else (*tile[:3], arguments)
+
+    image.tile = [changed(tile) for tile in image.tile]  # type: ignore[attr-defined]
 
 
 def check_png(data: bytes) -> None:

@@ -133,7 +133,7 @@ def load_photographs(
 
 
 def with_reduced_images(photographs: Photographs, data: DataConfig) -> tuple[Photographs, int]:
-    """The capture with the images of images_{data.factor}, if these can be used; and by how much all are still large."""
+    """The capture with the images of images_{data.factor}, if these can be used, and what is left to reduce."""
     factor = max(data.factor, 1)
     if data.camera_scale != 1:
         return photographs, factor

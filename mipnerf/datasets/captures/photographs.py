@@ -43,7 +43,11 @@ MIN_FOCAL, MAX_FOCAL = 1e-3, 1e9  # pixels
 
 
 class MissingImageError(DataError):
-    """A camera is there, and its image is not."""
+    """A camera is there, and its image, `name`, is not."""
+
+    def __init__(self, message: str, name: str):
+        super().__init__(message)
+        self.name = name
 
 
 @dataclass(frozen=True, eq=False)
@@ -58,6 +62,7 @@ class Photographs:
     splits: dict[str, np.ndarray]  # indices of train, val and test
     lenses: list[Lens]
     masks: list[str | None]  # relative to the folder
+    missing: list[str]  # names of images that are not there, whose cameras are left out
     # Nearest and farthest of what the cameras saw, in the unit of the poses, if that is known.
     depths: Callable[[], tuple[float, float] | None] = lambda: None
 
@@ -210,8 +215,10 @@ def holdout(num_images: int, llffhold: int) -> dict[str, np.ndarray]:
     return {"train": np.flatnonzero(~is_test), "val": np.flatnonzero(is_test), "test": np.flatnonzero(is_test)}
 
 
-def with_images(cameras: Sequence[Item], read: Callable[[Item], Result], data: DataConfig, where: str) -> list[Result]:
-    """`read` of all `cameras` whose images are there; a warning tells of the others, or the first of them is raised.
+def with_images(
+    cameras: Sequence[Item], read: Callable[[Item], Result], data: DataConfig, where: str
+) -> tuple[list[Result], list[str]]:
+    """`read` of all `cameras` whose images are there, and the names of the other images, of which a warning tells.
 
     `where` begins the messages. Raises `MissingImageError` where `data.missing_images` refuses, or nothing is left.
     """
@@ -221,13 +228,14 @@ def with_images(cameras: Sequence[Item], read: Callable[[Item], Result], data: D
             found.append(read(camera))
         except MissingImageError as error:
             if data.missing_images == "refuse":
-                raise MissingImageError(f"{error}; or leave such cameras out by data.missing_images: skip") from None
+                advice = "or leave such cameras out by data.missing_images: skip"
+                raise MissingImageError(f"{error}; {advice}", error.name) from None
             missing.append(error)
     if not found:
         raise missing[0]
     if missing:
         log.warning("%s: %d of %d images are not there and left out: %s", where, len(missing), len(cameras), missing[0])
-    return found
+    return found, [error.name for error in missing]
 
 
 def check_intrinsics(intrinsics: np.ndarray, size: np.ndarray, where: str) -> None:

@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+HALVINGS = 10  # of where the radius may be, before Newton's method, which from afar may miss it or a pole
 NEWTON_STEPS = 20  # near a fold each halves the error, elsewhere it squares it
 STEEPEST = 1e3  # tangent of the widest angle of a perspective lens, 89.94 degrees
 WIDEST = np.pi * (1 - 1e-6)  # angle to the axis of a lens that bends rays
@@ -95,8 +96,7 @@ def distort(lens: Coefficients, u: Array, v: Array) -> tuple[Array, Array, Deriv
     """Where the point (u, v) of the plane comes to, and its derivatives."""
     uu, uv, vv = u * u, u * v, v * v
     r2 = uu + vv
-    top = 1 + r2 * (lens.k1 + r2 * (lens.k2 + r2 * (lens.k3 + r2 * lens.k4)))
-    bottom = 1 + r2 * (lens.q1 + r2 * (lens.q2 + r2 * lens.q3))
+    top, bottom = _radial(lens, r2)
     top_slope = lens.k1 + r2 * (2 * lens.k2 + r2 * (3 * lens.k3 + r2 * 4 * lens.k4))
     bottom_slope = lens.q1 + r2 * (2 * lens.q2 + r2 * 3 * lens.q3)
     radial = top / bottom
@@ -117,13 +117,22 @@ def distort(lens: Coefficients, u: Array, v: Array) -> tuple[Array, Array, Deriv
 def undistort(lens: Coefficients, x: Array, y: Array) -> tuple[Array, Array, Derivatives]:
     """The point (u, v) of the plane that comes to (x, y), and the derivatives of `distort` there.
 
-    By Newton's method, within the lens's limit. Where no point comes to (x, y), some point: see `is_reached`.
+    By Newton's method, within the lens's limit, from where the radial part alone has the point. Where no point comes to
+    (x, y), some point: see `is_reached`.
     """
-    u, v = _within(lens, x, y)
+    xp = _namespace(x)
+    u, v = next_u, next_v = _undistort_radially(lens, x, y)
+    du, dv, least = 0 * u, 0 * v, 0 * u + np.inf
     for _ in range(NEWTON_STEPS):
-        found_x, found_y, by_plane = distort(lens, u, v)
-        du, dv = pull_back(by_plane, x - found_x, y - found_y)
-        u, v = _within(lens, u + du, v + dv)
+        found_x, found_y, by_plane = distort(lens, next_u, next_v)
+        right, down = x - found_x, y - found_y
+        off = right * right + down * down
+        is_nearer = off < least
+        whole_du, whole_dv = pull_back(by_plane, right, down)
+        # A step that led away is halved.
+        du, dv = xp.where(is_nearer, whole_du, 0.5 * du), xp.where(is_nearer, whole_dv, 0.5 * dv)
+        u, v, least = xp.where(is_nearer, next_u, u), xp.where(is_nearer, next_v, v), xp.where(is_nearer, off, least)
+        next_u, next_v = _within(lens, u + du, v + dv)
     return u, v, distort(lens, u, v)[2]
 
 
@@ -217,6 +226,31 @@ def _bend(lens: Coefficients, u: Array, v: Array) -> tuple[Array, Array, Array]:
     slope = xp.where(lens.omega > 0, omega * (1 + tangent**2) * view / (view**2 + tangent**2), 1.0)
     sine = xp.where(radius < 1e-6, slope, xp.sin(angle) / _positive(radius))
     return angle, slope, sine
+
+
+def _radial(lens: Coefficients, r2: Array) -> tuple[Array, Array]:
+    """Numerator and denominator of how much farther from the middle a point comes by the radial part."""
+    top = 1 + r2 * (lens.k1 + r2 * (lens.k2 + r2 * (lens.k3 + r2 * lens.k4)))
+    return top, 1 + r2 * (lens.q1 + r2 * (lens.q2 + r2 * lens.q3))
+
+
+def _undistort_radially(lens: Coefficients, x: Array, y: Array) -> tuple[Array, Array]:
+    """About where the point comes from that the radial part, which grows up to the limit, brings to (x, y).
+
+    By bisection of r / (1 + r), which gets from the middle to the widest angle in few steps.
+    """
+    xp = _namespace(x)
+    distance = xp.hypot(x, y)
+    least, most = 0 * distance, lens.limit / (1 + lens.limit) + 0 * distance
+    for _ in range(HALVINGS):
+        share = (least + most) / 2
+        radius = share / (1 - share)
+        top, bottom = _radial(lens, radius * radius)
+        is_short = radius * top < distance * bottom  # the denominator is positive up to the limit
+        least, most = xp.where(is_short, share, least), xp.where(is_short, most, share)
+    share = (least + most) / 2
+    scale = share / (1 - share) / _positive(distance)
+    return x * scale, y * scale
 
 
 def _within(lens: Coefficients, u: Array, v: Array) -> tuple[Array, Array]:

@@ -14,8 +14,9 @@ import numpy as np
 
 from mipnerf.config import DataConfig
 from mipnerf.datasets.blender import SPLITS
-from mipnerf.datasets.captures.photographs import holdout, read_levels
+from mipnerf.datasets.captures.photographs import holdout
 from mipnerf.datasets.captures.poses import recenter_poses, scale_poses, spherical_path, spherify_poses, spiral_path
+from mipnerf.datasets.captures.pyramids import Pyramid, equalised, read_levels
 from mipnerf.datasets.images import KINDS, image_size
 from mipnerf.datasets.layouts import IMAGE_SUFFIXES
 from mipnerf.datasets.scene import (
@@ -83,14 +84,15 @@ def load_scene(
     views = evenly_spread(len(indices), max_views, view)
     chosen = indices[views]
 
-    def read(i: int) -> list[np.ndarray]:
+    def read(i: int) -> Pyramid:
         return read_levels(capture.paths[i], capture.size, capture.reduction, num_levels, levels)
 
-    images = parallel(read, chosen, workers)
+    images, max_value = equalised(parallel(read, chosen, workers))
     return make_scene(
         capture,
         data,
-        images=[image for of_view in images for image in of_view],
+        images=images,
+        max_value=max_value,
         camtoworlds=np.repeat(capture.camtoworlds[chosen], len(levels), axis=0),
         focals=np.repeat(capture.focals[chosen], len(levels)),
         levels=np.tile(levels, len(chosen)),
@@ -137,7 +139,6 @@ def make_scene(capture: Capture, data: DataConfig, *, focals: np.ndarray, levels
         fars=np.full(views, FAR),
         lossmults=4.0**levels,
         levels=levels,
-        max_value=255 * capture.reduction**2,
         ndc=not data.spherify,
     )
     scene = scene.with_bounds(data.near, data.far)

@@ -11,11 +11,12 @@ import numpy as np
 
 from mipnerf.datasets.captures.conventions import INWARD_SHARE
 from mipnerf.datasets.captures.poses import nearest_point
-from mipnerf.datasets.lens import rays_through, seen_through
+from mipnerf.datasets.lens import Coefficients, is_reached, rays_through, seen_through
 from mipnerf.datasets.scene import Scene, evenly_spread
 
 GRID, DEPTHS = 5, 8  # points of a frustum: so many across, down, and from near to far
 SHOWN_NEARS = 10  # where far stands for infinity; twice the mean distance by the rule for photographs
+SHIFT_GRID, PINHOLE_ANGLE = 41, 60.0  # points a side where a lens is looked at, and degrees from its axis
 MAX_CAMERAS = 100  # that are compared pair by pair
 NDC_NEAR = 1.0  # distance of the near plane of normalised device coordinates, along -z
 CHUNK = 256  # poses compared at a time
@@ -50,6 +51,29 @@ def fields_of_view(scene: Scene) -> np.ndarray:
     rays = camera_rays(scene, np.moveaxis(np.array(edges), -1, 0)).swapaxes(0, 1)
     rays /= np.linalg.norm(rays, axis=-1, keepdims=True)
     return np.degrees(np.arccos(np.clip((rays[::2] * rays[1::2]).sum(-1), -1, 1))).T
+
+
+def lens_shifts(scene: Scene) -> np.ndarray:
+    """[V]: pixels, at most, between where a ray meets the image and where it would through a pinhole; 0 without lenses.
+
+    Of rays up to `PINHOLE_ANGLE` from the axis: beyond, a pinhole's image has no end.
+    """
+    shifts = np.zeros(scene.num_views)
+    for i, lens in enumerate(scene.lenses or ()):
+        if lens.is_pinhole:
+            continue
+        edges = [np.linspace(0, side, SHIFT_GRID) for side in (scene.widths[i], scene.heights[i])]
+        pixels = np.stack([*np.meshgrid(*edges), np.ones((SHIFT_GRID, SHIFT_GRID))], axis=-1).reshape(-1, 3)
+        plane = pixels @ scene.pix2cams[i].T
+        row = Coefficients(*lens.row())
+        with np.errstate(all="ignore"):  # of pixels that no ray reaches
+            is_seen = is_reached(row, plane[:, 0], -plane[:, 1])
+            rays = rays_through([lens], plane[None])[0]
+            straight = rays / -rays[:, 2:] @ np.linalg.inv(scene.pix2cams[i]).T
+            is_seen &= -rays[:, 2] > np.cos(np.radians(PINHOLE_ANGLE)) * np.linalg.norm(rays, axis=-1)
+            off = np.linalg.norm((straight - pixels)[:, :2], axis=-1)
+        shifts[i] = off[is_seen].max(initial=0.0)
+    return shifts
 
 
 def focus_point(scene: Scene) -> np.ndarray:
@@ -223,6 +247,7 @@ def camera_facts(scene: Scene) -> dict[str, Any]:
     return {
         "viewing": viewing(scene),
         "focal_length": spread_of(focal_lengths(scene)),
+        "lens_shift": float(lens_shifts(scene).max()),
         "field_of_view": np.median(fields_of_view(scene), axis=0).tolist(),
         "distance_from_origin": spread_of(np.linalg.norm(points, axis=-1)),
         "focus": focus.tolist() if has_focus else None,

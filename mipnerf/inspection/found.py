@@ -40,6 +40,7 @@ def picture_found(folder: Path, name: str, data: DataConfig) -> Figure:
             levels=np.zeros(count, dtype=np.int64),
             views=np.arange(count),
             names=[photographs.names[i] for i in chosen],
+            lenses=[photographs.lenses[i] for i in chosen],
         )
         splits.append(Split(split, scene, [], np.zeros(0), np.zeros(0), [], {}))
     model = find_model(folder)[0]

@@ -44,6 +44,7 @@ def summarise_split(name: str, scene: Scene) -> Split:
             "alpha": has_alpha(full),
             "transparent": float(np.mean([look["transparent"] for look in looks])) if has_alpha(full) else None,
             "max_value": scene.max_value,
+            "masked": full.masked_share(),
         },
     )
 

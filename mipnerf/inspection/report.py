@@ -11,8 +11,11 @@ from tabulate import tabulate
 
 from mipnerf.config import RunConfig
 from mipnerf.config.files import read_suite
+from mipnerf.config.layouts import PHOTOS
 from mipnerf.config.runs import run_of_scene, scene_folder
-from mipnerf.datasets.load import load_scene
+from mipnerf.datasets.captures.photos import SUMMARY
+from mipnerf.datasets.load import load_scene, reader_of
+from mipnerf.datasets.scene import read_json
 from mipnerf.errors import ConfigError, DataError
 from mipnerf.inspection.cameras import camera_facts
 from mipnerf.inspection.checks import Finding, find_suspicious
@@ -21,6 +24,7 @@ from mipnerf.inspection.frusta import plot_cameras
 from mipnerf.inspection.images import Split, summarise_split
 from mipnerf.report.figures.plots import save_figure
 
+SHOWN_NAMES = 4  # of images that are left out
 PICTURES = ("cameras.png", "images.png")
 
 
@@ -35,6 +39,11 @@ def inspect_configured(scene: str, project: Path, configfiles: Sequence[Path], o
     suite = read_suite(project, configfiles)
     run = run_of_scene(suite, dataset, name)
     folder = project / scene_folder(suite, dataset, name)
+    if not folder.is_dir() and suite.datasets[dataset].layout == PHOTOS:
+        raise DataError(
+            f"{folder} does not exist: cameras of the photographs are to be found first, as `snakemake --cores 8 data` "
+            "does with the same configuration"
+        )
     if not folder.is_dir():
         raise DataError(
             f"{folder} does not exist; `snakemake --cores 8 data` fetches and converts the configured scenes, in the "
@@ -61,12 +70,22 @@ def inspect_scene(folder: Path, run: RunConfig, output: Path) -> dict[str, Any]:
         "folder": str(folder),
         "white_bkgd": run.data.white_bkgd,
         "splits": {split.name: split.facts for split in splits},
+        "left_out": left_out(folder, run),
         "cameras": {split.name: camera_facts(split.cameras) for split in splits},
         "warnings": [
             {"message": finding.message, "split": finding.split, "views": list(finding.views)} for finding in findings
         ],
         "pictures": [str(path) for path in paths],
     }
+
+
+def left_out(folder: Path, run: RunConfig) -> list[str]:
+    """Images of the capture in `folder` that are not used: they are not there, or their cameras were not found."""
+    reader = reader_of(folder, run.data)
+    missing = reader(folder, run.data).missing if reader else []
+    summary = folder / SUMMARY
+    found = read_json(summary).get("left_out", []) if reader and summary.exists() else []
+    return [*missing, *(entry["picture"] for entry in found)]
 
 
 def picture_cameras(folder: Path, run: RunConfig) -> Figure:
@@ -103,6 +122,9 @@ def format_inspection(result: Mapping[str, Any]) -> str:
     lines = [["scene", f"{result['scene']} in {result['folder']}"]]
     for name, facts in splits.items():
         lines.append([name, f"{facts['views']} views, {format_levels(facts['levels'])} pixels, {format_pixels(facts)}"])
+    if left_out := result["left_out"]:
+        more = f" and {len(left_out) - SHOWN_NAMES} more" if len(left_out) > SHOWN_NAMES else ""
+        lines.append(["left out", f"{len(left_out)} images: {', '.join(left_out[:SHOWN_NAMES])}{more}"])
     train = cameras["train"]
     lines += [["cameras", line] for line in format_cameras(train)]
     lines += [["bounds", line] for line in format_bounds(train)]
@@ -129,9 +151,10 @@ def format_levels(levels: list[Mapping[str, Any]]) -> str:
 
 
 def format_pixels(facts: Mapping[str, Any]) -> str:
-    """Channels and values."""
+    """Channels, values, and the share of pixels that do not count."""
     channels = f"RGBA ({facts['transparent']:.0%} transparent)" if facts["alpha"] else "RGB"
-    return channels + (f", values up to {facts['max_value']}" if facts["max_value"] != 255 else "")
+    masked = f", {facts['masked']:.1%} masked" if facts["masked"] else ""
+    return channels + (f", values up to {facts['max_value']}" if facts["max_value"] != 255 else "") + masked
 
 
 def format_cameras(facts: Mapping[str, Any]) -> list[str]:
@@ -151,6 +174,8 @@ def format_cameras(facts: Mapping[str, Any]) -> list[str]:
     lines.append(
         f"focal length {format_spread(facts['focal_length'])} pixels, field of view {horizontal:.1f}° × {vertical:.1f}°"
     )
+    if facts["lens_shift"]:
+        lines.append(f"lenses are undistorted, by up to {facts['lens_shift']:.3g} pixels")
     return lines
 
 

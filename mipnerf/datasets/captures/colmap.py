@@ -54,7 +54,7 @@ def read_photographs(folder: Path, data: DataConfig) -> Photographs:
     def read(row: ImageRow) -> tuple[ImageRow, str]:
         return row, image_path(images, row.name, model.images).relative_to(folder).as_posix()
 
-    pairs = with_images(listed, read, data, str(model.images))
+    pairs, missing = with_images(listed, read, data, str(model.images))
     rows, names = zip(*pairs, strict=True)
     camtoworlds = np.stack([camera_to_world(row.qvec, row.tvec) for row in rows])
     check_poses(camtoworlds, lambda i: f"{model.images}: image {rows[i].name!r}: the pose", rigid=True)
@@ -70,6 +70,7 @@ def read_photographs(folder: Path, data: DataConfig) -> Photographs:
         splits=splits,
         lenses=[camera.lens for camera in used],
         masks=[find_mask(folder, name) for name in names],
+        missing=missing,
         depths=lambda: read_depths(
             model,
             [row.image_id for row in rows],
@@ -117,7 +118,8 @@ def image_path(images: Path, name: str, where: Path) -> Path:
     """The image `name` of the folder `images`."""
     path = safe_path(images, name, f"{where}: image")
     if not os.path.isfile(path):  # false also for impossible names
-        raise MissingImageError(f"{where}: image {name!r} does not exist in {images}; put the photographs there")
+        message = f"{where}: image {name!r} does not exist in {images}; put the photographs there"
+        raise MissingImageError(message, name)
     return path
 
 

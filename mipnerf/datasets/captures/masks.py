@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 
 import numpy as np
+from PIL import Image
 
 from mipnerf.datasets.images import check_size, decode_image
 from mipnerf.datasets.scene import cropped, read_bytes, whole_boxes
@@ -27,11 +28,20 @@ def find_mask(folder: Path, image: str) -> str | None:
     return None
 
 
-def read_mask(path: Path, size: Sequence[int]) -> np.ndarray:
-    """bool [H, W]: where the mask in `path` is not black; `DataError` unless it is an image of this size."""
+def read_mask(path: Path, size: Sequence[int], whole_size: Sequence[int]) -> np.ndarray:
+    """bool [H, W] of the width and height `size`: where the mask in `path` is not black.
+
+    Beside images that are reduced it may have their `whole_size`; then a pixel counts if all that it covers do. Raises
+    `DataError` for an image of another size.
+    """
     pixels = decode_image(read_bytes(path), path)
-    check_size(pixels, path, *map(int, size))
-    return np.asarray(pixels.any(axis=-1))
+    (width, height), is_whole = map(int, size), pixels.shape[1::-1] == tuple(map(int, whole_size))
+    mask = pixels.any(axis=-1)
+    if is_whole and mask.shape != (height, width):
+        share = Image.fromarray(mask.astype(np.float32)).resize((width, height), Image.Resampling.BOX)
+        return np.asarray(np.asarray(share) > 1 - 1e-5)
+    check_size(pixels, path, width, height)
+    return np.asarray(mask)
 
 
 def mask_levels(

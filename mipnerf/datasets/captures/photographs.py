@@ -6,7 +6,7 @@ far, which views are test views, smaller images and coarser levels.
 
 import logging
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -16,21 +16,18 @@ from mipnerf.datasets.captures.conventions import MISTAKES, guess_mistake
 from mipnerf.datasets.captures.lenses import reached_pixels
 from mipnerf.datasets.captures.masks import mask_levels, read_mask
 from mipnerf.datasets.captures.poses import nearest_point
+from mipnerf.datasets.captures.pyramids import Pyramid, equalised, read_levels
+from mipnerf.datasets.captures.reduced import find_reduced
 from mipnerf.datasets.captures.sizes import fit_cameras, refuse_common_factor
-from mipnerf.datasets.convert import coarser_levels
-from mipnerf.datasets.images import check_size, decode_image
 from mipnerf.datasets.lens import Lens
 from mipnerf.datasets.scene import (
     Item,
     Result,
     Scene,
-    box_sum,
     chosen_levels,
-    cropped,
     evenly_spread,
     parallel,
     pix2cam_matrix,
-    read_bytes,
 )
 from mipnerf.errors import ConfigError, DataError
 
@@ -39,15 +36,18 @@ log = logging.getLogger(__name__)
 # The cameras of the Blender scenes are 4 away from their object, with near 2 and far 6.
 MEAN_DISTANCE = 4.0
 NEAR, FAR = 0.5, 1.5  # of the mean distance
-# Of a background without end: ground near the cameras is not cut off, and far is as good as infinity.
-UNBOUNDED_NEAR, UNBOUNDED_FAR = 0.2, 1500  # of the mean distance: 0.8 and 6000
+UNBOUNDED_FAR = 1500  # of the mean distance, as good as infinity: 6000
 MIN_DISTANCE, MAX_DISTANCE = 1e-12, 1e12  # in whatever unit the poses have
 MAX_SIDE = 1 << 20  # pixels
 MIN_FOCAL, MAX_FOCAL = 1e-3, 1e9  # pixels
 
 
 class MissingImageError(DataError):
-    """A camera is there, and its image is not."""
+    """A camera is there, and its image, `name`, is not."""
+
+    def __init__(self, message: str, name: str):
+        super().__init__(message)
+        self.name = name
 
 
 @dataclass(frozen=True, eq=False)
@@ -62,6 +62,7 @@ class Photographs:
     splits: dict[str, np.ndarray]  # indices of train, val and test
     lenses: list[Lens]
     masks: list[str | None]  # relative to the folder
+    missing: list[str]  # names of images that are not there, whose cameras are left out
     # Nearest and farthest of what the cameras saw, in the unit of the poses, if that is known.
     depths: Callable[[], tuple[float, float] | None] = lambda: None
 
@@ -78,11 +79,11 @@ def load_photographs(
 ) -> Scene:
     """One split of a capture, placed and bounded as `place` says.
 
-    Images are `data.factor` times smaller, a pixel the sum of those that it covers. With `num_levels` above 1, each
-    view also has levels 1, 2, ..., each half of the last, of lossmult 4**level, in the order view 0 at levels 0, 1,
-    ..., then view 1. Where a size does not divide, pixels are lost at the right and the bottom, and the others still
-    look where they did. Photographs without alpha are opaque. Pixels that a mask hides, or that no ray reaches through
-    the lens, do not count.
+    Images are `data.factor` times smaller: those of images_{data.factor} where they can be used, else a pixel is the
+    sum of those that it covers. With `num_levels` above 1, each view also has levels 1, 2, ..., each half of the last,
+    of lossmult 4**level, in the order view 0 at levels 0, 1, ..., then view 1. Where a size does not divide, pixels are
+    lost at the right and the bottom, and the others still look where they did. Photographs without alpha are opaque.
+    Pixels that a mask hides, or that no ray reaches through the lens, do not count.
 
     `max_views` keeps that many views, evenly spread; `view` only that one, and `level` only that level. Other images
     are not read. Raises `DataError` for bad images, and `ConfigError` for a view or level that there is not.
@@ -99,31 +100,29 @@ def load_photographs(
     views = evenly_spread(len(indices), max_views, view)
     chosen = indices[views]
     camtoworlds, near, far = place(photographs, data)
-    reduction = max(data.factor, 1)
-    paths = [photographs.folder / name for name in photographs.names]
-    intrinsics, sizes = photographs.intrinsics[chosen], photographs.sizes[chosen]
+    stated = photographs.sizes[chosen]
     if data.camera_scale == 1:
-        refuse_common_factor(paths, photographs.sizes, chosen[0])
-    paths = [paths[i] for i in chosen]
-    intrinsics, sizes = fit_cameras(paths, intrinsics, sizes, data.camera_scale)
+        refuse_common_factor([photographs.folder / name for name in photographs.names], photographs.sizes, chosen[0])
+    photographs, reduction = with_reduced_images(photographs, data)
+    paths = [photographs.folder / photographs.names[i] for i in chosen]
+    intrinsics, sizes = fit_cameras(paths, photographs.intrinsics[chosen], photographs.sizes[chosen], data.camera_scale)
 
-    def read(i: int) -> list[np.ndarray]:
+    def read(i: int) -> Pyramid:
         return read_levels(paths[i], sizes[i], reduction, num_levels, levels, modes=("RGB", "RGBA"))
 
     def read_masks(i: int) -> list[np.ndarray]:
-        mask = read_mask(photographs.folder / mask_names[i], sizes[i]) if mask_names[i] else None
+        mask = read_mask(photographs.folder / mask_names[i], sizes[i], stated[i]) if mask_names[i] else None
         return mask_levels([mask, reached[i]], sizes[i], reduction, num_levels, levels, str(paths[i]))
 
-    images = [image for of_view in parallel(read, range(len(paths)), workers) for image in of_view]
+    images, max_value = equalised(parallel(read, range(len(paths)), workers))
     own_lenses, mask_names = ([values[i] for i in chosen] for values in (photographs.lenses, photographs.masks))
     reached = reached_of_each(own_lenses, intrinsics, sizes)
     masked = range(len(paths)) if any(mask_names) or any(reach is not None for reach in reached) else ()
     masks = [mask for of_view in parallel(read_masks, masked, workers) for mask in of_view]
     lenses = [lens for lens in own_lenses for _ in levels]
-    max_value = 255 * reduction**2
     scales = reduction * 2**levels
     return Scene(
-        images=with_equal_channels(images, max_value),
+        images=images,
         camtoworlds=np.repeat(camtoworlds[chosen], len(levels), axis=0),
         pix2cams=np.stack([pix2cam_matrix(*camera / scale) for camera in intrinsics for scale in scales]),
         nears=np.full(len(images), near),
@@ -136,6 +135,18 @@ def load_photographs(
         lenses=None if all(lens.is_pinhole for lens in lenses) else lenses,
         masks=None if all(mask.all() for mask in masks) else masks,
     )
+
+
+def with_reduced_images(photographs: Photographs, data: DataConfig) -> tuple[Photographs, int]:
+    """The capture with the images of images_{data.factor}, if these can be used, and what is left to reduce."""
+    factor = max(data.factor, 1)
+    if data.camera_scale != 1:
+        return photographs, factor
+    names, sizes = find_reduced(photographs.folder, photographs.names, photographs.sizes, factor)
+    if names == photographs.names:
+        return photographs, factor
+    intrinsics = photographs.intrinsics * np.tile(sizes / photographs.sizes, 2)
+    return replace(photographs, names=names, sizes=sizes, intrinsics=intrinsics), 1
 
 
 def reached_of_each(lenses: Sequence[Lens], intrinsics: np.ndarray, sizes: np.ndarray) -> list[np.ndarray | None]:
@@ -156,17 +167,16 @@ def place(photographs: Photographs, data: DataConfig) -> tuple[np.ndarray, float
     With `data.normalize`, the point nearest to all optical axes comes to the origin, and the mean distance of the
     cameras from it becomes that of the Blender scenes, 4; nothing is turned. Near and far are those of what the
     cameras saw, where that is known, and else half and one and a half times that mean distance: 2 and 6. With
-    `data.unbounded` they are 0.2 and 1500 times that distance, 0.8 and 6000, whatever the cameras saw.
+    `data.unbounded`, only near is; far is 1500 times that distance, 6000.
 
     Raises `DataError` where that point is needed and the cameras do not look at one.
     """
     poses = photographs.camtoworlds
-    depths: tuple[float, float] | None = None
-    if data.near is not None and data.far is not None:
-        depths = data.near, data.far  # what is given replaces these later: no rule is needed
-    elif not data.unbounded:
-        depths = photographs.depths()
-    if depths and not data.normalize:
+    # What is given replaces these later: no rule is needed.
+    is_given = data.near is not None and data.far is not None
+    depths = (NEAR, FAR) if is_given else photographs.depths()
+    is_far_known = is_given or not data.unbounded
+    if depths and is_far_known and not data.normalize:
         return poses, *depths
     focus, distance = common_focus(poses)
     if not np.isfinite(focus).all():
@@ -178,8 +188,9 @@ def place(photographs: Photographs, data: DataConfig) -> tuple[np.ndarray, float
             "forward"
         )
     scale = MEAN_DISTANCE / distance if data.normalize else 1.0
-    shares = (UNBOUNDED_NEAR, UNBOUNDED_FAR) if data.unbounded else (NEAR, FAR)
-    near, far = np.multiply(depths or np.multiply(shares, distance), scale)
+    near, far = np.multiply(depths or np.multiply((NEAR, FAR), distance), scale)
+    if data.unbounded:
+        far = UNBOUNDED_FAR * distance * scale
     if data.normalize:
         positions = (poses[:, :, 3] - focus) * scale
         poses = np.concatenate([poses[:, :, :3], positions[:, :, None]], axis=-1)
@@ -204,44 +215,10 @@ def holdout(num_images: int, llffhold: int) -> dict[str, np.ndarray]:
     return {"train": np.flatnonzero(~is_test), "val": np.flatnonzero(is_test), "test": np.flatnonzero(is_test)}
 
 
-def read_levels(
-    path: Path,
-    size: Sequence[int],
-    reduction: int,
-    num_levels: int,
-    levels: Sequence[int] | np.ndarray,
-    modes: Sequence[str] = ("RGB",),
-) -> list[np.ndarray]:
-    """The `levels` of the pyramid of one image: uint8, or uint16 sums where the file is reduced.
-
-    `size` is the width and height that it has to have. All levels show the part that all of `num_levels` can.
-    """
-    pixels = decode_image(read_bytes(path), path, modes)
-    width, height = map(int, size)
-    check_size(pixels, path, width, height)
-    multiple = reduction * 2 ** (num_levels - 1)
-    pixels = cropped(pixels, multiple)
-    if pixels.size == 0:
-        raise DataError(f"{path}: {width} x {height} pixels are too few to be reduced {multiple} times")
-    if reduction == 1:
-        pyramid = [pixels, *coarser_levels(pixels, int(max(levels)) + 1)]
-    else:
-        pixels = box_sum(pixels, reduction)
-        # Means of the sums, cut off to whole numbers as the 8-bit levels are.
-        pyramid = [(box_sum(pixels, 2**level, np.uint32) // 4**level).astype(np.uint16) for level in range(num_levels)]
-    return [pyramid[level] for level in levels]
-
-
-def with_equal_channels(images: list[np.ndarray], max_value: int) -> list[np.ndarray]:
-    """`images` [H, W, 3 or 4] with as many channels each: where one has alpha, the others are made opaque."""
-    if len({image.shape[2] for image in images}) == 1:
-        return images
-    opaque = ((0, 0), (0, 0), (0, 1))
-    return [np.pad(i, opaque, constant_values=max_value) if i.shape[2] == 3 else i for i in images]
-
-
-def with_images(cameras: Sequence[Item], read: Callable[[Item], Result], data: DataConfig, where: str) -> list[Result]:
-    """`read` of all `cameras` whose images are there; a warning tells of the others, or the first of them is raised.
+def with_images(
+    cameras: Sequence[Item], read: Callable[[Item], Result], data: DataConfig, where: str
+) -> tuple[list[Result], list[str]]:
+    """`read` of all `cameras` whose images are there, and the names of the other images, of which a warning tells.
 
     `where` begins the messages. Raises `MissingImageError` where `data.missing_images` refuses, or nothing is left.
     """
@@ -251,13 +228,14 @@ def with_images(cameras: Sequence[Item], read: Callable[[Item], Result], data: D
             found.append(read(camera))
         except MissingImageError as error:
             if data.missing_images == "refuse":
-                raise MissingImageError(f"{error}; or leave such cameras out by data.missing_images: skip") from None
+                advice = "or leave such cameras out by data.missing_images: skip"
+                raise MissingImageError(f"{error}; {advice}", error.name) from None
             missing.append(error)
     if not found:
         raise missing[0]
     if missing:
         log.warning("%s: %d of %d images are not there and left out: %s", where, len(missing), len(cameras), missing[0])
-    return found
+    return found, [error.name for error in missing]
 
 
 def check_intrinsics(intrinsics: np.ndarray, size: np.ndarray, where: str) -> None:

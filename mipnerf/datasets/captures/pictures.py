@@ -12,7 +12,7 @@ from PIL import ExifTags, Image, ImageOps
 
 from mipnerf.config.layouts import VIDEO_SUFFIXES
 from mipnerf.datasets.captures.frames import JPEG_QUALITY, extract_frames
-from mipnerf.datasets.images import DECODE_ERRORS, KINDS, PHOTOGRAPHS, decode_image
+from mipnerf.datasets.images import DECODE_ERRORS, PHOTOGRAPHS, decode_image, is_deep, not_an_image
 from mipnerf.datasets.layouts import IMAGE_SUFFIXES, OF_PHONES
 from mipnerf.datasets.scene import parallel, read_bytes
 from mipnerf.errors import DataError
@@ -20,7 +20,7 @@ from mipnerf.files import write_text
 
 LEAST = 3  # pictures, of which one is a test view
 RECORD = "pictures.json"
-# What COLMAP reads as it is.
+# What COLMAP reads as it is, beside images of 16 bits.
 PLAIN_KINDS, PLAIN_MODES = ("JPEG", "PNG"), ("L", "RGB", "RGBA")
 
 
@@ -100,14 +100,15 @@ def take_photographs(source: Path, paths: list[Path], folder: Path, workers: int
         data = read_bytes(path)
         try:
             with Image.open(io.BytesIO(data), formats=PHOTOGRAPHS) as image:
-                is_plain = image.format in PLAIN_KINDS and image.mode in PLAIN_MODES
+                has_depth = is_deep(image, data)
+                is_plain = has_depth or (image.format in PLAIN_KINDS and image.mode in PLAIN_MODES)
                 is_turned = image.getexif().get(ExifTags.Base.Orientation, 1) not in (0, 1)
-                if is_turned:
+                if is_turned and not has_depth:  # which would be lost
                     upright = ImageOps.exif_transpose(image).convert("RGB")
                     upright.save(folder / f"{stem}.jpg", quality=JPEG_QUALITY, subsampling=0)
                     return f"{stem}.jpg", upright.size
         except DECODE_ERRORS as error:
-            raise DataError(f"is not a whole, undamaged {KINDS} image ({error})") from None
+            raise not_an_image(data, path, error) from None
         pixels = decode_image(data, path, modes=("RGB", "RGBA"))
         name = f"{stem}{path.suffix.lower()}" if is_plain else f"{stem}.png"
         if is_plain:

@@ -64,11 +64,12 @@ def read_photographs(folder: Path, data: DataConfig) -> Photographs:
     """
     if (folder / "transforms_train.json").exists():
         path = folder / "transforms_train.json"
-        frames, splits = read_split_files(folder, data)
+        frames, missing, splits = read_split_files(folder, data)
     else:
         path = folder / "transforms.json"
         content = read_json(path)
-        frames = sorted(read_frames(folder, path, content, data), key=lambda frame: frame.name)
+        frames, missing = read_frames(folder, path, content, data)
+        frames.sort(key=lambda frame: frame.name)
         splits = listed_splits(content, frames, path, data) or holdout(len(frames), data.llffhold)
     names = [frame.name for frame in frames]
     check_splits(names, splits, str(path))
@@ -81,20 +82,23 @@ def read_photographs(folder: Path, data: DataConfig) -> Photographs:
         splits=splits,
         lenses=[frame.lens for frame in frames],
         masks=[frame.mask for frame in frames],
+        missing=missing,
     )
 
 
-def read_split_files(folder: Path, data: DataConfig) -> tuple[list[Frame], dict[str, np.ndarray]]:
-    """The frames of transforms_{train,val,test}.json in their order, and the indices of each split."""
+def read_split_files(folder: Path, data: DataConfig) -> tuple[list[Frame], list[str], dict[str, np.ndarray]]:
+    """The frames of transforms_{train,val,test}.json in their order, missing images, and the indices of each split."""
     frames: list[Frame] = []
+    missing: list[str] = []
     splits = {}
     for split in SPLITS:
         path = folder / f"transforms_{split}.json"
         if path.exists():
-            found = read_frames(folder, path, read_json(path), data)
+            found, lost = read_frames(folder, path, read_json(path), data)
             splits[split] = np.arange(len(frames), len(frames) + len(found))
             frames += found
-    return frames, with_val_and_test(splits, f"{folder}: transforms_val.json or transforms_test.json")
+            missing += lost
+    return frames, missing, with_val_and_test(splits, f"{folder}: transforms_val.json or transforms_test.json")
 
 
 def listed_splits(
@@ -126,8 +130,10 @@ def with_val_and_test(splits: dict[str, np.ndarray], where: str) -> dict[str, np
     return {"train": splits["train"], "val": splits.get("val", either), "test": either}
 
 
-def read_frames(folder: Path, path: Path, content: Mapping[str, Any], data: DataConfig) -> list[Frame]:
-    """All frames of one file."""
+def read_frames(
+    folder: Path, path: Path, content: Mapping[str, Any], data: DataConfig
+) -> tuple[list[Frame], list[str]]:
+    """All frames of one file, and the images that are not there."""
     frames = require(content, "frames", list, str(path))
     if not frames:
         raise DataError(f"{path}: 'frames' is empty, expected at least one frame")
@@ -136,13 +142,14 @@ def read_frames(folder: Path, path: Path, content: Mapping[str, Any], data: Data
     def read(i: int) -> tuple[int, Frame]:
         return i, read_frame(folder, frames[i], content, f"{path}: frame {i}")
 
-    numbers, found = zip(*with_images(range(len(frames)), read, data, str(path)), strict=True)
+    pairs, missing = with_images(range(len(frames)), read, data, str(path))
+    numbers, found = zip(*pairs, strict=True)
     matrices = np.stack([frame.camtoworld for frame in found])
     check_poses(matrices, lambda i: f"{path}: frame {numbers[i]}: 'transform_matrix'", rigid=True)
     matrices, off = nearest_rotations(matrices)
     if off > ROUNDED:
         log.warning("%s: rotations are off by up to %.2g %%; the nearest rotations are taken", path, 100 * off)
-    return [replace(frame, camtoworld=matrix) for frame, matrix in zip(found, matrices, strict=True)]
+    return [replace(frame, camtoworld=matrix) for frame, matrix in zip(found, matrices, strict=True)], missing
 
 
 def read_frame(folder: Path, frame: Any, content: Mapping[str, Any], where: str) -> Frame:
@@ -212,8 +219,9 @@ def find_image(folder: Path, stated: str, where: str, key: str = "file_path") ->
             if os.path.isfile(path):  # false also for impossible names
                 return path
     others = ", ".join(SUFFIXES[:3])
-    what, error = ("image", MissingImageError) if key == "file_path" else ("mask", DataError)
-    raise error(f"{where}: {what} {stated!r} does not exist in {folder}, nor does it as {others}")
+    what = "image" if key == "file_path" else "mask"
+    message = f"{where}: {what} {stated!r} does not exist in {folder}, nor does it as {others}"
+    raise MissingImageError(message, stated) if what == "image" else DataError(message)
 
 
 def _posix(name: str) -> str:

@@ -84,15 +84,20 @@ def test_near_and_far_follow_the_cameras_or_the_points(toy, folders):
         np.testing.assert_allclose(scene.fars, far * scale)
 
 
-def test_bounds_of_a_background_without_end_follow_the_cameras(folder):
-    for data, distance in ((DataConfig(unbounded=True), 4), (DataConfig(unbounded=True, normalize=False), 3)):
-        scene = load_scene(folder, "train", 1, data)
-        np.testing.assert_allclose(scene.nears, 0.2 * distance)
-        np.testing.assert_allclose(scene.fars, 1500 * distance)
-        assert scene.unbounded
-    assert load_scene(folder, "train", 1, DataConfig(unbounded=True, near=0.5)).nears[0] == 0.5
-    scene = load_scene(folder, "train", 1, DataConfig(unbounded=True, near=0.5, far=50))
-    assert (scene.nears[0], scene.fars[0]) == (0.5, 50)
+def test_bounds_of_a_background_without_end_need_no_hand(toy, folders):
+    """Near is as without a contraction, of the points where there are some; far is as good as infinity."""
+    depths = [(pose[:3, 3] - toy.points) @ pose[:3, 2] for pose in toy.camtoworlds]
+    of_points = 0.9 * np.percentile(depths, 0.1)
+    for layout, near in (("transforms", 1.5), ("colmap", of_points)):
+        for normalize, scale in ((True, 4 / 3), (False, 1)):
+            scene = load_scene(folders[layout], "train", 1, DataConfig(unbounded=True, normalize=normalize))
+            np.testing.assert_allclose(scene.nears, near * scale)
+            np.testing.assert_allclose(scene.fars, 1500 * 3 * scale)
+            assert scene.unbounded
+        scene = load_scene(folders[layout], "train", 1, DataConfig(unbounded=True, near=0.5))
+        assert (scene.nears[0], scene.fars[0]) == (0.5, pytest.approx(6000))
+        scene = load_scene(folders[layout], "train", 1, DataConfig(unbounded=True, near=0.5, far=50))
+        assert (scene.nears[0], scene.fars[0]) == (0.5, 50)
 
 
 @pytest.mark.parametrize("layout", LAYOUTS)
@@ -217,12 +222,12 @@ def test_bad_photographs_are_named_when_they_are_read(toy, tmp_path, layout):
     folder = write_capture(toy, tmp_path / "desk", layout)
     (folder / "images/001.png").write_bytes(b"\x89PNG")
     Image.new("RGB", (23, 13)).save(folder / "images/002.png")
-    Image.new("I;16", (22, 13)).save(folder / "images/003.png")
+    Image.new("F", (22, 13)).save(folder / "images/003.png", "TIFF")
     for view, message in enumerate(
         [
             "001.png: not a whole, undamaged PNG",
             "002.png: image is 23 x 13 pixels, expected 22 x 13",
-            "pixels are I;16 of 16 bits",
+            "a TIFF file whose pixels are F",
         ]
     ):
         with pytest.raises(DataError, match=message):

@@ -160,6 +160,47 @@ def test_undistorting_inverts_distorting(lens, angle, share):
     np.testing.assert_allclose([found_u, found_v], [u, v], atol=1e-7)
 
 
+strong = st.floats(-2, 2)
+EXTREME = {  # a pole close by, a fold close by, both, and one that hardly grows for a while
+    "pole": [0.6, 1.6, 0, 0, 0.3, 1.3, 0.2, -0.05],
+    "pole within": [1.4, 1.6, 0, 0, 0.9, -1.7, 0.8, 0.2],
+    "fold": [0.8, -0.05, 0, 0, 0, 0, 0, 0],
+    "tangential": [1.1, 0.8, -0.006, 0.007, 0, -0.4, 1.4, 0],
+    "plateau": [-0.9, 0.45, 0, 0, 0, 0, 0, 0],
+}
+
+
+@given(
+    lens=st.builds(Lens, k1=strong, k2=strong, k3=strong, q1=strong, q2=strong, q3=strong, is_bending=st.booleans()),
+    angle=st.floats(0, 6.28),
+    share=st.floats(0, 0.99),
+)
+def test_poles_and_folds_do_not_lead_astray(lens, angle, share):
+    radius = share * min(lens.limit, 3)
+    row = Coefficients(*lens.row())
+    u, v = radius * np.cos(angle), radius * np.sin(angle)
+    x, y, (xu, xv, yu, yv) = distort(row, u, v)
+    if xu * yv - xv * yu < 1e-3 or (radius and (radius / np.hypot(x, y) > 1e3 or np.hypot(x, y) / radius > 1e6)):
+        return  # a point of the image is of a wide range of the plane, or the other way round
+    found_u, found_v, _ = undistort(row, x, y)
+    np.testing.assert_allclose([found_u, found_v], [u, v], atol=1e-6)
+
+
+@pytest.mark.parametrize("name", EXTREME)
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32])
+def test_rays_of_extreme_lenses_are_those_that_colmap_brings_there(name, dtype):
+    params = [50.0, 50.0, 0.0, 0.0, *EXTREME[name]]
+    _, lens = lens_of_model("FULL_OPENCV", params, "here")
+    radii, angles = np.meshgrid(np.linspace(0.001, 0.95, 40) * min(lens.limit, 2), np.linspace(0, 6, 25))
+    plane = np.stack([(radii * np.cos(angles)).ravel(), (radii * np.sin(angles)).ravel()], axis=-1)
+    camera = pycolmap.Camera(model="FULL_OPENCV", width=1, height=1, params=params)
+    pixels = camera.img_from_cam(np.pad(plane, ((0, 0), (0, 1)), constant_values=1.0)) / 50
+    x, y = torch.as_tensor(pixels.T, dtype=dtype)
+    row = Coefficients(*torch.as_tensor(lens.row(), dtype=dtype))
+    found = torch.stack(undistort(row, x, y)[:2], dim=-1).double().numpy()
+    np.testing.assert_allclose(found, plane, rtol=0, atol=1e-7 if dtype == torch.float64 else 1e-3)
+
+
 def test_derivatives_are_those_of_differences():
     lens = Coefficients(*Lens(0.1, -0.2, 0.03, 0.01, 0.2, 0.1, 0.01, 0.02, -0.01, 0.01, 0.02).row())
     u, v, step = 0.4, -0.3, 1e-6

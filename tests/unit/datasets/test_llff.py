@@ -265,7 +265,7 @@ BAD_CAPTURES = {
     "another size": (resized, "005.png: image is 22 x 14 pixels, expected 22 x 13"),
     "all smaller": (all_resized, "row 0: images in"),
     "damaged": (written(b"\x89PNG", "images/003.png"), "003.png: not a whole, undamaged PNG"),
-    "damaged header": (written(b"", "images/000.png"), "000.png: not a PNG, JPEG, WebP or TIFF image"),
+    "damaged header": (written(b"", "images/000.png"), "TIFF image, but an empty file"),
     "RGBA": (lambda folder: Image.new("RGBA", (22, 13)).save(folder / "images" / "003.png"), "pixels are RGBA; allow"),
     "turned round": (saved(turned_round), "row 9: the camera looks away from where the others look"),
     "no mean direction": (saved(lambda rows: np.concatenate([rows[:5], turned_round(rows[:5])])), "looks away from"),

@@ -266,7 +266,7 @@ def test_image_size_reads_the_header_only(tmp_path, data):
     path.write_bytes(data[: len(data) * 3 // 4])
     assert image_size(path) == (24, 16)
     path.write_bytes(b"no image")
-    with pytest.raises(DataError, match="image: not a PNG, JPEG, WebP or TIFF image"):
+    with pytest.raises(DataError, match="image: not a whole, undamaged PNG, JPEG, WebP or TIFF image, but a text"):
         image_size(path)
 
 

@@ -146,7 +146,10 @@ def to_html(table: Table) -> str:
     groups = _groups(table.columns)
     lines = [f'<table id="{escape(table.name)}">', f"<caption>{escape(table.title)}</caption>", "<thead>"]
     if any(group for group, _, _ in groups):
-        heads = [f'<th colspan="{n}" scope="colgroup">{escape(group)}</th>' for group, _, n in groups]
+        heads = [
+            f'<th colspan="{n}" scope="colgroup">{escape(group)}</th>' if group else f'<td colspan="{n}"></td>'
+            for group, _, n in groups
+        ]
         lines.append(f"<tr>{''.join(heads)}</tr>")
     lines += [f"<tr>{''.join(map(_html_head, table.columns))}</tr>", "</thead>", "<tbody>"]
     for i, row in enumerate(table.rows):

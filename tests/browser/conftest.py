@@ -7,6 +7,7 @@ from pathlib import Path
 import imageio.v3 as iio
 import numpy as np
 import pytest
+from report_files import add_orbit
 from unit.report.conftest import make_images, make_run, reference_folder  # noqa: F401, fixtures
 
 from mipnerf.report.figures.plots import plot_levels, save_figure
@@ -14,10 +15,12 @@ from mipnerf.report.figures.strips import plot_strip
 from mipnerf.report.frame import read_runs
 from mipnerf.report.page.build import build_page
 from mipnerf.report.reference import load_reference
+from mipnerf.training.history import ValidationRow, picture_name, write_validation
 
 from . import chromium
 
 NUM_VIEWS = 5
+FILM_STEPS = (100, 200, 400, 800)
 LONG_NAME = "mipnerf_with_a_name_that_is_longer_than_any_other"
 
 
@@ -57,6 +60,9 @@ def report(made, make_run, make_images, reference_folder, tmp_path) -> Path:  # 
     ]
     data = make_images(folders, num_views=NUM_VIEWS)
     add_maps(folders[0])
+    for folder in folders[:2]:
+        add_film(folder)
+        add_orbit(folder)
     runs = read_runs(folders)
     figures = [tmp_path / "plots" / name for name in ("bricks_levels.svg", "bricks_wall_strip.png")]
     save_figure(plot_levels(runs, load_reference(reference_folder)), figures[0])
@@ -74,6 +80,17 @@ def add_maps(folder: Path) -> None:
         depth = np.broadcast_to(np.linspace(0, 65535, width).astype(np.uint16), (height, width))
         iio.imwrite(path.with_name(f"{path.stem}_depth.png"), depth)
         iio.imwrite(path.with_name(f"{path.stem}_acc.png"), np.where(depth > 5000, 255, 0).astype(np.uint8))
+
+
+def add_film(folder: Path) -> None:
+    """What a training leaves of its validations: truth and rendering side by side."""
+    generator = np.random.default_rng(1)
+    rows = [ValidationRow(step, 3, 0, 20.0 + step / 100, None, step / 10) for step in FILM_STEPS]
+    write_validation(folder / "validation.csv", rows)
+    (folder / "validation").mkdir()
+    for row in rows:
+        pixels = generator.integers(0, 256, (4, 8, 3), dtype=np.uint8)
+        iio.imwrite(folder / "validation" / picture_name(row.step, row.view), pixels)
 
 
 @pytest.fixture

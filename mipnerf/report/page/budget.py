@@ -10,6 +10,7 @@ FIGURE_BYTES = 9 << 20
 FILM_BYTES = 2 << 20  # of validation pictures
 ORBIT_BYTES = 6 << 20
 VIDEO_BYTES = 2 << 20
+PIXEL_BYTES = 1.5  # about, of a rendering as PNG
 ENCODED = 4 / 3  # the size of base64 to that of its bytes
 
 

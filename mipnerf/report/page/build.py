@@ -2,6 +2,7 @@
 
 import base64
 import hashlib
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, replace
 from html import escape
@@ -10,28 +11,33 @@ from pathlib import Path
 from typing import Any
 
 import jinja2
+from markupsafe import Markup
 
 from mipnerf import __version__
+from mipnerf.datasets.images import image_size
 from mipnerf.datasets.scene import read_bytes
 from mipnerf.report.frame import ordered_names, read_runs
 from mipnerf.report.page.budget import ENCODED, IMAGE_BYTES, MAP_BYTES, fitting
 from mipnerf.report.page.data import Json, page_data, run_data
 from mipnerf.report.page.embedded import TYPES, Files, data_uri
+from mipnerf.report.page.films import Frame, choose_frames
 from mipnerf.report.page.images import Comparison, choose_images, read_comparison
+from mipnerf.report.page.orbits import Orbit, Video, choose_orbits, choose_videos
 from mipnerf.report.page.runs import details_of, differences_table, times_table
 from mipnerf.report.page.sections import choose_figures, dataset_section
 from mipnerf.report.reference import load_reference
 from mipnerf.report.summary import summarise
+from mipnerf.report.sweeps import pictured_runs
 from mipnerf.report.tables.formats import BOLD, copy_parts, to_html
 from mipnerf.report.tables.table import Table
 from mipnerf.report.tables.verdict import overall
 
 ASSETS = resources.files(__package__) / "assets"
-STYLES = ("base", "viewer", "tables", "plots", "narrow")
+STYLES = ("base", "viewer", "tables", "plots", "motion", "narrow")
 # In this order: plain scripts that see what came before them.
 SCRIPTS = (
     *("base", "state", "pictures", "gestures", "viewer", "controls", "loupe", "bars"),
-    *("plots", "curves", "tables", "figures", "main"),
+    *("plots", "curves", "film", "orbit", "tables", "figures", "main"),
 )
 
 
@@ -58,11 +64,23 @@ def build_page(
         drawn = [figure for figure in pictures if figure.dataset == name]
         datasets.append(dataset_section(name, members, tidy, reference, drawn, lpips_reason))
     details = [details_of(run) for run in runs]
+    scenes = dict.fromkeys((run.dataset, run.scene) for run in runs)
+    pictured = [
+        run for place in scenes for run in pictured_runs([one for one in runs if (one.dataset, one.scene) == place])
+    ]
     chosen, num_images = choose_images(runs, max_bytes)
     comparisons = [read_comparison(candidate, data_folders) for candidate in chosen]
     files = Files()
     data = page_data(runs, tidy, reference)
-    data |= {"sets": [set_data(comparison, files) for comparison in comparisons], "maps": map_data(comparisons, files)}
+    frames, num_frames = choose_frames(pictured)
+    orbits, num_orbits = choose_orbits(pictured)
+    data |= {
+        "sets": [set_data(comparison, files) for comparison in comparisons],
+        "maps": map_data(comparisons, files),
+        "films": [frame_data(frame, files) for frame in frames],
+        "orbits": [orbit_data(orbit, files) for orbit in orbits],
+    }
+    videos = choose_videos(pictured)
     style, script = joined(STYLES, "css"), scoped(joined(SCRIPTS, "js"))
     return _template().render(
         version=__version__,
@@ -72,7 +90,7 @@ def build_page(
         verdict=overall([comparison for dataset in datasets for comparison in dataset.comparisons]),
         num_runs=len(runs),
         num_variants=len(ordered_names(runs, "method")),
-        num_scenes=len({(run.dataset, run.scene) for run in runs}),
+        num_scenes=len(scenes),
         datasets=datasets,
         lpips_reason=lpips_reason,
         details=details,
@@ -80,7 +98,10 @@ def build_page(
         differences=differences_table(runs),
         data=data,
         runs=[run_data(run) for run in runs],
+        videos=[video_data(video, files) for video in videos],
         files=files.all,
+        num_frames_left_out=num_frames - len(frames),
+        num_orbits_left_out=num_orbits - len(orbits),
         num_left_out=num_images - len(chosen),
         max_mebibytes=max_bytes >> 20,
     )
@@ -110,6 +131,43 @@ def map_data(comparisons: Sequence[Comparison], files: Files, max_bytes: float =
         }
         for comparison, each in (found[i] for i in kept)
     ]
+
+
+def frame_data(frame: Frame, files: Files) -> Json:
+    """A picture of a training for the page's script."""
+    run, row = frame.run, frame.row
+    return {
+        "scene": f"{run.dataset}/{run.scene}",
+        "variant": run.variant,
+        "step": row.step,
+        "level": row.level,
+        "view": row.view,
+        "psnr": row.psnr,
+        "file": files.add(frame.content()),
+    }
+
+
+def orbit_data(orbit: Orbit, files: Files) -> Json:
+    """Views from all around for the page's script."""
+    return {
+        "scene": f"{orbit.run.dataset}/{orbit.run.scene}",
+        "variant": orbit.run.variant,
+        "frames": orbit.frames,
+        "columns": orbit.columns,
+        "sizes": orbit.sizes,
+        "sheets": [files.add(sheet) for sheet in orbit.sheets],
+    }
+
+
+def video_data(video: Video, files: Files) -> Json:
+    """A video for the template: where it is, and its content where there was room."""
+    run = video.run
+    return {
+        "name": f"{run.dataset}/{run.variant}/{run.scene}: {video.path.stem.removeprefix('video_').replace('_', ' ')}",
+        "link": f"{run.dataset}/{run.variant}/{run.scene}/{video.path.name}",
+        "file": files.add(read_bytes(video.path), TYPES[video.path.suffix]) if video.is_shown else None,
+        "poster": files.add(video.poster) if video.poster else None,
+    }
 
 
 def content_policy(style: str, script: str) -> str:
@@ -151,6 +209,18 @@ def image_uri(path: Path) -> str:
     return data_uri(read_bytes(path), TYPES[path.suffix])
 
 
+def size_attributes(path: Path) -> Markup:
+    """How large a picture is, so that the page does not move when it comes."""
+    if path.suffix == ".svg":
+        sizes = re.findall(r'(?:width|height)="([\d.]+)(?:pt)?"', path.read_text(encoding="utf-8")[:2000])[:2]
+    else:
+        width, height = image_size(path)
+        sizes = [str(width), str(height)]
+    if len(sizes) < 2:
+        return Markup()
+    return Markup(f'width="{round(float(sizes[0]))}" height="{round(float(sizes[1]))}"')
+
+
 def _template() -> jinja2.Template:
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader(__package__, "assets"),
@@ -160,5 +230,6 @@ def _template() -> jinja2.Template:
         lstrip_blocks=True,
     )
     environment.policies["json.dumps_kwargs"] = {"separators": (",", ":"), "sort_keys": False}
-    environment.filters |= {"bold": bold, "table_html": table_html, "table_parts": table_parts, "image_uri": image_uri}
+    for function in (bold, table_html, table_parts, image_uri, size_attributes):
+        environment.filters[function.__name__] = function
     return environment.get_template("page.html.jinja")

@@ -13,18 +13,21 @@ import numpy as np
 import pytest
 import yaml
 from PIL import Image
+from report_files import add_orbit
 from test_report_scripts import ROOT, call
 
 from mipnerf.errors import DataError
 from mipnerf.report.frame import read_metrics, read_runs
 from mipnerf.report.page.build import build_page
 from mipnerf.report.page.data import contrast_of, run_data, thinned
+from mipnerf.report.page.films import choose_frames
 from mipnerf.report.page.images import choose_images, encode_png
+from mipnerf.report.page.orbits import choose_orbits, choose_videos
 from mipnerf.report.page.runs import details_of, differences_table, read_jobs, times_table
 from mipnerf.report.page.sections import choose_figures, means_table, summary_of
 from mipnerf.report.reference import load_reference
 from mipnerf.report.summary import summarise
-from mipnerf.training.history import ValidationRow, write_validation
+from mipnerf.training.history import ValidationRow, picture_name, write_validation
 
 ATTACK = "</script><script>alert('x')</script><img src=x onerror=alert(1)> & \"quoted\""
 HEADER = "s\th:m:s\tmax_rss\tmax_vms\tmax_uss\tmax_pss\tio_in\tio_out\tmean_load\tcpu_time\n"
@@ -271,3 +274,55 @@ print(*sorted(build.find_data_files("mipnerf.report.page", "mipnerf/report/page"
 def test_a_scene_without_its_data_is_named(make_run, reference_folder):
     with pytest.raises(DataError, match="truth of bricks/wall is: add --data bricks/wall=FOLDER"):
         build_page([make_run()], reference_folder, {})
+
+
+def test_a_film_ends_with_the_last_step_and_loses_the_middle_first(make_run, tmp_path):
+    folder = make_run()
+    (folder / "validation").mkdir()
+    steps = range(100, 3100, 100)
+    rows = [ValidationRow(step, 3, view, 20.0, None, 1.0) for step in steps for view in (0, 1)]
+    write_validation(folder / "validation.csv", rows)
+    for row in rows[10:]:  # of the first validations, there are no pictures any more
+        Image.new("RGB", (8, 4)).save(folder / "validation" / picture_name(row.step, row.view))
+    runs = read_runs([folder])
+    frames, count = choose_frames(runs)
+    chosen = [frame.row.step for frame in frames]
+    assert len(chosen) == count == 12
+    assert chosen == sorted(chosen)
+    assert chosen[-1] == 3000
+    assert {frame.row.view for frame in frames} == {0}
+    size = frames[0].path.stat().st_size * 4 / 3
+    few, count = choose_frames(runs, 3.5 * size)
+    assert count == 12
+    assert [frame.row.step for frame in few] == [chosen[0], chosen[5], chosen[-1]]
+
+
+def test_videos_are_in_the_page_as_far_as_there_is_room(make_run):
+    folder = make_run()
+    frames = folder / "video_zoom" / "frames" / "abc"
+    frames.mkdir(parents=True)
+    Image.new("RGB", (8, 4)).save(frames / "00000.png")
+    for name, size in (("video_spherical", 1000), ("video_zoom_vs_nerf", 400), ("video_zoom", 300)):
+        (folder / f"{name}.mp4").write_bytes(bytes(size))
+    videos = choose_videos(read_runs([folder]), max_bytes=1000)
+    assert [(video.path.stem, video.is_shown) for video in videos] == [
+        ("video_spherical", False),
+        ("video_zoom", True),
+        ("video_zoom_vs_nerf", True),
+    ]
+    assert [video.poster is not None for video in videos] == [False, True, True]
+
+
+def test_an_orbit_that_is_not_whole_is_none(make_run):
+    folder = make_run()
+    assert choose_orbits(read_runs([folder])) == ([], 0)
+    add_orbit(folder)
+    (orbit,), count = choose_orbits(read_runs([folder]))
+    assert count == 1
+    assert (orbit.frames, orbit.columns, orbit.sizes[3]) == (6, 3, (4, 4))
+    sheet = np.array(Image.open(io.BytesIO(orbit.sheets[1])))
+    assert sheet.shape == (2 * 16, 3 * 16, 3)
+    assert sheet[20, 20].tolist() == [41] * 3  # the second of the second row: frame 4
+    assert choose_orbits(read_runs([folder]), max_bytes=10) == ([], 1)
+    (folder / "orbit" / "frames" / "2" / "00003.png").unlink()
+    assert choose_orbits(read_runs([folder])) == ([], 0)

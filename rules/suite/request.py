@@ -259,7 +259,8 @@ class Request:
         """
         orbit = self.suite.orbit
         num_bytes = ENCODED * PIXEL_BYTES * orbit.frames * orbit.width**2 * 4 / 3  # all levels, of about square images
-        ordered = [run for scene in self.scenes for run in self.runs.values() if (run.dataset, run.scene) == scene]
+        places = {scene: i for i, scene in enumerate(self.scenes)}
+        ordered = sorted(self.runs.values(), key=lambda run: places[run.dataset, run.scene])
         shown = [run for run in ordered if run.variant in self.suite.variants]
         names = [run.name for run in shown if network_of(self.suite, run.variant) is None]
         room = int(ORBIT_BYTES / num_bytes) if num_bytes else 0

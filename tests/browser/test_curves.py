@@ -35,7 +35,7 @@ def test_training_is_drawn_against_steps_and_time(curves, report):
 
 
 def test_variants_are_switched_off_and_on(curves):
-    button = curves.locator("#plot-training .legend button").nth(1)
+    button = curves.locator("#plot-training").get_by_role("button", name="mip-NeRF w/o IPE", exact=True)
     assert button.get_attribute("aria-pressed") == "true"
     button.click()
     assert button.get_attribute("aria-pressed") == "false"

@@ -44,6 +44,8 @@ def test_nothing_is_wider_than_the_window(visit):
     for width, height in ((360, 640), (390, 844), (768, 1024), (1440, 900), (2560, 1440)):
         page = visit(viewport={"width": width, "height": height})
         page.locator("details").evaluate_all("all => all.forEach(details => { details.open = true; })")
+        page.locator("section").evaluate_all("all => all.forEach(one => { one.style.contentVisibility = 'visible'; })")
+        page.wait_for_timeout(200)
         assert page.evaluate("document.scrollingElement.scrollWidth") <= width
 
 

@@ -21,7 +21,7 @@ from mipnerf.report.page.budget import ENCODED, IMAGE_BYTES, MAP_BYTES, fitting
 from mipnerf.report.page.data import Json, page_data, run_data
 from mipnerf.report.page.embedded import TYPES, Files, data_uri
 from mipnerf.report.page.films import Frame, choose_frames
-from mipnerf.report.page.images import Comparison, choose_images, read_comparison
+from mipnerf.report.page.images import Comparison, choose_images, read_comparisons
 from mipnerf.report.page.orbits import Orbit, Video, choose_orbits, choose_videos
 from mipnerf.report.page.runs import details_of, differences_table, times_table
 from mipnerf.report.page.sections import choose_figures, dataset_section
@@ -69,7 +69,7 @@ def build_page(
         run for place in scenes for run in pictured_runs([one for one in runs if (one.dataset, one.scene) == place])
     ]
     chosen, num_images = choose_images(runs, max_bytes)
-    comparisons = [read_comparison(candidate, data_folders) for candidate in chosen]
+    comparisons = list(read_comparisons(chosen, data_folders))
     files = Files()
     data = page_data(runs, tidy, reference)
     frames, num_frames = choose_frames(pictured)

@@ -1,6 +1,7 @@
 """The images that can be compared on the page: as many views as it bears, and their bytes as they are."""
 
 import io
+import itertools
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -82,24 +83,35 @@ def choose_images(runs: Sequence[Run], max_bytes: float = IMAGE_BYTES) -> tuple[
     return [candidates[i] for i in sorted(kept)], len(candidates)
 
 
-def read_comparison(candidate: Candidate, folders: Mapping[str, Path]) -> Comparison:
+def read_comparisons(candidates: Sequence[Candidate], folders: Mapping[str, Path]) -> Iterator[Comparison]:
     """Read the images; `folders` are those of the data, by `dataset/scene`.
 
     Raises `DataError` for what is missing.
     """
-    first = candidate.runs[0]
-    name = f"{first.dataset}/{first.scene}"
-    if name not in folders:
-        raise DataError(f"nothing says where the truth of {name} is: add --data {name}=FOLDER")
-    data, (level, view) = DataConfig(**first.setting("data")), (candidate.level, candidate.view)
-    scene = load_scene(folders[name], "test", first.setting("levels"), data, level=level, view=view)
-    truth = true_image(scene, data)
+    # All levels of a view together: what a scene says of its cameras is long.
+    for _, group in itertools.groupby(candidates, key=lambda one: (one.runs, one.view)):
+        members = list(group)
+        first, view = members[0].runs[0], members[0].view
+        name = f"{first.dataset}/{first.scene}"
+        if name not in folders:
+            raise DataError(f"nothing says where the truth of {name} is: add --data {name}=FOLDER")
+        data = DataConfig(**first.setting("data"))
+        level = members[0].level if len(members) == 1 else None
+        scene = load_scene(folders[name], "test", first.setting("levels"), data, level=level, view=view)
+        for candidate in members:
+            (place,) = np.flatnonzero(scene.levels == candidate.level)[:1]
+            yield _read_comparison(candidate, scene.select([int(place)]), data)
+
+
+def _read_comparison(candidate: Candidate, scene: Scene, data: DataConfig) -> Comparison:
+    """One comparison, of which `scene` has the one image."""
+    truth, first = true_image(scene, data), candidate.runs[0]
     pictures = {TRUTH: encode_png(truth)}
     for run, path in zip(candidate.runs, candidate.files(), strict=True):
         pictures[run.variant] = read_bytes(path)
+    where = first.dataset, first.scene, candidate.level, candidate.view
     height, width = truth.shape[:2]
-    maps = read_maps(candidate, scene)
-    return Comparison(first.dataset, first.scene, level, view, width, height, pictures, maps)
+    return Comparison(*where, width, height, pictures, read_maps(candidate, scene))
 
 
 def read_maps(candidate: Candidate, scene: Scene) -> list[Map]:

@@ -1,7 +1,5 @@
 /* The scores of every test view as a strip of bars, a strip for each metric; a click opens the view. */
 
-const BAR_HEIGHT = 64;
-
 function barVariants() {
   const names = [...new Set(state.show.map((name) => kindOf(name)[1]))].filter((name) => name !== "truth");
   return names.length ? names : runsOf(state.scene).slice(0, 2).map((run) => run.variant);
@@ -36,19 +34,27 @@ function strip(metric, variants) {
   return make("div", { class: isChosen ? "strip chosen" : "strip" }, make("span", { class: "strip-title" }, `${title} at ${levelName(state.level)}`), ends, row);
 }
 
+/* One strip after the other, each in a task of its own: there may be hundreds of views. */
 function showBars() {
   const root = byId("view-bars");
   const variants = barVariants();
   const key = [state.scene, state.level, state.metric, ...variants].join("|");
-  if (root.dataset.key !== key) {
-    root.dataset.key = key;
-    root.replaceChildren(...datasetOf(state.scene).metrics.map((metric) => strip(metric, variants)).filter(Boolean));
-  } else {
-    for (const button of root.querySelectorAll("button")) {
-      const isHere = Number(button.dataset.view) === state.view;
-      button.setAttribute("aria-pressed", isHere);
-      button.tabIndex = isHere ? 0 : -1;
-    }
+  if (root.dataset.key === key) return markBars();
+  root.dataset.key = key;
+  const metrics = datasetOf(state.scene).metrics;
+  const boxes = metrics.map(() => make("div", { class: "strip-box" }));
+  root.replaceChildren(...boxes);
+  metrics.forEach((metric, i) => setTimeout(() => {
+    if (root.dataset.key === key) boxes[i].replaceChildren(...[strip(metric, variants)].filter(Boolean));
+  }));
+}
+
+function markBars() {
+  for (const button of document.querySelectorAll("#view-bars button")) {
+    const isHere = Number(button.dataset.view) === state.view;
+    if (isHere === (button.tabIndex === 0)) continue;
+    button.setAttribute("aria-pressed", isHere);
+    button.tabIndex = isHere ? 0 : -1;
   }
 }
 

@@ -26,7 +26,8 @@ function makeSvg(tag, attributes = {}, ...children) {
 const page = JSON.parse(byId("page-data").textContent);
 const datasetOf = (scene) => page.datasets.find((dataset) => scene.startsWith(`${dataset.name}/`) && dataset.scenes.includes(scene.slice(dataset.name.length + 1)));
 const scenes = page.datasets.flatMap((dataset) => dataset.scenes.map((scene) => `${dataset.name}/${scene}`));
-const runsOf = (scene) => page.runs.filter((run) => `${run.dataset}/${run.scene}` === scene);
+const byScene = Map.groupBy(page.runs, (run) => `${run.dataset}/${run.scene}`);
+const runsOf = (scene) => byScene.get(scene) ?? [];
 const levelName = (level) => (level ? `1/${2 ** level}` : "Full");
 
 /* Elements that come later in the file are there once it is read. */
@@ -39,7 +40,11 @@ const parsedRuns = new Map();
 
 /* The views and curves of a run: parsed when they are first looked at, as 200 runs are megabytes. */
 function runData(run) {
-  if (!parsedRuns.has(run.element)) parsedRuns.set(run.element, JSON.parse(byId(run.element).textContent));
+  if (!parsedRuns.has(run.element)) {
+    const data = JSON.parse(byId(run.element).textContent);
+    data.places = new Map(data.views.map((view, i) => [view, i]));
+    parsedRuns.set(run.element, data);
+  }
   return parsedRuns.get(run.element);
 }
 
@@ -66,6 +71,16 @@ function oncePerFrame(task) {
     if (asked) return;
     asked = true;
     requestAnimationFrame(() => { asked = false; task(); });
+  };
+}
+
+/* Calls `task` soon, in a task of its own, and once however often it is asked for meanwhile. */
+function soon(task) {
+  let asked = false;
+  return () => {
+    if (asked) return;
+    asked = true;
+    setTimeout(() => { asked = false; task(); });
   };
 }
 

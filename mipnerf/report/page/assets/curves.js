@@ -120,7 +120,7 @@ parts.push(() => {
     last = key;
     plotDataset();
   };
-  listeners.push(plotAgain);
+  listeners.push(soon(plotAgain));
   whenSeen(byId("section-curves"), () => { plotted.isSeen = true; plotDataset(); });
   for (const button of document.querySelectorAll("[data-curve-x]")) {
     button.addEventListener("click", () => {

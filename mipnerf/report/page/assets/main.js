@@ -6,7 +6,7 @@ function setUpCompare() {
   setUpControls();
   setUpKeys();
   setUpBars();
-  listeners.push(showChoices, showPanes, showBars);
+  listeners.push(showChoices, showPanes, soon(showBars));
   window.addEventListener("resize", redraw);
   new ResizeObserver(redraw).observe(byId("pane-row"));
 }

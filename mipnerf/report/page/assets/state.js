@@ -4,8 +4,9 @@ const listeners = [];
 const state = { scene: "", level: 0, view: 0, show: [], divide: 50, zoom: 1, x: 0.5, y: 0.5, metric: "psnr", loupe: false };
 const MAX_ZOOM = 64;
 
-const setsOf = (scene) => page.sets.filter((set) => set.scene === scene);
-const findSet = (scene, level, view) => page.sets.find((set) => set.scene === scene && set.level === level && set.view === view);
+const setsByScene = Map.groupBy(page.sets, (set) => set.scene);
+const setsOf = (scene) => setsByScene.get(scene) ?? [];
+const findSet = (scene, level, view) => setsOf(scene).find((set) => set.level === level && set.view === view);
 const viewsOf = (scene) => page.views[scene] ?? [];
 
 /* The truth, the best and the ablation at the coarsest level: what the page begins with. */

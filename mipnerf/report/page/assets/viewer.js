@@ -14,7 +14,7 @@ function scoreOf(variant, metric, level = state.level, view = state.view) {
   const run = runsOf(state.scene).find((one) => one.variant === variant);
   if (!run) return null;
   const data = runData(run);
-  return data[metric]?.[data.levels.indexOf(level)]?.[data.views.indexOf(view)] ?? null;
+  return data[metric]?.[data.levels.indexOf(level)]?.[data.places.get(view)] ?? null;
 }
 
 function scoresText(variant) {

@@ -29,6 +29,7 @@ from mipnerf.config.sections import (
     Fraction,
     Name,
     OperationConfig,
+    OrbitConfig,
     PhotosConfig,
     Positive,
     Section,
@@ -234,6 +235,7 @@ class SuiteConfig(Overrides):
     ] = Field("strict", description="what to do with files that are not the official ones: refuse, warn or take them")
     bricks: BricksConfig = BricksConfig()
     video: VideoConfig = VideoConfig()
+    orbit: OrbitConfig = OrbitConfig()
     datasets: dict[Name, DatasetConfig]
     variants: dict[Name, VariantConfig]
     runs: Annotated[list[RunsConfig], Field(min_length=1)]

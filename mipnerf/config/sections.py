@@ -71,6 +71,16 @@ class VideoConfig(Section):
     shards: Annotated[int, Field(ge=1, le=1000)] = Field(1, description="jobs that share the frames of a video")
 
 
+ORBIT_LEVELS = 4  # each has half as many pixels along a side as the one before: an eighth in the end
+
+
+class OrbitConfig(Section):
+    """What the report shows from all around a scene, as far as it has room: of scene after scene, all variants."""
+
+    frames: Annotated[int, Field(ge=0, le=360)] = Field(24, description="views around a scene; 0: none")
+    width: Annotated[int, Field(ge=8, le=1024)] = Field(96, description="pixels of the width of the nearest views")
+
+
 class PhotosConfig(Section):
     """How cameras are found for captures that have none: for all runs of a scene alike."""
 

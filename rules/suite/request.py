@@ -18,6 +18,7 @@ from mipnerf.errors import ConfigError
 from mipnerf.evaluation.shards import shard_names
 from mipnerf.report.figures.kinds import FIGURES, IN_TABLE, SCENE_FIGURES, dataset_kinds
 from mipnerf.report.names import table_names
+from mipnerf.report.page.budget import ENCODED, ORBIT_BYTES, PIXEL_BYTES
 from mipnerf.thirdparty import require_package
 from mipnerf.training.status import is_imported
 from rules.suite.shards import finished_shards
@@ -244,6 +245,26 @@ class Request:
         except ConfigError as error:
             raise WorkflowError(str(error)) from None
         return [f"results/{run.name}/video_{wildcards.path}/shard_{shard}.json" for shard in self.video_shards]
+
+    @asked_often
+    def orbit_path(self, wildcards: Wildcards) -> str:
+        """The way of the camera around the scene of a run."""
+        run = self.run_of(wildcards)
+        return self.suite.datasets[run.dataset].video_paths(run.data.spherify)[0]
+
+    def orbits(self) -> list[str]:
+        """The views from all around for the report: of scene after scene, its variants, as long as it has room.
+
+        Of several seeds the first, of sweeps none, and none of a network that is another's.
+        """
+        orbit = self.suite.orbit
+        num_bytes = ENCODED * PIXEL_BYTES * orbit.frames * orbit.width**2 * 4 / 3  # all levels, of about square images
+        places = {scene: i for i, scene in enumerate(self.scenes)}
+        ordered = sorted(self.runs.values(), key=lambda run: places[run.dataset, run.scene])
+        shown = [run for run in ordered if run.variant in self.suite.variants]
+        names = [run.name for run in shown if network_of(self.suite, run.variant) is None]
+        room = int(ORBIT_BYTES / num_bytes) if num_bytes else 0
+        return [f"results/{name}/orbit/level_0.json" for name in names[:room]]
 
     def figures(self, kinds: Sequence[str] = tuple(FIGURES)) -> list[str]:
         """Every picture, or those of some kinds: of the datasets, then of the scenes."""

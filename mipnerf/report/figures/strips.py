@@ -15,7 +15,7 @@ from matplotlib.layout_engine import ConstrainedLayoutEngine
 from mipnerf.config import DataConfig
 from mipnerf.datasets.images import decode_png
 from mipnerf.datasets.load import load_scene
-from mipnerf.datasets.scene import read_bytes
+from mipnerf.datasets.scene import Scene, read_bytes
 from mipnerf.errors import DataError
 from mipnerf.report.figures.plots import STYLE
 from mipnerf.report.frame import Run, format_value, level_name, only_name
@@ -93,7 +93,11 @@ def read_truth(folder: Path, level: int, view: int, num_levels: int = 4, data: D
 
     Raises `DataError` or `ConfigError` where there is no such image.
     """
-    scene = load_scene(folder, "test", num_levels, data, level=level, view=view)
+    return true_image(load_scene(folder, "test", num_levels, data, level=level, view=view), data)
+
+
+def true_image(scene: Scene, data: DataConfig) -> np.ndarray:
+    """The first image of a scene, [H, W, 3] in [0, 1], on white where `data` says so; what a mask hides is NaN."""
     image = scene.images[0] / scene.max_value
     if image.shape[-1] == 4 and data.white_bkgd:
         image = image[..., :3] * image[..., 3:] + 1 - image[..., 3:]

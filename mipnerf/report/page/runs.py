@@ -1,4 +1,4 @@
-"""What the page says of each run: what was measured of its jobs, its training curve, its record and configuration."""
+"""What the page says of each run: what was measured of its jobs, its record and configuration."""
 
 import csv
 import math
@@ -7,16 +7,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import yaml
 
 from mipnerf.report.conditions import facts_of
-from mipnerf.report.frame import Run, if_all_known, level_name, read_history
+from mipnerf.report.frame import Run, if_all_known
 from mipnerf.report.tables.table import MISSING, Cell, Column, Table
-from mipnerf.training.history import format_duration, read_validation, validation_means
+from mipnerf.training.history import format_duration
 
-CURVE_POINTS = 150
-CURVE_SIZE = 320, 90  # units of the drawing
 SECTIONS = ("model", "train", "data")
 
 
@@ -36,43 +33,24 @@ class Job:
 
 
 @dataclass(frozen=True)
-class Curve:
-    """Training PSNR against step: the points of an SVG polyline in `CURVE_SIZE`, and the ends of both axes.
-
-    `validation` are those of views that are not trained on, `validated` what they end with; empty where there are none.
-    """
-
-    points: str
-    first_step: int
-    last_step: int
-    lowest: float
-    highest: float
-    final: float
-    validation: str = ""
-    validated: str = ""
-
-
-@dataclass(frozen=True)
 class RunDetails:
     """One run as the page shows it; `record` is what is known beside the `configuration`, a YAML text."""
 
     name: str
     facts: Mapping[str, str | int]
     jobs: Sequence[Job]
-    curve: Curve | None
     record: Mapping[str, str]
     configuration: str
 
 
 def details_of(run: Run) -> RunDetails:
-    """Read the files of a run; `DataError` for a history that is none."""
+    """Read the files of a run."""
     configuration = {key: value for key, value in run.config.items() if key not in ("record", "package_version")}
     record = {"package_version": run.config.get("package_version"), **run.setting("record")}
     return RunDetails(
         name=f"{run.dataset}/{run.variant}/{run.scene}",
         facts=facts_of(run),
         jobs=read_jobs(run.folder / "benchmarks"),
-        curve=read_curve(run.folder),
         record={key: _text(value) for key, value in _flat(record)},
         configuration=yaml.safe_dump(configuration, sort_keys=False),
     )
@@ -82,29 +60,6 @@ def read_jobs(folder: Path) -> list[Job]:
     """The jobs that were measured, the training first; none where there is no such folder."""
     paths = sorted(folder.glob("*.tsv"), key=lambda path: (not path.stem.startswith("train"), path.stem))
     return [_read_job(path) for path in paths]
-
-
-def read_curve(folder: Path) -> Curve | None:
-    """The training curve of a run, in means of neighbouring rows; None where nothing was logged."""
-    log, views = read_history(folder / "history.csv"), read_validation(folder / "validation.csv")
-    if log.empty:
-        return None
-    step, psnr = (_thinned(log[key].to_numpy()) for key in ("step", "psnr"))
-    means = validation_means(views)
-    steps, psnrs = (_thinned(np.array([*values])) for values in (means, means.values()))
-    x, y = np.concatenate([step, steps]), np.concatenate([psnr, psnrs])
-    width, height = CURVE_SIZE
-    points = [f"{a:.1f},{b:.1f}" for a, b in zip(width * _unit(x), height * (1 - _unit(y)), strict=True)]
-    return Curve(
-        points=" ".join(points[: len(step)]),
-        first_step=int(log["step"].iloc[0]),
-        last_step=int(log["step"].iloc[-1]),
-        lowest=float(psnr.min()),
-        highest=float(psnr.max()),
-        final=float(psnr[-1]),
-        validation=" ".join(points[len(step) :]),
-        validated=f"{psnrs[-1]:.2f} dB at {level_name(views[-1].level)}" if views else "",
-    )
 
 
 def times_table(runs: Sequence[Run], details: Sequence[RunDetails]) -> Table:
@@ -187,18 +142,6 @@ def _time_cell(seconds: float | None) -> Cell:
 def _memory_cell(jobs: Sequence[Job]) -> Cell:
     memory = max((job.memory for job in jobs if job.memory is not None), default=None)
     return Cell(MISSING if memory is None else f"{memory:,.0f}", memory)
-
-
-def _thinned(values: np.ndarray) -> np.ndarray:
-    """`values` in means of neighbours, so that they are not more than a curve has points."""
-    if len(values) == 0:
-        return values
-    return np.array([part.mean() for part in np.array_split(values, min(CURVE_POINTS, len(values)))])
-
-
-def _unit(values: np.ndarray) -> np.ndarray:
-    """`values` as shares of their range."""
-    return (values - values.min()) / (np.ptp(values) or 1)
 
 
 def _flat(node: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, object]]:

@@ -1,22 +1,23 @@
 """What the page says of each dataset: its tables, the best variant, and its figures."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import pandas as pd
 
 from mipnerf.report.figures.kinds import FIGURES
-from mipnerf.report.frame import Run, format_value
-from mipnerf.report.page.images import ENCODED
+from mipnerf.report.frame import Run, format_value, level_name, ordered_names
+from mipnerf.report.names import title_of
+from mipnerf.report.page.budget import ENCODED, FIGURE_BYTES, fitting
+from mipnerf.report.page.data import contrast_of, mean_psnr
 from mipnerf.report.reference import MEAN, Reference
 from mipnerf.report.tables.paper import paper_report
 from mipnerf.report.tables.short import dataset_tables
-from mipnerf.report.tables.table import Table
+from mipnerf.report.tables.table import Cell, Column, Table, ranked
 from mipnerf.report.tables.verdict import Comparison
 
-FIGURE_BYTES = 12 << 20  # of all figures, as they stand in the page
-OPEN_ROWS = 40  # of all tables that can be folded, above which they are
+AVERAGE = "Average"
 
 
 @dataclass(frozen=True)
@@ -32,21 +33,20 @@ class Figure:
 
 @dataclass(frozen=True)
 class Dataset:
-    """The part of the page that one dataset has: the main tables, those of single metrics, of costs and of runs."""
+    """The part of the page that one dataset has: the main tables, those of single metrics, of costs and of runs.
+
+    `means` is the small table of the first screen.
+    """
 
     name: str
     summary: str
+    means: Table
     tables: Sequence[Table]
     metrics: Sequence[Table]
     costs: Sequence[Table]
     runs: Sequence[Table]
     comparisons: Sequence[Comparison]
     figures: Sequence[Figure]
-
-    @property
-    def is_short(self) -> bool:
-        """Whether the tables of single metrics can be shown at once."""
-        return sum(len(table.rows) for table in self.metrics) <= OPEN_ROWS
 
 
 def dataset_section(
@@ -62,6 +62,7 @@ def dataset_section(
     return Dataset(
         name=name,
         summary=summary_of(name, tidy[tidy["dataset"] == name]),
+        means=means_table(name, tidy[tidy["dataset"] == name], ordered_names(runs, "method")),
         tables=tables,
         metrics=metrics,
         costs=[table for table in others if table.name == f"{name}_cost"],
@@ -71,18 +72,15 @@ def dataset_section(
     )
 
 
-def choose_figures(paths: Iterable[Path], datasets: Sequence[str], max_bytes: float = FIGURE_BYTES) -> list[Figure]:
+def choose_figures(paths: Sequence[Path], datasets: Sequence[str], max_bytes: float = FIGURE_BYTES) -> list[Figure]:
     """The pictures with their captions, as the SVG beside a PNG where there is one; shown as far as there is room."""
-    figures, left = [], max_bytes
-    for path in paths:
-        drawing = path.with_suffix(".svg")
-        chosen = drawing if drawing.exists() else path
-        num_bytes = ENCODED * chosen.stat().st_size if chosen.exists() else 0
-        is_shown = num_bytes <= left
-        left -= num_bytes * is_shown
-        dataset = dataset_of(path, datasets)
-        figures.append(Figure(chosen, dataset, *titles_of(path, dataset), is_shown))
-    return figures
+    drawings = [drawing if (drawing := path.with_suffix(".svg")).exists() else path for path in paths]
+    kept = fitting((ENCODED * file.stat().st_size if file.exists() else 0 for file in drawings), max_bytes)
+    names = [dataset_of(path, datasets) for path in paths]
+    return [
+        Figure(file, name, *titles_of(path, name), i in kept)
+        for i, (path, file, name) in enumerate(zip(paths, drawings, names, strict=True))
+    ]
 
 
 def dataset_of(path: Path, datasets: Sequence[str]) -> str:
@@ -99,15 +97,54 @@ def titles_of(path: Path, dataset: str) -> tuple[str, str]:
     return kind.title + (f": {scene}" if scene else ""), kind.caption
 
 
+def means_table(name: str, results: pd.DataFrame, methods: Sequence[str]) -> Table:
+    """PSNR by method and level, the mean over the scenes where there are several, and the published average."""
+    psnr = mean_psnr(results).reindex(methods)
+    levels = [level for level in psnr.columns if level != MEAN]
+    is_mean = (results["scene"] == MEAN).any()
+    jax = results[(results["metric"] == "psnr") & (results["level"] == MEAN)]
+    jax = jax[jax["scene"] == MEAN] if is_mean else jax
+    published = jax.drop_duplicates("variant").set_index("variant")["jax"].reindex(methods)
+    titles = [*(level_name(int(level)) for level in levels), *[AVERAGE] * (len(levels) > 1)]
+    columns = [Column(title, better="higher") for title in titles]
+    shown = [*levels, MEAN][: len(columns)]
+    cells = [[_psnr_cell(value) for value in psnr.loc[method, shown]] for method in methods]
+    rows = [
+        [Cell(title_of(method)), *numbers] for method, numbers in zip(methods, ranked(cells, columns, 1), strict=True)
+    ]
+    heads = [Column("Variant", align="left"), *columns]
+    if published.notna().any():
+        heads.append(Column("Average (Jax)"))
+        rows = [[*row, _psnr_cell(published[method])] for row, method in zip(rows, methods, strict=True)]
+    over = f", mean over {results['scene'].nunique() - 1} scenes" if is_mean else ""
+    return Table(f"{name}_means", f"{name}: PSNR by resolution{over}", heads, rows)
+
+
+def _psnr_cell(value: float) -> Cell:
+    return Cell(format_value("psnr", value), None if pd.isna(value) else float(value))
+
+
 def summary_of(dataset: str, results: pd.DataFrame) -> str:
-    """Which variant has the best average PSNR, and which comes after it, as one sentence."""
-    averages = results[(results["metric"] == "psnr") & (results["level"] == MEAN)]
-    if (averages["scene"] == MEAN).any():
-        averages = averages[averages["scene"] == MEAN]
-    means = averages.set_index("variant")["value"].dropna().sort_values(ascending=False, kind="stable")
-    if means.empty:
+    """Which method has the best average PSNR, and its lead at the finest and the coarsest level, as one sentence."""
+    psnr = mean_psnr(results)
+    contrast = [method for method in contrast_of(results, list(psnr.index)) if method in psnr.index]
+    if psnr[MEAN].isna().all():
         return f"On {dataset}, no variant has an average PSNR yet."
-    named = [f"{variant} ({format_value('psnr', value)} dB)" for variant, value in means.items()]
-    if len(named) == 1:
-        return f"On {dataset}, the average PSNR is that of {named[0]}."
-    return f"On {dataset}, {named[0]} has the best average PSNR of {len(named)} variants, before {named[1]}."
+    means = psnr[MEAN].dropna()
+    best = f"{title_of(contrast[0])} ({format_value('psnr', means[contrast[0]])} dB)"
+    if len(contrast) == 1:
+        return f"On {dataset}, the average PSNR is that of {best}."
+    levels = [level for level in psnr.columns if level != MEAN]
+    gaps = psnr.loc[contrast[0], levels] - psnr.loc[contrast[1], levels]
+    lead = f"On {dataset}, {best} has the best average PSNR of {len(means)} variants"
+    other = title_of(contrast[1])
+    if gaps.isna().any():
+        return f"{lead}."
+    if len(levels) == 1:
+        return f"{lead}, {_decibels(gaps.iloc[0])} than {other}."
+    fine, coarse = (f"{_decibels(gaps[i])} at {level_name(int(i))}" for i in (levels[0], levels[-1]))
+    return f"{lead}; it has {fine} and {coarse} than {other}."
+
+
+def _decibels(gap: float) -> str:
+    return f"{format_value('psnr', abs(gap))} dB {'more' if gap >= 0 else 'less'}"

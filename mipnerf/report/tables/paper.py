@@ -19,13 +19,26 @@ from mipnerf.report.reference import LEVEL_COLUMNS, MEAN, METHODS, TABLE1, TABLE
 from mipnerf.report.summary import expected_levels, method_means
 from mipnerf.report.tables.scenes import scenes_table
 from mipnerf.report.tables.sweeps import sweep_results
-from mipnerf.report.tables.table import MISSING, RANKS, Cell, Column, Table, decimals_of, ranked, rounded
+from mipnerf.report.tables.table import (
+    DELTA,
+    MISSING,
+    OURS,
+    RANKS,
+    SOURCE,
+    Cell,
+    Column,
+    Table,
+    decimals_of,
+    ranked,
+    rounded,
+)
 from mipnerf.report.tables.verdict import (
     COSTS,
     NOT_COMPARABLE,
     Comparison,
     Number,
     compared,
+    judged,
     published_number,
     reasons_of,
 )
@@ -36,7 +49,7 @@ TITLES = {
     "table2": "Table 2 of the paper: the single-scale Blender dataset",
     "table3": "Table 3 of the paper: supersampling (SS) on the multiscale Blender dataset",
 }
-OURS, JAX, DELTA = "ours", "Jax", "delta"
+JAX = "Jax"
 QUALITY = ("psnr", "ssim", "lpips")
 SHORT = {"psnr": "PSNR ↑", "ssim": "SSIM ↑", "lpips": "LPIPS ↓", "avg_error": "Avg. ↓"}
 AVG_NOTE = "Avg.: geometric mean of 10^(−PSNR/10), √(1 − SSIM) and LPIPS, each averaged over levels first."
@@ -128,7 +141,7 @@ class _Builder:
     def table(self) -> Table:
         """The table; `comparisons` is filled on the way."""
         has_jax = not self.published.empty
-        columns = [Column(title, align="left") for title in ["Method", *["Source"] * has_jax]]
+        columns = [Column(title, align="left") for title in ["Method", *[SOURCE] * has_jax]]
         columns += [Column(title) for title in self.states] + [quantity.column for quantity in self.quantities]
         ours = {variant: self._ours(variant) for variant in self.methods}
         if len(set(self.scenes.values())) == 1:
@@ -213,16 +226,16 @@ class _Builder:
         text = quantity.text(value.number)
         spread = "" if value.spread is None else rounded(value.spread, quantity.decimals)
         jax = self._published_text(self.methods[variant], quantity)
-        verdict = self._compare(variant, quantity, value, text, jax) if jax else ""
-        return Cell(text, float(value.number), spread, verdict=verdict)
+        cell = Cell(text, float(value.number), spread)
+        return judged(cell, self._compare(variant, quantity, value, text, jax)) if jax else cell
 
     def _published_text(self, title: str, quantity: Quantity) -> str:
         """What was published, digit for digit, or nothing."""
         is_known = title in self.published.index and quantity.key in self.published
         return self.published.at[title, quantity.key] if is_known else ""
 
-    def _compare(self, variant: str, quantity: Quantity, value: Value, text: str, jax: str) -> str:
-        """The verdict on a number of ours, which is kept."""
+    def _compare(self, variant: str, quantity: Quantity, value: Value, text: str, jax: str) -> Comparison:
+        """A number of ours held against the published one, which is kept."""
         scenes = self.scenes[variant]
         reasons = [] if set(scenes) == set(self.planned) else [f"{self._scene_count(variant)} scenes"]
         one = compared(
@@ -239,7 +252,7 @@ class _Builder:
             title=quantity.column.plain_name,
         )
         self.comparisons.append(one)
-        return one.verdict
+        return one
 
     def _jax(self, title: str, quantity: Quantity) -> Cell:
         text = self._published_text(title, quantity)

@@ -1,7 +1,5 @@
 """The supplement of a dataset: every method on every scene, beside all that was published of mip-NeRF on it."""
 
-from dataclasses import replace
-
 import pandas as pd
 
 from mipnerf.report.frame import Run, ordered_names
@@ -9,12 +7,25 @@ from mipnerf.report.names import scene_table
 from mipnerf.report.reference import LEVEL_COLUMNS, MEAN, METHODS, Reference
 from mipnerf.report.rows import METRICS
 from mipnerf.report.summary import count_seeds, expected_levels, summarise
-from mipnerf.report.tables.table import MISSING, RANKS, Cell, Column, Table, decimals_of, ranked, rounded, seeds_cell
-from mipnerf.report.tables.verdict import Comparison, Number, compared, reasons_of
+from mipnerf.report.tables.table import (
+    DELTA,
+    MISSING,
+    OURS,
+    RANKS,
+    SOURCE,
+    Cell,
+    Column,
+    Table,
+    decimals_of,
+    ranked,
+    rounded,
+    seeds_cell,
+)
+from mipnerf.report.tables.verdict import Comparison, Number, compared, judged, reasons_of
 
 PUBLISHED = "mipnerf"  # the variant of which numbers of single scenes are known
 QUALITY = ("psnr", "ssim", "lpips")
-OURS, JAX, DELTA = "ours", "Jax", "delta"
+JAX = "Jax"
 
 
 def scenes_table(runs: list[Run], reference: Reference, dataset: str) -> tuple[Table, list[Comparison]]:
@@ -23,7 +34,7 @@ def scenes_table(runs: list[Run], reference: Reference, dataset: str) -> tuple[T
     Numbers are means over the levels, and over seeds. A mean over scenes is missing where a method lacks one of them.
     """
     scenes = ordered_names(runs, "scene")
-    columns = [Column(title, align="left") for title in ("Metric", "Method", "Source")]
+    columns = [Column(title, align="left") for title in ("Metric", "Method", SOURCE)]
     columns += [Column(scene) for scene in scenes] + [Column(f"mean of {len(scenes)}")] * (len(scenes) > 1)
     rows: list[list[Cell]] = []
     breaks, comparisons = [], []
@@ -69,9 +80,12 @@ def _metric_rows(
         head = [Cell(METRICS[metric].title), Cell(method)]
         found = _compare(runs, method, group, cells, jax) if method == PUBLISHED else []
         comparisons += found
-        verdicts = {one.scene: one.verdict for one in found}
-        judged = [replace(cell, verdict=verdicts.get(scene, "")) for cell, scene in zip(cells, scenes, strict=True)]
-        rows.append([*head, Cell(OURS), *judged])
+        by_scene = {one.scene: one for one in found}
+        judged_cells = [
+            judged(cell, by_scene[scene]) if scene in by_scene else cell
+            for cell, scene in zip(cells, scenes, strict=True)
+        ]
+        rows.append([*head, Cell(OURS), *judged_cells])
         for source, published in texts.items() if method == PUBLISHED else ():
             others = _published(published, scenes)
             rows.append([*head, Cell(JAX if source == "jax" else source), *others])

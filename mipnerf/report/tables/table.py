@@ -6,6 +6,8 @@ from dataclasses import dataclass, field, replace
 from typing import Literal
 
 MISSING = "—"
+# A row says in this column whose numbers it has: ours, published ones under their name, or how ours differ from them.
+SOURCE, OURS, DELTA = "Source", "ours", "delta"
 RANKS = "Bold, underlined, italic: the best, second and third"
 
 
@@ -46,7 +48,8 @@ class Cell:
     """What one cell shows: `text`, already rounded, and `spread`, which comes after a ±.
 
     `number` is the value unrounded. `rank` 1, 2 or 3 is the best, second or third of its column. `verdict` is a word of
-    `mipnerf.report.tables.verdict` on a number that is held against a published one, else empty.
+    `mipnerf.report.tables.verdict` on a number that is held against a published one, else empty; `reason` a sentence on
+    it.
     """
 
     text: str
@@ -54,6 +57,7 @@ class Cell:
     spread: str = ""
     rank: int | None = None
     verdict: str = ""
+    reason: str = ""
 
     @property
     def full_text(self) -> str:

@@ -3,7 +3,7 @@
 import math
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 
 import pandas as pd
 
@@ -87,6 +87,23 @@ def compared(number: Number, jax: str, reasons: Sequence[str], **identity: str) 
         verdict=verdict,
         reason=reason,
     )
+
+
+def judged(cell: Cell, comparison: Comparison) -> Cell:
+    """`cell` with the verdict on its number, and why."""
+    return replace(cell, verdict=comparison.verdict, reason=reason_of(comparison))
+
+
+def reason_of(comparison: Comparison) -> str:
+    """The verdict on a number with what it rests on, as one sentence."""
+    ours, delta = _shown(comparison)
+    against = f"published {comparison.jax}, ours {ours}"
+    if comparison.verdict == NOT_COMPARABLE:
+        return f"{NOT_COMPARABLE}: {comparison.reason} ({against})"
+    if comparison.verdict == EQUAL:
+        return f"{EQUAL}: {against}"
+    over = f" over {comparison.seeds} seeds" if comparison.spread is not None else ""
+    return f"{comparison.verdict}: {against}, {delta}; up to {comparison.tolerance:.2g} is within the spread{over}"
 
 
 def published_number(text: str) -> float:

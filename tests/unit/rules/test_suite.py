@@ -315,3 +315,20 @@ def test_a_source_of_photographs_says_so_where_it_is_fetched():
     sources = Sources(suite, Path(), str)
     assert sources.checksums_of(SimpleNamespace(source="mine", scene="desk")) == ["--photos"]
     assert sources.checksums_of(SimpleNamespace(source="mine", scene="other")) == []
+
+
+def test_views_from_around_are_made_of_as_many_scenes_as_the_report_bears():
+    names = [
+        "results/bricks/mipnerf/bricks/orbit/level_0.json",
+        "results/bricks/mipnerf_wo_ipe/bricks/orbit/level_0.json",
+    ]
+    assert request_of().orbits() == names
+    assert request_of(orbit={"frames": 0}).orbits() == []
+    assert request_of(orbit={"frames": 24, "width": 512}).orbits() == []
+    assert request_of().orbit_path(wildcards()) == "spherical"
+    runs = [{"dataset": "bricks", "variants": ["mipnerf"], "seeds": [0, 1]}]
+    assert request_of(runs=runs).orbits() == names[:1]
+    paper = read_suite(ROOT, [ROOT / "config" / "paper.yaml"])
+    several = Request(paper, lambda path: path, True).orbits()
+    scenes = {tuple(name.split("/")[1:4:2]) for name in several}
+    assert 0 < len(scenes) < len(Request(paper, lambda path: path, True).scenes)

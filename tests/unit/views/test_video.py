@@ -22,6 +22,7 @@ from mipnerf.evaluation.views import to_uint8
 from mipnerf.training.loop import train
 from mipnerf.views.frames import render_shard
 from mipnerf.views.movies import encode, label, read_frames, write_comparison, write_movie
+from mipnerf.views.orbits import render_orbit
 from mipnerf.views.paths import camera_path
 from mipnerf.views.renderer import Renderer, depth_picture, scaled
 
@@ -265,3 +266,55 @@ def test_what_is_wrong_with_frames_is_said_and_leaves_no_video(tmp_path, monkeyp
 def test_one_frame_is_a_video_too(tmp_path):
     encode(iter([np.zeros((2, 2, 3), np.uint8)]), 30, tmp_path / "x.mp4")
     assert read_movie(tmp_path / "x.mp4")[1].shape == (1, 2, 2, 3)
+
+
+def test_an_orbit_is_the_path_at_four_sizes_and_goes_on_where_it_was(trained, tmp_path):
+    renderer = Renderer.open(trained / "model.pt", OPERATION, 1)
+    arguments = trained / "model.pt", trained / "data", renderer, "spherical", 3, 16
+    render_orbit(*arguments, tmp_path / "orbit")
+    records = [json.loads((tmp_path / "orbit" / f"level_{level}.json").read_text()) for level in range(4)]
+    assert [(record["frames"], record["width"]) for record in records] == [(3, 16), (3, 8), (3, 4), (3, 2)]
+    frames = {path: path.stat().st_mtime_ns for path in (tmp_path / "orbit").rglob("0*.png")}
+    assert len(frames) == 12
+    next(iter(frames)).unlink()
+    (tmp_path / "orbit" / "level_2.json").unlink()
+    render_orbit(*arguments, tmp_path / "orbit")
+    again = {path: path.stat().st_mtime_ns for path in (tmp_path / "orbit").rglob("0*.png")}
+    assert again.keys() == frames.keys()
+    assert sum(again[path] != frames[path] for path in frames) == 1
+
+
+def test_cameras_that_stand_around_nothing_have_no_orbit_and_no_error(trained, tmp_path, monkeypatch):
+    def refuse(*_):
+        raise DataError("the cameras do not stand around anything")
+
+    monkeypatch.setattr("mipnerf.views.frames.camera_path", refuse)
+    renderer = Renderer.open(trained / "model.pt", OPERATION, 1)
+    render_orbit(trained / "model.pt", trained / "data", renderer, "spherical", 3, 16, tmp_path)
+    assert json.loads((tmp_path / "level_3.json").read_text())["frames"] == 0
+
+
+@pytest.mark.slow
+def test_the_script_of_the_orbit_takes_what_the_rule_gives(trained, tmp_path):
+    command = [
+        sys.executable,
+        SCRIPT.with_name("orbit.py"),
+        "--model",
+        trained / "model.pt",
+        "--data",
+        trained / "data",
+    ]
+    command += [
+        "--path",
+        "spherical",
+        "--frames",
+        "2",
+        "--width",
+        "8",
+        "--output",
+        tmp_path,
+        "--set",
+        "operation.device=cpu",
+    ]
+    subprocess.run([*map(str, command), "--threads", "1"], check=True)
+    assert json.loads((tmp_path / "level_0.json").read_text())["width"] == 8

@@ -1,0 +1,36 @@
+"""The report of the whole paper: 176 runs with 200 views a scene."""
+
+import pytest
+from measure_report import REFERENCE, make_runs, measure
+
+from mipnerf.report.page.budget import PAGE_BYTES
+from mipnerf.report.page.build import build_page
+
+
+@pytest.mark.slow
+def test_the_page_of_the_paper_keeps_its_size_and_says_what_it_leaves_out(browser, tmp_path):
+    folders, data = make_runs(tmp_path)
+    assert len(folders) == 176
+    path = tmp_path / "report.html"
+    path.write_text(build_page(folders, REFERENCE, data), encoding="utf-8")
+    assert path.stat().st_size <= PAGE_BYTES
+    # How fast it is depends on the machine: `python tests/measure_report.py` tells.
+    found = measure(browser, path)
+    print(found)
+    page = browser.new_page(offline=True)
+    page.set_default_timeout(60_000)
+    page.goto(path.as_uri())
+    page.locator("html[data-ready]").wait_for(state="attached")
+    assert "further sets of images are" in page.locator("#section-compare").text_content()
+    # The coarsest level is there of every scene, and of what is not, the place is told.
+    for scene in page.locator("#pick-scene option").all_text_contents():
+        page.locator("#pick-scene").select_option(scene)
+        page.locator("#pick-level").select_option(page.locator("#pick-level option").last.get_attribute("value"))
+        page.wait_for_timeout(150)
+        assert page.locator(".missing:visible").count() == 0, scene
+    page.locator("#pick-level").select_option("0")
+    page.locator("#pick-view").select_option("199")
+    page.wait_for_timeout(200)
+    text = page.locator(".missing:visible").first.text_content()
+    assert "view 199 at Full is not in this page" in text
+    page.close()

@@ -118,7 +118,7 @@ LAYERS = [
     ["planning.speed", "planning.report"],
     ["report.tables.table", "report.frame", "report.reference", "training.status"],
     ["report.summary", "report.conditions", "report.tables.formats", "report.progress"],
-    ["report.tables.verdict", "report.sweeps"],
+    ["report.tables.verdict", "report.sweeps", "report.notebook"],
     ["report.tables.scenes", "report.tables.sweeps"],
     ["report.tables.paper"],
     ["report.figures.kinds", "report.tables.short", "report.figures.plots", "report.figures.strips"],

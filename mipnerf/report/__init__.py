@@ -1,4 +1,4 @@
-"""From the files of runs to tables, figures and the report; `load("results")` gives them to a notebook. Free of torch."""
+"""From the files of runs to tables, figures and the report; `load` gives them to a notebook. Free of torch."""
 
 from mipnerf.faces import face
 

@@ -128,6 +128,7 @@ LAYERS = [
         "report.figures.depths",
         "report.figures.sweeps",
         "report.figures.minutes",
+        "report.figures.printing",
     ],
     ["report.page.budget", "report.page.embedded"],
     ["report.tables.output", "report.page.images", "report.page.runs"],

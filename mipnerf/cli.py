@@ -153,18 +153,31 @@ def inspect(args: argparse.Namespace) -> None:
 
 
 def tables(args: argparse.Namespace) -> None:
-    """Write the tables of the runs that have metrics, and print what they say beside the published numbers."""
+    """Write tables and report of the runs that have metrics, once or again and again, and print what they say."""
+    with contextlib.suppress(KeyboardInterrupt) if args.watch else contextlib.nullcontext():
+        while not write_what_is_there(args) and args.watch:
+            time.sleep(args.watch)
+
+
+def write_what_is_there(args: argparse.Namespace) -> bool:
+    """Write tables and report once; returns whether all runs have metrics."""
     from mipnerf.config.files import HOME, read_suite
+    from mipnerf.report.page.partial import write_partial
+    from mipnerf.report.page.trainings import read_trainings
     from mipnerf.report.progress import gather
     from mipnerf.report.reference import load_reference
     from mipnerf.report.tables.output import write_tables
 
-    runs, progress = gather(Path("results"), read_suite(Path(), args.configfile))
-    verdict = write_tables(args.output, runs, load_reference(HOME / "reference"), progress)
+    results, suite, reference = Path("results"), read_suite(Path(), args.configfile), load_reference(HOME / "reference")
+    runs, progress = gather(results, suite)
+    verdict = write_tables(args.output, runs, reference, progress)
+    write_partial(args.output / "report.html", runs, read_trainings(results, progress), suite, reference)
     print(
-        f"{len(runs):,} of {len(runs) + len(progress):,} runs have metrics; wrote {args.output / 'table.md'} and more"
+        f"{len(runs):,} of {len(runs) + len(progress):,} runs have metrics; wrote {args.output / 'table.md'}, "
+        f"{args.output / 'report.html'} and more"
     )
-    print(verdict.replace("**", ""))
+    print(verdict.replace("**", ""), flush=True)
+    return not progress
 
 
 def main() -> None:
@@ -191,7 +204,17 @@ def main() -> None:
         help="on top of config/, as for snakemake; then no other runs are shown",
     )
     command.set_defaults(call=status)
-    command = commands.add_parser("tables", help="all tables of the runs that are there, while others still train")
+    command = commands.add_parser(
+        "tables", help="all tables and the report of the runs that are there, while others still train"
+    )
+    command.add_argument(
+        "--watch",
+        type=positive,
+        nargs="?",
+        const=60.0,
+        metavar="SECONDS",
+        help="again every so many seconds (default 60) until all runs have metrics, or Ctrl-C",
+    )
     command.add_argument(
         "--output", type=Path, default=Path("results/partial"), metavar="FOLDER", help="default: results/partial"
     )

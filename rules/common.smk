@@ -14,7 +14,7 @@ sys.path.insert(0, str(HOME))
 
 from mipnerf.config import parse_config
 from mipnerf.errors import ConfigError
-from mipnerf.report.figures.kinds import DATASET_FIGURES
+from mipnerf.report.figures.kinds import DATASET_FIGURES, PRINT_WIDTHS
 from mipnerf.training.events import check_events
 from rules.suite.command import read_command
 from rules.suite.configuration import complete, typed, typed_part, write_complete

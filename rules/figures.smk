@@ -7,6 +7,38 @@ rule figures:
     localrule: True
 
 
+rule pdf_figures:
+    input:
+        REQUEST.printed_figures(),
+    localrule: True
+
+
+rule pdf_figure:
+    input:
+        metrics=REQUEST.files_of_dataset("metrics.csv"),
+        histories=REQUEST.files_of_dataset("history.csv"),
+        reference=REFERENCE,
+    output:
+        "results/plots/{dataset}_{kind}_{width}.pdf",
+    log:
+        "results/logs/pdf_{dataset}_{kind}_{width}.log",
+    wildcard_constraints:
+        kind=one_of(DATASET_FIGURES),
+        width=one_of(PRINT_WIDTHS),
+    localrule: True
+    conda:
+        ENVIRONMENT
+    params:
+        runs=lambda wildcards, input: parents(input.metrics),
+        reference=lambda wildcards, input: parents(input.reference)[0],
+    message:
+        "Drawing the {wildcards.kind} of {wildcards.dataset} for a {wildcards.width} of a paper"
+    shell:
+        f"exec python {SCRIPTS}/pdf.py "
+        "--kind {wildcards.kind} --runs {params.runs:q} --reference {params.reference:q} "
+        "--width {wildcards.width} --output {output:q} --log {log:q}"
+
+
 rule pyramid:
     input:
         metrics=REQUEST.files_of_scene("metrics.csv"),

@@ -1,1 +1,6 @@
-"""From the files of finished runs to tables and figures. Free of torch."""
+"""From the files of runs to tables, figures and the report; `load` gives them to a notebook. Free of torch."""
+
+from mipnerf.faces import face
+
+__all__ = ["load"]
+__getattr__ = face(__name__, {"load": "notebook"})

@@ -91,8 +91,7 @@ def read_statuses(results: Path, names: Sequence[str] = (), others: bool = True)
 
 def read_status(folder: Path, results: Path) -> RunStatus:
     """The state of the newest training in a run's folder, which need not be there."""
-    found = [path for path in folder.glob("checkpoints/*/history.csv") if path.parent.suffix != ".previous"]
-    history = max(found, key=_modified, default=None)
+    history = newest_history(folder)
     state = _state(folder)
     failure = None if state == "running" else find_failure(folder)
     train = _plan(history.parent) if history else {}
@@ -107,6 +106,12 @@ def read_status(folder: Path, results: Path) -> RunStatus:
         validation=_validation(history.parent) if history else None,
         failure=failure,
     )
+
+
+def newest_history(folder: Path) -> Path | None:
+    """The log of the newest training in a run's folder; None where none has begun."""
+    found = [path for path in folder.glob("checkpoints/*/history.csv") if path.parent.suffix != ".previous"]
+    return max(found, key=_modified, default=None)
 
 
 def format_statuses(statuses: Sequence[RunStatus]) -> str:

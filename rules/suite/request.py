@@ -16,7 +16,14 @@ from mipnerf.config.runs import network_of, resolve_runs, scene_folder
 from mipnerf.config.sweeps import SWEPT
 from mipnerf.errors import ConfigError
 from mipnerf.evaluation.shards import shard_names
-from mipnerf.report.figures.kinds import FIGURES, IN_TABLE, SCENE_FIGURES, dataset_kinds
+from mipnerf.report.figures.kinds import (
+    DATASET_FIGURES,
+    FIGURES,
+    IN_TABLE,
+    PRINT_WIDTHS,
+    SCENE_FIGURES,
+    dataset_kinds,
+)
 from mipnerf.report.names import table_names
 from mipnerf.report.page.budget import ENCODED, ORBIT_BYTES, PIXEL_BYTES
 from mipnerf.thirdparty import require_package
@@ -277,6 +284,11 @@ class Request:
         for dataset, scene in self.scenes:
             pictures += [f"{dataset}_{scene}_{kind}" for kind in SCENE_FIGURES if kind in kinds]
         return [f"results/plots/{name}.png" for name in pictures]
+
+    def printed_figures(self) -> list[str]:
+        """The figures of the datasets as PDFs for a paper, in both widths."""
+        figures = self.figures(tuple(DATASET_FIGURES))
+        return [f"{name.removesuffix('.png')}_{width}.pdf" for name in figures for width in PRINT_WIDTHS]
 
     def figures_in_table(self) -> list[str]:
         """The pictures that the short table shows."""

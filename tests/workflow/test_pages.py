@@ -33,6 +33,7 @@ INLINE = {
     "snakemake --unlock": "tests/cluster/test_slurm.py",
     "python -m rules.suite.dry_runs --trainings 40 1000 10000": "test_the_dry_runs_are_measured",
     "python -m mipnerf status --watch 60": "tests/unit/training/test_status.py",
+    "python -m mipnerf tables --watch": "tests/unit/report/test_report_partial.py",
     "python -m mipnerf inspect mine/desk --configfile desk.yaml": "test_own_capture.py",
     "pytest -m golden": "tests/unit/test_golden_comparison.py",
     "pytest tests/unit": "the suite itself",

@@ -115,6 +115,7 @@ SCENE_FIGURES = {
     ),
 }
 FIGURES = DATASET_FIGURES | SCENE_FIGURES
+PRINT_WIDTHS = {"column": 3.25, "page": 6.875}  # inches, of the paper
 # What the short table shows; the rest is for the report.
 IN_TABLE = ("levels", "history", "sweep", "minutes", "strip")
 # Of these, JAX numbers were published: of mip-NeRF for each of the scenes, of other variants for all of them together.

@@ -16,16 +16,17 @@ from markupsafe import Markup
 from mipnerf import __version__
 from mipnerf.datasets.images import image_size
 from mipnerf.datasets.scene import read_bytes
-from mipnerf.report.frame import ordered_names, read_runs
+from mipnerf.report.frame import Run, ordered_names, read_runs
 from mipnerf.report.page.budget import ENCODED, IMAGE_BYTES, MAP_BYTES, fitting
-from mipnerf.report.page.data import Json, page_data, run_data
+from mipnerf.report.page.data import Json, page_data, run_data, training_data
 from mipnerf.report.page.embedded import TYPES, Files, data_uri
 from mipnerf.report.page.films import Frame, choose_frames
 from mipnerf.report.page.images import Comparison, choose_images, read_comparisons
 from mipnerf.report.page.orbits import Orbit, Video, choose_orbits, choose_videos
 from mipnerf.report.page.runs import details_of, differences_table, times_table
 from mipnerf.report.page.sections import choose_figures, dataset_section
-from mipnerf.report.reference import load_reference
+from mipnerf.report.page.trainings import Training, progress_table, summary_of_progress
+from mipnerf.report.reference import Reference, load_reference
 from mipnerf.report.summary import summarise
 from mipnerf.report.sweeps import pictured_runs
 from mipnerf.report.tables.formats import BOLD, copy_parts, to_html
@@ -37,7 +38,7 @@ STYLES = ("base", "viewer", "tables", "plots", "motion", "narrow")
 # In this order: plain scripts that see what came before them.
 SCRIPTS = (
     *("base", "state", "pictures", "gestures", "viewer", "controls", "loupe", "bars"),
-    *("plots", "curves", "film", "orbit", "tables", "figures", "main"),
+    *("plots", "curves", "film", "orbit", "tables", "figures", "renewal", "main"),
 )
 
 
@@ -55,7 +56,27 @@ def build_page(
     their dataset; `lpips_reason` says why LPIPS was asked for and could not be measured. The images to be compared take
     at most `max_bytes`. The same files give the same page. Raises `DataError` for what is missing or broken.
     """
-    runs, reference = read_runs(run_folders), load_reference(reference_folder)
+    runs = read_runs(run_folders)
+    return render_page(runs, load_reference(reference_folder), data_folders, figures, lpips_reason, max_bytes)
+
+
+def render_page(
+    runs: Sequence[Run],
+    reference: Reference,
+    data_folders: Mapping[str, Path],
+    figures: Sequence[Path] = (),
+    lpips_reason: str | None = None,
+    max_bytes: int = IMAGE_BYTES,
+    pictured: Sequence[Run] | None = None,
+    trainings: Sequence[Training] = (),
+    renewal: int | None = None,
+) -> str:
+    """`build_page` of runs that are read, with those that are still trained.
+
+    `pictured` are the runs whose images are shown, if not all. An open page looks for a new one every `renewal`
+    seconds.
+    """
+    runs = list(runs)
     tidy = summarise(runs, reference, asked=["lpips"] if lpips_reason else [])
     names = ordered_names(runs, "dataset")
     datasets, pictures = [], choose_figures(figures, names)
@@ -65,22 +86,23 @@ def build_page(
         datasets.append(dataset_section(name, members, tidy, reference, drawn, lpips_reason))
     details = [details_of(run) for run in runs]
     scenes = dict.fromkeys((run.dataset, run.scene) for run in runs)
-    pictured = [
+    moving = [
         run for place in scenes for run in pictured_runs([one for one in runs if (one.dataset, one.scene) == place])
     ]
-    chosen, num_images = choose_images(runs, max_bytes)
+    chosen, num_images = choose_images(runs if pictured is None else pictured, max_bytes)
     comparisons = list(read_comparisons(chosen, data_folders))
     files = Files()
-    data = page_data(runs, tidy, reference)
-    frames, num_frames = choose_frames(pictured)
-    orbits, num_orbits = choose_orbits(pictured)
+    data = page_data(runs, tidy, reference, trainings)
+    frames, num_frames = choose_frames([*moving, *trainings])
+    orbits, num_orbits = choose_orbits(moving)
     data |= {
         "sets": [set_data(comparison, files) for comparison in comparisons],
         "maps": map_data(comparisons, files),
         "films": [frame_data(frame, files) for frame in frames],
         "orbits": [orbit_data(orbit, files) for orbit in orbits],
+        "renewal": renewal,
     }
-    videos = choose_videos(pictured)
+    videos = choose_videos(moving)
     style, script = joined(STYLES, "css"), scoped(joined(SCRIPTS, "js"))
     return _template().render(
         version=__version__,
@@ -97,7 +119,12 @@ def build_page(
         times=times_table(runs, details),
         differences=differences_table(runs),
         data=data,
-        runs=[run_data(run) for run in runs],
+        runs=[*map(run_data, runs), *map(training_data, trainings)],
+        progress=progress_table(trainings) if trainings else None,
+        progress_summary=summary_of_progress(len(runs), trainings),
+        num_steps=sum(one.step for one in trainings),
+        max_steps=sum(one.max_steps for one in trainings),
+        renewal=renewal,
         videos=[video_data(video, files) for video in videos],
         files=files.all,
         num_frames_left_out=num_frames - len(frames),

@@ -1,6 +1,7 @@
 """The numbers of the page for its script: what there is, and of each run its views and its training."""
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import matplotlib as mpl
@@ -8,13 +9,14 @@ import numpy as np
 import pandas as pd
 
 from mipnerf.report.figures.comparisons import costs_and_quality
-from mipnerf.report.frame import SHOWN, Run, ordered_names, read_history
+from mipnerf.report.frame import SHOWN, Run, ordered_names
 from mipnerf.report.names import title_of
 from mipnerf.report.page.images import order_of_views
+from mipnerf.report.page.trainings import Training
 from mipnerf.report.reference import MEAN, Reference
 from mipnerf.report.rows import METRICS
 from mipnerf.report.summary import expected_levels
-from mipnerf.training.history import ValidationRow, read_validation
+from mipnerf.training.history import ValidationRow, read_rows, read_validation
 
 VIEW_METRICS = ("psnr", "ssim", "lpips")  # of single views
 ABLATION = "mipnerf_wo_ipe"  # what the paper is about, where it was trained
@@ -24,8 +26,14 @@ COLORS = ("magma", "viridis", "gray")
 Json = dict[str, Any]
 
 
-def page_data(runs: Sequence[Run], tidy: pd.DataFrame, reference: Reference) -> Json:
-    """What the page has of datasets, runs and means; `tidy` is what `summarise` gives for the runs."""
+def page_data(
+    runs: Sequence[Run], tidy: pd.DataFrame, reference: Reference, trainings: Sequence[Training] = ()
+) -> Json:
+    """What the page has of datasets, runs and means; `tidy` is what `summarise` gives for the runs.
+
+    Trainings without metrics stand behind the runs; they have curves alone.
+    """
+    everyone: list[Run | Training] = [*runs, *trainings]
     views: dict[str, list[set[int]]] = {}
     for run in runs:
         views.setdefault(f"{run.dataset}/{run.scene}", []).append(set(run.views))
@@ -35,7 +43,9 @@ def page_data(runs: Sequence[Run], tidy: pd.DataFrame, reference: Reference) -> 
             name: {"title": metric.title, "decimals": metric.decimals, "better": metric.better}
             for name, metric in SHOWN.items()
         },
-        "datasets": [dataset_data(name, runs, tidy, reference) for name in ordered_names(runs, "dataset")],
+        "datasets": [
+            dataset_data(name, runs, tidy, reference, trainings) for name in ordered_names(everyone, "dataset")
+        ],
         "runs": [
             {
                 "dataset": run.dataset,
@@ -45,7 +55,7 @@ def page_data(runs: Sequence[Run], tidy: pd.DataFrame, reference: Reference) -> 
                 "title": title_of(run.variant),
                 "element": f"run-{i}",
             }
-            for i, run in enumerate(runs)
+            for i, run in enumerate(everyone)
         ],
         "views": {scene: sorted(set.union(*of_runs)) for scene, of_runs in views.items()},
         "middle": {scene: order_of_views(seen)[0] for scene, seen in common.items() if seen},
@@ -53,24 +63,30 @@ def page_data(runs: Sequence[Run], tidy: pd.DataFrame, reference: Reference) -> 
     }
 
 
-def dataset_data(name: str, runs: Sequence[Run], tidy: pd.DataFrame, reference: Reference) -> Json:
+def dataset_data(
+    name: str,
+    runs: Sequence[Run],
+    tidy: pd.DataFrame,
+    reference: Reference,
+    trainings: Sequence[Training] = (),
+) -> Json:
     """A dataset: its names, its means over the views beside what was published, and what its methods cost."""
     members = [run for run in runs if run.dataset == name]
     results = tidy[tidy["dataset"] == name]
     metrics = [metric for metric in VIEW_METRICS if any(metric in set(run.metrics["metric"]) for run in members)]
-    methods = ordered_names(members, "method")
+    everyone: list[Run | Training] = [*members, *(training for training in trainings if training.dataset == name)]
+    methods = ordered_names(everyone, "method")
     columns = ["scene", "variant", "metric", "level", "value", "jax", "spread"]
-    costs = costs_and_quality(members, reference)
     return {
         "name": name,
-        "scenes": ordered_names(members, "scene"),
+        "scenes": ordered_names(everyone, "scene"),
         "methods": methods,
         "titles": {method: title_of(method) for method in methods},
-        "levels": len(expected_levels(members)),
-        "metrics": metrics,
+        "levels": len(expected_levels(members)) if members else 1,
+        "metrics": metrics or ["psnr"],
         "contrast": contrast_of(results, methods),
         "results": _rows(results[columns]),
-        "costs": _rows(costs),
+        "costs": _rows(costs_and_quality(members, reference)) if members else [],
     }
 
 
@@ -80,9 +96,9 @@ def contrast_of(results: pd.DataFrame, methods: Sequence[str]) -> list[str]:
     `results` are those of one dataset; fewer where there are not two.
     """
     means = mean_psnr(results)
-    known = means.dropna(subset=MEAN)[MEAN].sort_values(ascending=False, kind="stable")
-    if known.empty:
+    if MEAN not in means or means[MEAN].isna().all():
         return list(methods[:2])
+    known = means[MEAN].dropna().sort_values(ascending=False, kind="stable")
     best, coarsest = known.index[0], means.columns[-2]
     others = means.drop(index=best)[coarsest].dropna().sort_values(kind="stable")
     if others.empty:
@@ -108,20 +124,38 @@ def run_data(run: Run) -> Json:
     for metric in METRICS:
         if metric in VIEW_METRICS and metric in set(rows["metric"]):
             data[metric] = [[values.get((metric, level, view)) for view in run.views] for level in levels]
-    return data | {"training": training_curve(run), "validation": validation_curve(run)}
+    return data | curves_in(run.folder)
 
 
-def training_curve(run: Run) -> Json:
+def training_data(training: Training) -> Json:
+    """What there is of a training: its curves so far."""
+    data: Json = {"views": [], "levels": []}
+    return data | curves_in(training.log or training.folder)
+
+
+def curves_in(folder: Path) -> Json:
+    """The curves of the training whose history.csv and validation.csv are in `folder`, as far as they are there."""
+    return {
+        "training": training_curve(folder / "history.csv"),
+        "validation": validation_curve(folder / "validation.csv"),
+    }
+
+
+def training_curve(path: Path) -> Json:
     """Steps, minutes and PSNR of the training batches, in means of neighbouring rows."""
-    log = read_history(run.folder / "history.csv")
-    curve = {"step": log["step"], "minutes": log["seconds"] / 60, "psnr": log["psnr"]}
-    return {key: _short(thinned(values.to_numpy(dtype=float))) for key, values in curve.items()}
+    rows = read_rows(path)
+    curve = {
+        "step": [row.step for row in rows],
+        "minutes": [row.seconds / 60 for row in rows],
+        "psnr": [row.psnr for row in rows],
+    }
+    return {key: _short(thinned(np.array(values, dtype=float))) for key, values in curve.items()}
 
 
-def validation_curve(run: Run) -> Json:
+def validation_curve(path: Path) -> Json:
     """Steps, minutes and mean PSNR of the views that are not trained on, and their level."""
     steps: dict[int, list[ValidationRow]] = {}
-    for row in read_validation(run.folder / "validation.csv"):
+    for row in read_validation(path):
         steps.setdefault(row.step, []).append(row)
     return {
         "step": list(steps),

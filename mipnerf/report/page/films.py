@@ -7,6 +7,7 @@ from pathlib import Path
 from mipnerf.datasets.scene import evenly_spread, read_bytes
 from mipnerf.report.frame import Run
 from mipnerf.report.page.budget import ENCODED, FILM_BYTES, fitting
+from mipnerf.report.page.trainings import Training
 from mipnerf.training.history import ValidationRow, picture_name, read_validation
 
 MAX_FRAMES = 12  # of a run
@@ -16,7 +17,7 @@ MAX_FRAMES = 12  # of a run
 class Frame:
     """A picture, truth and rendering side by side, after a step, and the PSNR of that view."""
 
-    run: Run
+    run: Run | Training
     place: int  # in the order in which the frames of its run are left out, the last first
     row: ValidationRow
     path: Path
@@ -26,7 +27,7 @@ class Frame:
         return read_bytes(self.path)
 
 
-def choose_frames(runs: Sequence[Run], max_bytes: float = FILM_BYTES) -> tuple[list[Frame], int]:
+def choose_frames(runs: Sequence[Run | Training], max_bytes: float = FILM_BYTES) -> tuple[list[Frame], int]:
     """The frames that the page has room for, in the order of runs and steps, and how many there were."""
     frames = [frame for run in runs for frame in frames_of(run)]
     order = sorted(range(len(frames)), key=lambda i: frames[i].place)
@@ -34,9 +35,10 @@ def choose_frames(runs: Sequence[Run], max_bytes: float = FILM_BYTES) -> tuple[l
     return [frames[i] for i in sorted(kept)], len(frames)
 
 
-def frames_of(run: Run) -> list[Frame]:
+def frames_of(run: Run | Training) -> list[Frame]:
     """The pictures of the first view of a run's validations, evenly spread over the steps with the last among them."""
-    rows = read_validation(run.folder / "validation.csv")
+    log = run.log if isinstance(run, Training) else run.folder
+    rows = read_validation(log / "validation.csv") if log else []
     rows = [row for row in rows if row.view == rows[0].view]
     paths = {row.step: run.folder / "validation" / picture_name(row.step, row.view) for row in rows}
     there = [row for row in rows if paths[row.step].exists()][::-1]

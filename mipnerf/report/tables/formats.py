@@ -41,6 +41,7 @@ LATEX_CHARACTERS = str.maketrans(
         "σ": r"$\sigma$",
     }
 )
+MAX_IN_COLUMN = 7  # columns of a table that can be read in one column of a paper
 BOLD = re.compile(r"\*\*(.+?)\*\*")
 STYLE = (
     "body{font:14px/1.5 system-ui,sans-serif;margin:2rem}table{border-collapse:collapse;margin:0 0 2rem}"
@@ -122,7 +123,9 @@ def to_latex(table: Table) -> str:
 def latex_parts(table: Table) -> Parts:
     """What `to_latex` is made of."""
     groups = _groups(table.columns)
-    lines = [r"\begin{table}", r"\centering", rf"\caption{{{_latex(_caption(table))}}}"]
+    # Wide ones go over both columns of a paper.
+    environment = "table*" if len(table.columns) > MAX_IN_COLUMN else "table"
+    lines = [rf"\begin{{{environment}}}", r"\centering", rf"\caption{{{_latex(_caption(table))}}}"]
     lines += [rf"\label{{tab:{table.name}}}", r"\begin{adjustbox}{max width=\linewidth}"]
     lines += [rf"\begin{{tabular}}{{{''.join(c.align[0] for c in table.columns)}}}"]
     lines.append(r"\toprule")
@@ -131,7 +134,7 @@ def latex_parts(table: Table) -> Parts:
         lines.append(" ".join(rf"\cmidrule(lr){{{i + 1}-{i + n}}}" for group, i, n in groups if group))
     lines += [_latex_row(_latex(column.title) for column in table.columns), r"\midrule"]
     rows = [_latex_row(_marked(_latex_text(cell), cell.rank, LATEX_RANKS) for cell in row) for row in table.rows]
-    end = [r"\bottomrule", r"\end{tabular}", r"\end{adjustbox}", r"\end{table}"]
+    end = [r"\bottomrule", r"\end{tabular}", r"\end{adjustbox}", rf"\end{{{environment}}}"]
     breaks = [i for i in table.breaks if i > 0]
     return Parts(_lines(lines), [_lines([row]) for row in rows], _lines(end), _lines([r"\addlinespace"]), breaks)
 

@@ -2,7 +2,7 @@
 
 function barVariants() {
   const names = [...new Set(state.show.map((name) => kindOf(name)[1]))].filter((name) => name !== "truth");
-  return names.length ? names : runsOf(state.scene).slice(0, 2).map((run) => run.variant);
+  return names.length ? names : runsOf(state.scene).filter((run) => runData(run).views.length).slice(0, 2).map((run) => run.variant);
 }
 
 function strip(metric, variants) {

@@ -104,7 +104,7 @@ function plotDataset() {
   const dataset = datasetOf(state.scene);
   plotLevels(byId("plot-levels"), dataset, state.metric);
   if (!plotted.isSeen) return;
-  byId("plotted-dataset").textContent = dataset.name;
+  byId("plotted-dataset").textContent = ` of ${dataset.name}`;
   plotCost(byId("plot-hours"), dataset, "hours");
   plotCost(byId("plot-samples"), dataset, "samples");
   plotDeltas(byId("plot-deltas"), dataset, state.metric);

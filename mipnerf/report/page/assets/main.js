@@ -1,7 +1,7 @@
 /* Puts the parts together. */
 
 function setUpCompare() {
-  if (!page.sets.length && !page.views[scenes[0]]?.length) return;
+  if (!scenes.length) return;
   byId("compare-images").hidden = false;
   setUpControls();
   setUpKeys();

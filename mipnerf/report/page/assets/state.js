@@ -44,16 +44,14 @@ function normalise() {
 
 /* Every picture that a pane can show of a scene: the truth, renderings, errors, depths and opacities. */
 function pictureNames(scene) {
-  const names = [];
-  const maps = page.maps.filter((map) => map.scene === scene);
-  const runs = runsOf(scene);
-  if (setsOf(scene).length) names.push("truth");
-  for (const run of setsOf(scene).length ? runs : []) names.push(run.variant);
-  for (const run of setsOf(scene).length ? runs : []) names.push(`error:${run.variant}`);
-  for (const kind of ["depth", "opacity"]) {
-    for (const run of runs) if (maps.some((map) => map.variant === run.variant && map[kind])) names.push(`${kind}:${run.variant}`);
-  }
-  return names;
+  const variants = [...new Set(setsOf(scene).flatMap((set) => Object.keys(set.pictures)))].filter((name) => name !== "truth");
+  if (!variants.length) return [];
+  const maps = new Set(page.maps.filter((map) => map.scene === scene).map((map) => map.variant));
+  const mapped = variants.filter((variant) => maps.has(variant));
+  return [
+    "truth", ...variants, ...variants.map((variant) => `error:${variant}`),
+    ...mapped.map((variant) => `depth:${variant}`), ...mapped.map((variant) => `opacity:${variant}`),
+  ];
 }
 
 function address() {

@@ -187,6 +187,7 @@ function fillSelect(select, values, titles, chosen) {
 function showPanes() {
   const root = byId("pane-row");
   const contents = paneContents();
+  byId("no-pictures").hidden = contents.length > 0;
   while (viewer.panes.length < contents.length) viewer.panes.push(makePane());
   const wanted = viewer.panes.slice(0, contents.length).map((pane) => pane.figure);
   if (wanted.length !== root.children.length || wanted.some((figure, i) => root.children[i] !== figure)) root.replaceChildren(...wanted);

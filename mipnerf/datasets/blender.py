@@ -66,7 +66,7 @@ def read_transforms(folder: Path, split: str) -> BlenderSplit:
         name = name if name.lower().endswith(".png") else name + ".png"
         image = safe_path(folder, name, f"{where}: 'file_path'")
         if not os.path.isfile(image):  # false also for impossible names
-            raise DataError(f"{where}: image {image} does not exist; fetch the scene anew")
+            raise DataError(f"{where}: 'file_path': image {name!r} does not exist in {folder}; fetch the scene anew")
         matrix = require(frame, "transform_matrix", list, where)
         paths.append(image)
         names.append(str(PurePosixPath(name)))

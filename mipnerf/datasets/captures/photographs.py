@@ -238,15 +238,23 @@ def with_images(
     return found, [error.name for error in missing]
 
 
-def check_intrinsics(intrinsics: np.ndarray, size: np.ndarray, where: str) -> None:
-    """`DataError`, begun by `where`, unless fx, fy, cx, cy and the size [width, height] can be those of a camera."""
+def check_intrinsics(
+    intrinsics: np.ndarray,
+    size: np.ndarray,
+    where: str,
+    names: tuple[str, str, str] = ("the focal lengths", "the principal point", "width and height"),
+) -> None:
+    """`DataError`, begun by `where`, unless fx, fy, cx, cy and the size [width, height] can be those of a camera.
+
+    `names` are what these three pairs are called in the file.
+    """
     fx, fy = intrinsics[:2]
     if not (MIN_FOCAL <= fx <= MAX_FOCAL and MIN_FOCAL <= fy <= MAX_FOCAL):
-        raise DataError(f"{where}: the focal lengths must be above 0 and finite, found {fx:g} and {fy:g} pixels")
+        raise DataError(f"{where}: {names[0]} must be above 0 and finite, found {fx:g} and {fy:g} pixels")
     if not (np.abs(intrinsics[2:]) <= MAX_FOCAL).all():
-        raise DataError(f"{where}: the principal point must be finite, found {intrinsics[2]:g}, {intrinsics[3]:g}")
+        raise DataError(f"{where}: {names[1]} must be finite, found {intrinsics[2]:g}, {intrinsics[3]:g}")
     if not ((size >= 1) & (size <= MAX_SIDE) & (size == np.round(size))).all():
-        raise DataError(f"{where}: width and height must be whole numbers above 0, found {size[0]:g} and {size[1]:g}")
+        raise DataError(f"{where}: {names[2]} must be whole numbers above 0, found {size[0]:g} and {size[1]:g}")
 
 
 def check_splits(names: Sequence[str], splits: dict[str, np.ndarray], where: str) -> None:

@@ -35,6 +35,7 @@ from mipnerf.errors import DataError
 
 log = logging.getLogger(__name__)
 SUFFIXES = (*IMAGE_SUFFIXES, *map(str.upper, IMAGE_SUFFIXES))
+CAMERA_KEYS = ("'fl_x' and 'fl_y'", "'cx' and 'cy'", "'w' and 'h'")
 MIN_ANGLE, MAX_ANGLE = 1e-6, 3.14  # of view, radians
 
 
@@ -173,7 +174,7 @@ def read_frame(folder: Path, frame: Any, content: Mapping[str, Any], where: str)
         number(values, key, where) if key in values else side / 2 for key, side in zip(("cx", "cy"), size, strict=True)
     )
     intrinsics = np.array([fx, fy, cx, cy])
-    check_intrinsics(intrinsics, size, where)
+    check_intrinsics(intrinsics, size, where, CAMERA_KEYS)
     name = path.relative_to(folder).as_posix()
     mask = stated_mask(folder, frame, where) or find_mask(folder, name)
     return Frame(name, stated, matrix, intrinsics, size, lens, mask)
@@ -220,7 +221,7 @@ def find_image(folder: Path, stated: str, where: str, key: str = "file_path") ->
                 return path
     others = ", ".join(SUFFIXES[:3])
     what = "image" if key == "file_path" else "mask"
-    message = f"{where}: {what} {stated!r} does not exist in {folder}, nor does it as {others}"
+    message = f"{where}: {key!r}: {what} {stated!r} does not exist in {folder}, nor does it as {others}"
     raise MissingImageError(message, stated) if what == "image" else DataError(message)
 
 

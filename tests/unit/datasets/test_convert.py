@@ -272,7 +272,7 @@ BAD_SCENES = {
     "palette": (spoil_image("train/r_0.png", recolour("P")), "train/r_0.png: pixels are P, allowed is RGBA"),
     "truncated": (spoil_image("train/r_2.png", cut), "train/r_2.png: not a whole, undamaged PNG image (200 bytes"),
     "too small": (too_small, "train/r_0.png: image is 16 x 7 pixels; for 4 levels both must be at least 8"),
-    "image missing": (spoil_image("test/r_0.png", lambda path: path.unlink()), "test/r_0.png does not exist"),
+    "image missing": (spoil_image("test/r_0.png", lambda path: path.unlink()), "test/r_0.png' does not exist in"),
     "split missing": (no_val, "transforms_val.json: cannot be read (No such file or directory)"),
     "NaN pose": (nan_pose, "transforms_test.json: frame 1: 'transform_matrix' must be finite"),
 }

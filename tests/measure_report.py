@@ -16,6 +16,7 @@ from typing import Any
 import imageio.v3 as iio
 import numpy as np
 import pandas as pd
+import psutil
 import yaml
 from browser import chromium
 
@@ -48,7 +49,7 @@ def main() -> None:
     from playwright.sync_api import sync_playwright
 
     chromium.install()
-    heads = ("runs", "made in s", "MiB", "usable s", "ready s", "longest task ms", "heap MiB")
+    heads = ("runs", "made in s", "MiB", "usable s", "ready s", "longest task ms", "heap MiB", "memory MiB")
     print(*(f"{head:>15}" for head in heads))
     with tempfile.TemporaryDirectory() as name, sync_playwright() as driver:
         folder = Path(name)
@@ -85,13 +86,21 @@ def measure(browser: Any, path: Path) -> dict[str, float]:
     session.send("HeapProfiler.collectGarbage")
     session.send("Performance.enable")
     metrics = {metric["name"]: metric["value"] for metric in session.send("Performance.getMetrics")["metrics"]}
+    memory = renderer_memory()
     page.close()
     return {
         "usable": seen["drawn"] / 1000,
         "ready": seen["ready"] / 1000,
         "longest": max(seen["tasks"], default=0),
         "heap": metrics["JSHeapUsedSize"] / 2**20,
+        "memory": memory / 2**20,
     }
+
+
+def renderer_memory() -> int:
+    """The resident memory of the largest process of the browser that draws pages, in bytes."""
+    processes = psutil.Process().children(recursive=True)
+    return max((one.memory_info().rss for one in processes if "--type=renderer" in one.cmdline()), default=0)
 
 
 def make_runs(folder: Path) -> tuple[list[Path], dict[str, Path]]:

@@ -1,5 +1,8 @@
 """The report as a reader meets it: from disk, without network, in a real browser."""
 
+from picture_report import main as picture_report
+from PIL import Image
+
 from .looking import center
 
 PHONE = {"viewport": {"width": 360, "height": 640}, "has_touch": True, "is_mobile": True}
@@ -93,3 +96,32 @@ def test_without_javascript_tables_and_figures_are_there(visit):
     assert page.locator(".zoomable img").first.bounding_box()["height"] > 100
     assert page.locator("noscript").first.is_visible()
     assert not page.locator("#compare-images").is_visible()
+
+
+def test_the_moving_picture_of_the_readme_can_be_made(browser, report, tmp_path, monkeypatch):
+    class Driver:
+        """The browser that runs already: there cannot be two drivers."""
+
+        chromium = None
+
+        def __enter__(self):
+            return self
+
+        def __exit__(self, *_):
+            pass
+
+        def launch(self, **_):
+            return self
+
+        def new_page(self, **options):
+            return browser.new_page(**options)
+
+        def close(self):
+            pass
+
+    Driver.chromium = Driver()
+    monkeypatch.setattr("playwright.sync_api.sync_playwright", Driver)
+    picture_report(report, tmp_path)
+    with Image.open(tmp_path / "report.webp") as picture:
+        assert picture.n_frames > 10
+    assert (tmp_path / "report.webp").stat().st_size < 2 << 20

@@ -142,7 +142,7 @@ LAYERS = [
     ["report.tables.output", "report.page.images", "report.page.runs"],
     ["report.page.trainings"],
     ["report.page.data", "report.page.films", "report.page.orbits"],
-    ["report.page.sections"],
+    ["report.page.sections", "report.page.media", "report.page.template"],
     ["report.page.build"],
     ["report.page.partial"],
     ["report.figures.scaling", "inspection.cameras"],

@@ -147,7 +147,8 @@ def test_weeks_in_one_folder(tmp_path):
     # 9. The figures and the page of one of them.
     pictures = [f"Drawing {kind} of mine/desk" for kind in ("details", "depth and opacity", "the cameras")]
     expect(weeks.command("figures", runs=[MINE]), pictures, "Plotting the cost of mine")
-    expect(weeks.command("results/report.html"), "Making the report")
+    around = "Rendering mine/mipnerf/desk from all around"
+    expect(weeks.command("results/report.html"), around, "Making the report")
 
     # 10. LPIPS, of which the weights cannot be had here: the renderings stay.
     evaluated = ["Evaluating mine/mipnerf/desk", *shown("mine", "desk"), TABLE]

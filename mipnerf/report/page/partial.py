@@ -21,6 +21,6 @@ def write_partial(
     scenes = {(run.dataset, run.scene) for run in resolve_runs(suite).values()}
     folders = {f"{dataset}/{scene}": Path(scene_folder(suite, dataset, scene)) for dataset, scene in scenes}
     here = {name: folder for name, folder in folders.items() if (folder / "manifest.json").exists()}
-    pictured = [run for run in runs if f"{run.dataset}/{run.scene}" in here]
+    compared = [run for run in runs if f"{run.dataset}/{run.scene}" in here]
     renewal = RENEWAL if trainings else None
-    write_text(path, render_page(runs, reference, here, pictured=pictured, trainings=trainings, renewal=renewal))
+    write_text(path, render_page(runs, reference, here, compared=compared, trainings=trainings, renewal=renewal))

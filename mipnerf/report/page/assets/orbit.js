@@ -50,6 +50,7 @@ function showOrbits() {
   const [width, height] = shownHere[0].sizes[0];
   orbit.panes = shownHere.map((one) => make("canvas", { role: "img", "aria-label": `${titleOf(one.variant)} from around ${one.scene}` }));
   byId("orbit-panes").style.setProperty("--aspect", width / height);
+  byId("orbit-panes").style.setProperty("--count", shownHere.length);
   byId("orbit-panes").replaceChildren(...shownHere.map((one, i) =>
     make("figure", { class: "orbit-pane" }, orbit.panes[i], make("figcaption", {}, titleOf(one.variant)))));
   redrawOrbit();

@@ -54,12 +54,12 @@ def take_photograph(name: str, pose: np.ndarray, size: int) -> np.ndarray:
     back = camera.img_from_cam(np.pad(plane, ((0, 0), (0, 1)), constant_values=1.0))
     assert np.abs(back - pixels).max() < 1e-6
     plane = (plane * [1, -1]).reshape(size * SAMPLES, size * SAMPLES, 2)  # y up
-    low, high = _screen_bounds(scene, pose, 1.0, 2)  # 1 + what the plane has
+    low, high = _screen_bounds(scene, pose, 1.0, 2)  # 1 + what the plane has, with y down
     image = np.zeros((size * SAMPLES, size * SAMPLES, 4))  # colours times alpha
     for top, left in itertools.product(range(0, size * SAMPLES, TILE * SAMPLES), repeat=2):
         part = slice(top, top + TILE * SAMPLES), slice(left, left + TILE * SAMPLES)
         right, up = np.moveaxis(plane[part], -1, 0)
-        least, most = (np.array([[f(right)], [f(up)]]) + 1 for f in (np.min, np.max))
+        least, most = (np.array([[f(right)], [f(-up)]]) + 1 for f in (np.min, np.max))
         seen = scene[((low < most) & (high > least)).all(axis=0)]
         if len(seen):
             directions = np.stack([row[0] * right + row[1] * up - row[2] for row in pose[:3]])

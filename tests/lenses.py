@@ -23,14 +23,14 @@ from trainings import psnr_after_training
 from mipnerf.datasets.bricks import _scene_and_sunlight, camera_poses
 from mipnerf.datasets.raytrace import TILE, _screen_bounds, _trace
 
-# Focal lengths in widths of the image: from its middle to its edge all have the tangent 0.55.
+# Focal lengths in widths of the image, with which the bricks are as large in all: what is white lifts PSNR.
 CAMERAS = {
-    "pinhole": ("PINHOLE", 0.909, {}),
+    "pinhole": ("PINHOLE", 1.055, {}),
     "opencv": ("OPENCV", 1.19, {"k1": -0.9, "k2": 0.4, "p1": 0.004, "p2": -0.006}),
     "fisheye": ("OPENCV_FISHEYE", 1.19, {"k1": -0.7, "k2": 0.3, "k3": 0.0, "k4": 0.0}),
 }
 VIEWS = {"train": 100, "test": 12}
-MAX_TURN = 0.16  # radians; the bricks are seen under 0.35 from their middle, an image ends at 0.5
+MAX_TURN = 0.16  # radians; the bricks are seen under 0.35 from their middle, an image ends at 0.44 or more
 SAMPLES = 3  # rays a pixel and axis
 MAX_LOSS, LEAST_GAIN = 0.3, 3.0  # dB
 MODEL = {"net_depth": 4, "net_width": 64, "net_width_condition": 64, "num_samples": 24, "max_deg_point": 10}

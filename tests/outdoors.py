@@ -81,7 +81,7 @@ def main() -> None:
     """Parse the command line, print the numbers, and fail where the contraction does not pay."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--size", type=int, default=96, metavar="N", help="pixels along a side (default 96)")
-    parser.add_argument("--steps", type=int, default=2500, metavar="N", help="of each training (default 2500)")
+    parser.add_argument("--steps", type=int, default=1500, metavar="N", help="of each training (default 1500)")
     parser.add_argument("--threads", type=int, default=2, metavar="N", help="of the CPU (default 2)")
     args = parser.parse_args()
     train = TRAIN | {"max_steps": args.steps}

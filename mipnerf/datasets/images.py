@@ -39,6 +39,7 @@ KINDS = "PNG, JPEG, WebP or TIFF"
 # Modes of Pillow with at most 8 bits a channel, of which colours are made: palettes, grey, and those of printers.
 CONVERTED = ("1", "L", "LA", "P", "PA", "CMYK", "YCbCr")
 # Pillow has colours of 16 bits as 8: those of the first byte as it unpacks the file's, or of the second as the other.
+DEEP_COLOURS = ("RGB;16", "RGBA;16")
 BYTE_ORDERS = {"B": "L", "L": "B", "N": "B" if sys.byteorder == "little" else "L"}
 
 
@@ -134,9 +135,11 @@ def is_deep(image: Image.Image, data: bytes) -> bool:
 
 def deep_pixels(image: Image.Image, data: bytes) -> np.ndarray | None:
     """uint16 [H, W, 3 or 4] of an `image` of 16 bits, with the content `data`; None where it has other channels."""
-    if image.mode.startswith("I"):  # or I;16
+    if "transparency" in image.info:  # of one colour
+        return None
+    if image.mode.startswith("I;16") or (image.mode, image.format) == ("I", "PNG"):  # as older releases have it
         return np.repeat(np.array(image).astype(np.uint16)[..., None], 3, axis=-1)
-    if image.mode not in ("RGB", "RGBA") or "transparency" in image.info:
+    if image.mode not in ("RGB", "RGBA"):
         return None
     with Image.open(io.BytesIO(data), formats=[image.format or ""]) as unread:
         unpacking = unpacking_of(unread)
@@ -144,9 +147,10 @@ def deep_pixels(image: Image.Image, data: bytes) -> np.ndarray | None:
             set_unpacking(unread, "RGBA")  # the four bytes of a pixel
             gray, alpha = np.moveaxis(np.array(unread).view(">u2").astype(np.uint16), -1, 0)
             return np.stack([gray, gray, gray, alpha], axis=-1)
-        if not unpacking.endswith((";16B", ";16L", ";16N")):
+        name, order = unpacking[:-1], unpacking[-1]
+        if name not in DEEP_COLOURS or order not in BYTE_ORDERS:
             return None
-        set_unpacking(unread, unpacking[:-1] + BYTE_ORDERS[unpacking[-1]])
+        set_unpacking(unread, name + BYTE_ORDERS[order])
         high, low = np.array(image).astype(np.uint16), np.array(unread)
     return high << 8 | low
 

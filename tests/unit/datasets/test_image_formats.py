@@ -17,6 +17,7 @@ from mipnerf.datasets.captures.pictures import make_pictures
 from mipnerf.datasets.captures.pyramids import DEEP
 from mipnerf.datasets.images import decode_image
 from mipnerf.datasets.load import load_scene
+from mipnerf.errors import DataError
 from mipnerf.pixels import true_rgb
 
 RNG = np.random.default_rng(5)
@@ -168,6 +169,17 @@ def test_compressed_files_of_16_bits_are_read(compression):
     pixels = RNG.integers(0, 1 << 16, (HEIGHT, WIDTH), dtype=np.uint16)
     actual = decode_image(encoded(Image.fromarray(pixels), "TIFF", compression=compression), Path("x"))
     assert np.array_equal(actual, np.repeat(pixels[..., None], 3, axis=-1))
+
+
+def test_what_cannot_be_kept_in_16_bits_is_refused():
+    see_through = b"tRNS" + bytes(6)
+    data = deep_png(noise(3, 1 << 16), COLOUR)
+    chunk = struct.pack(">I", 6) + see_through + struct.pack(">I", zlib.crc32(see_through))
+    with pytest.raises(DataError, match="a PNG file whose pixels are RGB of 16 bits; allowed"):
+        decode_image(data[:33] + chunk + data[33:], Path("x"), ("RGB", "RGBA"))
+    signed = encoded(Image.fromarray(noise(1, 256)[..., 0].astype(np.int32)), "TIFF")
+    with pytest.raises(DataError, match="a TIFF file whose pixels are I; allowed"):
+        decode_image(signed, Path("x"))
 
 
 def test_levels_and_factors_of_16_bits_are_means_in_16_bits(tmp_path):

@@ -116,8 +116,8 @@ def means_table(name: str, results: pd.DataFrame, methods: Sequence[str]) -> Tab
     if published.notna().any():
         heads.append(Column("Average (Jax)"))
         rows = [[*row, _psnr_cell(published[method])] for row, method in zip(rows, methods, strict=True)]
-    over = f", mean over {results['scene'].nunique() - 1} scenes" if is_mean else ""
-    return Table(f"{name}_means", f"{name}: PSNR by resolution{over}", heads, rows)
+    over = f", mean over {results['scene'].nunique() - 1} scenes" if is_mean else " by resolution"
+    return Table(f"{name}_means", f"{name}: PSNR{over}", heads, rows)
 
 
 def _psnr_cell(value: float) -> Cell:
@@ -141,9 +141,14 @@ def summary_of(dataset: str, results: pd.DataFrame) -> str:
     if gaps.isna().any():
         return f"{lead}."
     if len(levels) == 1:
-        return f"{lead}, {_decibels(gaps.iloc[0])} than {other}."
+        return _sentence(f"{lead}, {_decibels(gaps.iloc[0])} than {other}")
     fine, coarse = (f"{_decibels(gaps[i])} at {level_name(int(i))}" for i in (levels[0], levels[-1]))
-    return f"{lead}; it has {fine} and {coarse} than {other}."
+    return _sentence(f"{lead}; it has {fine} and {coarse} than {other}")
+
+
+def _sentence(words: str) -> str:
+    """With one full stop, also after an abbreviation."""
+    return words.removesuffix(".") + "."
 
 
 def _decibels(gap: float) -> str:

@@ -75,6 +75,8 @@ function setUpKeys() {
 
 function showChoices() {
   const dataset = datasetOf(state.scene);
+  // Beside the pictures, what their dataset came to; of all others it is below.
+  for (const part of document.querySelectorAll("[data-of]")) part.hidden = part.dataset.of !== dataset.name;
   fillSelect(byId("pick-scene"), scenes, scenes, state.scene);
   const levels = Array.from({ length: dataset.levels }, (_, level) => level);
   fillSelect(byId("pick-level"), levels, levels.map(levelName), state.level);

@@ -20,7 +20,7 @@ function plotTraining() {
     const name = run.title;
     return [
       { ...style, name, group: name, points: pairs(data.training) },
-      { ...style, name: `${name}, validation`, group: `${name} `, title: `${name}, validation`, points: pairs(data.validation), line: false, marker: "hollow" },
+      { ...style, name: `${name}, validation`, group: name, points: pairs(data.validation), line: false, marker: "hollow" },
     ].filter((one) => one.points.length);
   });
   byId("training-scene").textContent = state.scene;
@@ -46,7 +46,7 @@ function plotLevels(root, dataset, metric) {
     const name = dataset.titles[method];
     return [
       { ...styleOf(dataset, method), name, group: name, points: own, marker: "full" },
-      { ...styleOf(dataset, method), name: `${name}, published`, group: `${name} `, title: `${name}, published`, points: jax, dash: "1 4", marker: "hollow" },
+      { ...styleOf(dataset, method), name: `${name}, published`, group: name, points: jax, dash: "1 4", marker: "hollow" },
     ].filter((one) => one.points.length);
   });
   drawPlot(root, {
@@ -73,7 +73,7 @@ function plotCost(root, dataset, key) {
     y: { label: "average PSNR (dB)" },
     series: known.map((row) => {
       const name = dataset.titles[row.method] + (row.published ? ", published" : "");
-      return { ...styleOf(dataset, row.method), name, group: name, points: [[factor * row[key], row.psnr, row.spread]], line: false, marker: row.published ? "hollow" : "full" };
+      return { ...styleOf(dataset, row.method), name, group: dataset.titles[row.method], points: [[factor * row[key], row.psnr, row.spread]], line: false, marker: row.published ? "hollow" : "full" };
     }),
     text: (found) => found.map((one) => `${one.name}: ${rounded(one.point[1], 2)} dB, ${shortNumber(one.point[0])} ${key === "samples" ? "samples" : isShort ? "minutes" : "hours"}`).join("; "),
   });

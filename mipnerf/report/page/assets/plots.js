@@ -45,14 +45,15 @@ function rangeOf(values, isLog) {
  */
 function drawPlot(root, plot) {
   const hidden = root.hiddenGroups ??= new Set();
-  const groups = [...new Map(plot.series.filter((one) => one.group).map((one) => [one.group, one])).values()];
+  // The first of a group is the sample of all of it.
+  const groups = [...Map.groupBy(plot.series, (one) => one.group).values()].map(([first]) => first);
   const box = make("div", { class: "plot-box" });
   const legend = make("div", { class: "legend", role: "group", "aria-label": "Shown" }, ...groups.map((one) => {
     const sample = makeSvg("svg", { width: 26, height: 10, "aria-hidden": "true" });
     if (one.line !== false) sample.append(makeSvg("line", { x1: 0, x2: 26, y1: 5, y2: 5, class: "sample-line", "stroke-dasharray": one.dash ?? "" }));
     if (one.marker) sample.append(makeSvg("circle", { cx: 13, cy: 5, r: 3.5, class: one.marker === "hollow" ? "hollow" : "full" }));
     sample.style.color = one.color;
-    const button = make("button", { type: "button", "aria-pressed": String(!hidden.has(one.group)) }, sample, one.title ?? one.group);
+    const button = make("button", { type: "button", "aria-pressed": String(!hidden.has(one.group)) }, sample, one.group);
     button.addEventListener("click", () => {
       if (!hidden.delete(one.group)) hidden.add(one.group);
       button.setAttribute("aria-pressed", !hidden.has(one.group));

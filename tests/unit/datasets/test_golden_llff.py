@@ -35,12 +35,15 @@ def captures(golden_dir):
 
 
 @pytest.mark.parametrize("kind", VIEWS)
-def test_poses_and_bounds_are_equal_bit_by_bit(captures, compare, kind):
+def test_poses_and_bounds_are_equal_and_those_that_face_forward_bit_by_bit(captures, compare, kind):
     case = captures[kind]
 
-    def equal(name: str, values: np.ndarray) -> None:
+    def equal(name: str, values: np.ndarray, atol: float = 0.0) -> None:
         assert values.dtype == case.arrays[name].dtype
-        compare(f"{case.file}/{name}", values, case.arrays[name])
+        compare(f"{case.file}/{name}", values, case.arrays[name], atol=atol)
+
+    # The libraries of linear algebra of other CPUs round some sums of a circle's frame otherwise.
+    solved = 1e-15 if case.data.spherify else 0.0
 
     matrices, bounds = read_poses_bounds(case.folder / "poses_bounds.npy")
     capture = read_capture(case.folder, case.data)
@@ -58,11 +61,11 @@ def test_poses_and_bounds_are_equal_bit_by_bit(captures, compare, kind):
     if case.data.spherify:
         equal("train.bds_scaled", bounds)
         for split in ("train", "test"):
-            equal(f"{split}.poses_spherified", with_hwf(capture.camtoworlds))
-            equal(f"{split}.bds_spherified", capture.bounds)
+            equal(f"{split}.poses_spherified", with_hwf(capture.camtoworlds), solved)
+            equal(f"{split}.bds_spherified", capture.bounds, solved)
     for split in ("train", "test"):
         scene, expected = case.scenes[split], case.arrays[f"{split}.camtoworlds"]
-        equal(f"{split}.camtoworlds", scene.camtoworlds.astype(expected.dtype))
+        equal(f"{split}.camtoworlds", scene.camtoworlds.astype(expected.dtype), solved)
         compare(f"{case.file}/{split}.n_examples", scene.num_views, case.arrays[f"{split}.n_examples"])
         compare(f"{case.file}/{split}.hw", scene.images[0].shape[:2], case.arrays[f"{split}.hw"])
         compare(f"{case.file}/{split}.focal", 1 / scene.pix2cams[0, 0, 0], case.arrays[f"{split}.focal"], rtol=1e-15)

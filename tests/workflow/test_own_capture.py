@@ -15,7 +15,7 @@ from .conftest import ROOT, Project, jobs
 SECTION = (ROOT / "docs" / "captures.md").read_text()
 TOY = (
     "'train={max_steps: 10, batch_size: 32}' 'model={net_depth: 2, net_width: 16, num_samples: 8}' "
-    "'datasets={mine: {levels: 2}}'"
+    "'datasets={mine: {levels: 2}}' 'orbit={frames: 2, width: 16}'"
 )
 
 

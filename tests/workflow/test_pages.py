@@ -25,7 +25,10 @@ DOCS = {path.stem: path.read_text() for path in sorted((ROOT / "docs").glob("*.m
 PAGES = {name: (ROOT / name).read_text() for name in ("README.md", "CONTRIBUTING.md", "config/README.md")}
 PAGES |= {f"docs/{name}.md": text for name, text in DOCS.items()}
 ARCHIVE = "/path/to/nerf_synthetic.zip"
-TOY_STEPS = "'train={max_steps: 10, batch_size: 32}' 'model={net_width: 16, num_samples: 8}' 'data={max_test_views: 1}'"
+TOY_STEPS = (
+    "'train={max_steps: 10, batch_size: 32}' 'model={net_width: 16, num_samples: 8}' 'data={max_test_views: 1}' "
+    "'orbit={frames: 2, width: 16}'"
+)
 
 
 # Commands within sentences that are run elsewhere, as what they are or as a part of a longer one.

@@ -35,13 +35,13 @@ def test_one_more_value_adds_its_training_and_nothing_else_is_trained(project):
     assert recorded["train"]["max_steps"] == Budget(**recorded["record"]["budget"]).steps
     assert "Nothing to be done" in asked("1.0e-3", "-n")
 
+    figures = [f"results/plots/bricks_{kind}.svg" for kind in ("sweep", "minutes")]
     model = (first / "model.pt").read_bytes()
-    made = jobs(asked("1.0e-3, 5.0e-3", "--", "all", "figures"))
+    made = jobs(asked("1.0e-3, 5.0e-3", "--", "all", *figures))
     assert (made["train"], made["evaluate"]) == (1, 1)
     assert (first / "model.pt").read_bytes() == model
     with open(results / "tables" / "bricks_sweep.csv", newline="") as stream:
         rows = list(csv.DictReader(stream))
     assert len(rows) == 2
-    assert (results / "plots" / "bricks_sweep.svg").exists()
-    assert (results / "plots" / "bricks_minutes.svg").exists()
+    assert all((project.folder / figure).exists() for figure in figures)
     assert "0.01 min" in project.run("python -m mipnerf status --configfile sweep.yaml").stdout

@@ -5,7 +5,7 @@ All tables and figures are functions of them; what is in `metrics.csv` is said i
 
 import json
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -180,6 +180,15 @@ def only_name(runs: Iterable[Run], key: str) -> str:
             f"the runs of one picture must share their {key}; got {', '.join(names)}: make one call for each"
         )
     return names[0]
+
+
+def flat_settings(node: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """All values of nested mappings with their keys, joined by dots."""
+    for key, value in node.items():
+        if isinstance(value, Mapping):
+            yield from flat_settings(value, f"{prefix}{key}.")
+        else:
+            yield f"{prefix}{key}", value
 
 
 def _lookup(path: Path, config: Any, keys: Iterable[str]) -> Any:

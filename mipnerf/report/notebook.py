@@ -1,14 +1,12 @@
 """Results as pandas frames, for notebooks: `mipnerf.report.load("results")`."""
 
-from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 
 from mipnerf.errors import DataError
 from mipnerf.report.conditions import facts_of
-from mipnerf.report.frame import Run, read_history, read_runs
+from mipnerf.report.frame import Run, flat_settings, read_history, read_runs
 from mipnerf.training.history import read_validation
 
 KINDS = ("views", "training", "validation", "runs")
@@ -44,18 +42,10 @@ def _frame(run: Run, kind: str) -> pd.DataFrame:
     if kind == "validation":
         return pd.DataFrame(read_validation(run.folder / "validation.csv"))
     facts = {key: value for key, value in facts_of(run).items() if key not in ("scene", "variant")}
-    return pd.DataFrame([facts | dict(_flat(run.config))])
+    return pd.DataFrame([facts | dict(flat_settings(run.config))])
 
 
 def _with_names(run: Run, frame: pd.DataFrame) -> pd.DataFrame:
     names = {"dataset": run.dataset, "variant": run.variant, "scene": run.scene, "method": run.method, "seed": run.seed}
     kept = frame.drop(columns=[key for key in names if key in frame])
     return pd.DataFrame({key: [value] * len(kept) for key, value in names.items()}, index=kept.index).join(kept)
-
-
-def _flat(node: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    for key, value in node.items():
-        if isinstance(value, Mapping):
-            yield from _flat(value, f"{prefix}{key}.")
-        else:
-            yield f"{prefix}{key}", value

@@ -37,6 +37,7 @@ class Metric:
         return "higher" if self.higher_is_better else "lower"
 
 
+QUALITY = ("psnr", "ssim", "lpips")  # what the paper tells of images
 METRICS = {
     "psnr": Metric("PSNR", 2, True),
     "ssim": Metric("SSIM", 4, True),

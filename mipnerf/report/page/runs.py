@@ -2,15 +2,14 @@
 
 import csv
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import yaml
 
 from mipnerf.report.conditions import facts_of
-from mipnerf.report.frame import Run, if_all_known
+from mipnerf.report.frame import Run, flat_settings, if_all_known
 from mipnerf.report.tables.table import MISSING, Cell, Column, Table
 from mipnerf.training.history import format_duration
 
@@ -51,7 +50,7 @@ def details_of(run: Run) -> RunDetails:
         name=f"{run.dataset}/{run.variant}/{run.scene}",
         facts=facts_of(run),
         jobs=read_jobs(run.folder / "benchmarks"),
-        record={key: _text(value) for key, value in _flat(record)},
+        record={key: _text(value) for key, value in flat_settings(record)},
         configuration=yaml.safe_dump(configuration, sort_keys=False),
     )
 
@@ -142,14 +141,6 @@ def _time_cell(seconds: float | None) -> Cell:
 def _memory_cell(jobs: Sequence[Job]) -> Cell:
     memory = max((job.memory for job in jobs if job.memory is not None), default=None)
     return Cell(MISSING if memory is None else f"{memory:,.0f}", memory)
-
-
-def _flat(node: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, object]]:
-    for key, value in node.items():
-        if isinstance(value, Mapping):
-            yield from _flat(value, f"{prefix}{key}.")
-        else:
-            yield f"{prefix}{key}", value
 
 
 def _text(value: object) -> str:

@@ -16,11 +16,13 @@ from mipnerf.report.frame import SHOWN, Run, if_all_known, level_name, ordered_n
 from mipnerf.report.names import method_tables
 from mipnerf.report.progress import Progress
 from mipnerf.report.reference import LEVEL_COLUMNS, MEAN, METHODS, TABLE1, TABLE2, TABLE3, Reference
+from mipnerf.report.rows import QUALITY
 from mipnerf.report.summary import expected_levels, method_means
 from mipnerf.report.tables.scenes import scenes_table
 from mipnerf.report.tables.sweeps import sweep_results
 from mipnerf.report.tables.table import (
     DELTA,
+    JAX,
     MISSING,
     OURS,
     RANKS,
@@ -49,8 +51,6 @@ TITLES = {
     "table2": "Table 2 of the paper: the single-scale Blender dataset",
     "table3": "Table 3 of the paper: supersampling (SS) on the multiscale Blender dataset",
 }
-JAX = "Jax"
-QUALITY = ("psnr", "ssim", "lpips")
 SHORT = {"psnr": "PSNR ↑", "ssim": "SSIM ↑", "lpips": "LPIPS ↓", "avg_error": "Avg. ↓"}
 AVG_NOTE = "Avg.: geometric mean of 10^(−PSNR/10), √(1 − SSIM) and LPIPS, each averaged over levels first."
 COST_DECIMALS = {"train_hours": 2}

@@ -5,10 +5,11 @@ import pandas as pd
 from mipnerf.report.frame import Run, ordered_names
 from mipnerf.report.names import scene_table
 from mipnerf.report.reference import LEVEL_COLUMNS, MEAN, METHODS, Reference
-from mipnerf.report.rows import METRICS
+from mipnerf.report.rows import METRICS, QUALITY
 from mipnerf.report.summary import count_seeds, expected_levels, summarise
 from mipnerf.report.tables.table import (
     DELTA,
+    JAX,
     MISSING,
     OURS,
     RANKS,
@@ -24,8 +25,6 @@ from mipnerf.report.tables.table import (
 from mipnerf.report.tables.verdict import Comparison, Number, compared, judged, reasons_of
 
 PUBLISHED = "mipnerf"  # the variant of which numbers of single scenes are known
-QUALITY = ("psnr", "ssim", "lpips")
-JAX = "Jax"
 
 
 def scenes_table(runs: list[Run], reference: Reference, dataset: str) -> tuple[Table, list[Comparison]]:

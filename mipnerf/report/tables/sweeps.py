@@ -10,11 +10,11 @@ from mipnerf.report.frame import SHOWN, Run, if_all_known, ordered_names
 from mipnerf.report.names import sweep_table
 from mipnerf.report.progress import Progress
 from mipnerf.report.reference import MEAN
+from mipnerf.report.rows import QUALITY
 from mipnerf.report.summary import method_means
 from mipnerf.report.sweeps import swept_runs, values_of_methods
 from mipnerf.report.tables.table import MISSING, RANKS, Cell, Column, Table, ranked, rounded, seeds_cell
 
-QUALITY = ("psnr", "ssim", "lpips")
 ARROWS = {"higher": "↑", "lower": "↓"}
 
 

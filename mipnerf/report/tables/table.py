@@ -7,7 +7,7 @@ from typing import Literal
 
 MISSING = "—"
 # A row says in this column whose numbers it has: ours, published ones under their name, or how ours differ from them.
-SOURCE, OURS, DELTA = "Source", "ours", "delta"
+SOURCE, OURS, JAX, DELTA = "Source", "ours", "Jax", "delta"
 RANKS = "Bold, underlined, italic: the best, second and third"
 
 

@@ -78,9 +78,12 @@ def measure(browser: Any, path: Path) -> dict[str, float]:
     for part in ("#section-curves", "#section-orbit", "#section-runs"):
         page.locator(part).scroll_into_view_if_needed()
         page.wait_for_timeout(200)
-    for field in page.locator(".table input:visible").all()[:3]:
-        field.fill("mipnerf")
-    page.wait_for_timeout(300)
+    for box in page.locator(".table:has(tbody tr:nth-child(4))").all():
+        if box.is_visible():
+            box.get_by_role("button").first.scroll_into_view_if_needed()
+            box.locator("thead tr:last-child button").last.click()
+            box.get_by_role("searchbox").fill("mipnerf")
+            page.wait_for_timeout(100)
     seen = page.evaluate("seen")
     session = page.context.new_cdp_session(page)
     session.send("HeapProfiler.collectGarbage")

@@ -33,4 +33,31 @@ def test_the_page_of_the_paper_keeps_its_size_and_says_what_it_leaves_out(browse
     page.wait_for_timeout(200)
     text = page.locator(".missing:visible").first.text_content()
     assert "view 199 at Full is not in this page" in text
+    assert_long_tables_are_folded(page)
     page.close()
+
+
+def assert_long_tables_are_folded(page):
+    """Of the table with most rows, the first are shown until all are asked for; sort, filter and copy mean all."""
+    page.locator("details.fold").evaluate_all("all => all.forEach(one => { one.open = true; })")
+    boxes = page.locator(".table:has(.unfold)")
+    box = max(boxes.all(), key=lambda box: box.locator("tbody tr").count())
+    rows, count = box.locator("tbody tr"), box.locator("tbody tr").count()
+    unfold, shown = box.locator(".unfold"), box.locator("tbody tr:visible")
+    assert shown.count() == 60 < count
+    assert unfold.text_content() == f"Show all {count} rows"
+    first = rows.first.text_content()
+    box.locator("thead tr:last-child button").first.click()
+    box.locator("thead tr:last-child button").first.click()
+    assert shown.count() == 60
+    assert rows.first.text_content() != first
+    box.get_by_role("searchbox").fill(word := rows.first.locator("td").first.text_content().strip())
+    page.wait_for_timeout(100)
+    found = [row for row in rows.all_text_contents() if word.lower() in row.lower()]
+    assert shown.count() == min(60, len(found))
+    box.get_by_role("searchbox").fill("")
+    page.wait_for_timeout(100)
+    unfold.click()
+    page.wait_for_timeout(500)
+    assert shown.count() == count
+    assert not unfold.is_visible()

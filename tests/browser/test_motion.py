@@ -72,3 +72,16 @@ def test_a_scene_without_them_says_how_to_get_them(around):
     around.locator("#pick-scene").select_option("bricks/tower")
     assert not around.locator("#orbit-box").is_visible()
     assert "orbit={frames: 24" in around.locator("#no-orbit").text_content()
+
+
+def test_the_address_holds_from_where_the_scene_is_seen(around, visit):
+    around.locator("#orbit-angle").press("ArrowRight")
+    around.locator("#orbit-level").press("ArrowRight")
+    assert (shown(around)["angle"], shown(around)["away"]) == ("1", "1")
+    other = visit(around.url.partition("report.html")[2])
+    other.locator("#section-orbit").scroll_into_view_if_needed()
+    other.locator("#orbit-panes canvas[data-frame='1/1']").first.wait_for()
+    assert greys(other) == [11, 11]
+    far = visit(around.url.partition("report.html")[2].replace("angle=1&away=1", "angle=-1&away=9"))
+    far.locator("#section-orbit").scroll_into_view_if_needed()
+    far.locator(f"#orbit-panes canvas[data-frame='{ORBIT_FRAMES - 1}/3']").first.wait_for()

@@ -1,50 +1,49 @@
 /* Around the scene and away from it: frames of all variants at the same pose. */
 
-const orbit = { frame: 0, level: 0, panes: [], scene: null };
+const orbit = { panes: [], scene: null };
 const orbitsOf = (scene) => page.orbits.filter((one) => one.scene === scene);
 
 async function drawOrbit() {
-  const shownHere = orbitsOf(orbit.scene);
-  const { frame, level } = orbit;
-  byId("orbit-angle").value = frame;
-  byId("orbit-angle").setAttribute("aria-valuetext", `${Math.round(360 * frame / shownHere[0].frames)} degrees`);
-  byId("orbit-level").value = level;
-  byId("orbit-level").setAttribute("aria-valuetext", levelName(level));
-  byId("orbit-text").textContent = level ? `${levelName(level)}: a pixel covers ${4 ** level} times as much as near by` : "Full: near by";
-  const sheets = await Promise.all(shownHere.map((one) => pictureOf(one.sheets[level])));
-  if (frame !== orbit.frame || level !== orbit.level) return;
+  const { scene, angle, away } = state;
+  const shownHere = orbitsOf(scene);
+  byId("orbit-angle").value = angle;
+  byId("orbit-angle").setAttribute("aria-valuetext", `${Math.round(360 * angle / shownHere[0].frames)} degrees`);
+  byId("orbit-level").value = away;
+  byId("orbit-level").setAttribute("aria-valuetext", levelName(away));
+  byId("orbit-text").textContent = away ? `${levelName(away)}: a pixel covers ${4 ** away} times as much as near by` : "Full: near by";
+  const sheets = await Promise.all(shownHere.map((one) => pictureOf(one.sheets[away])));
+  if (scene !== state.scene || angle !== state.angle || away !== state.away) return;
   shownHere.forEach((one, i) => {
     const canvas = orbit.panes[i];
-    const [width, height] = one.sizes[level];
+    const [width, height] = one.sizes[away];
     Object.assign(canvas, { width, height });
-    const [x, y] = [frame % one.columns, Math.floor(frame / one.columns)];
+    const [x, y] = [angle % one.columns, Math.floor(angle / one.columns)];
     if (sheets[i]) canvas.getContext("2d").drawImage(sheets[i].canvas, -x * width, -y * height);
-    canvas.dataset.frame = `${frame}/${level}`;
+    canvas.dataset.frame = `${angle}/${away}`;
   });
 }
 
 const redrawOrbit = oncePerFrame(drawOrbit);
 
-function turnOrbit(by) {
-  const count = orbitsOf(orbit.scene)[0].frames;
-  orbit.frame = (Math.round(orbit.frame + by) % count + count) % count;
+/* Only the orbit is drawn again, and whether it could be moved is told. */
+function moveOrbit(changes) {
+  const { angle, away } = state;
+  Object.assign(state, changes);
+  normalise();
+  if (angle === state.angle && away === state.away) return false;
   redrawOrbit();
-}
-
-function awayOrbit(by) {
-  const before = orbit.level;
-  orbit.level = clamp(orbit.level + by, 0, orbitsOf(orbit.scene)[0].sheets.length - 1);
-  redrawOrbit();
-  return orbit.level !== before;
+  remember(false);
+  return true;
 }
 
 function showOrbits() {
   const shownHere = orbitsOf(state.scene);
   byId("orbit-box").hidden = !shownHere.length;
   byId("no-orbit").hidden = shownHere.length > 0;
-  if (!shownHere.length || orbit.scene === state.scene) return;
+  if (!shownHere.length) return;
+  if (orbit.scene !== state.scene || orbit.panes[0].dataset.frame !== `${state.angle}/${state.away}`) redrawOrbit();
+  if (orbit.scene === state.scene) return;
   orbit.scene = state.scene;
-  orbit.frame = 0;
   byId("orbit-angle").max = shownHere[0].frames - 1;
   byId("orbit-level").max = shownHere[0].sheets.length - 1;
   const [width, height] = shownHere[0].sizes[0];
@@ -53,7 +52,6 @@ function showOrbits() {
   byId("orbit-panes").style.setProperty("--count", shownHere.length);
   byId("orbit-panes").replaceChildren(...shownHere.map((one, i) =>
     make("figure", { class: "orbit-pane" }, orbit.panes[i], make("figcaption", {}, titleOf(one.variant)))));
-  redrawOrbit();
 }
 
 /* A video takes its content when it is near. */
@@ -78,17 +76,17 @@ parts.push(() => {
       if (Math.abs(pulled) < 0.2) return true;
       const by = pulled < 0 ? 1 : -1;
       pulled = 0;
-      return awayOrbit(by);
+      return moveOrbit({ away: state.away + by });
     },
     move: (dx) => {
-      turned -= dx * orbitsOf(orbit.scene)[0].frames / 400;
+      turned -= dx * orbitsOf(state.scene)[0].frames / 400;
       const by = Math.trunc(turned);
       turned -= by;
-      if (by) turnOrbit(by);
+      if (by) moveOrbit({ angle: state.angle + by });
     },
   });
-  byId("orbit-angle").addEventListener("input", () => { orbit.frame = Number(byId("orbit-angle").value); redrawOrbit(); });
-  byId("orbit-level").addEventListener("input", () => { orbit.level = Number(byId("orbit-level").value); redrawOrbit(); });
+  byId("orbit-angle").addEventListener("input", () => moveOrbit({ angle: Number(byId("orbit-angle").value) }));
+  byId("orbit-level").addEventListener("input", () => moveOrbit({ away: Number(byId("orbit-level").value) }));
   whenSeen(byId("section-orbit"), () => {
     showOrbits();
     listeners.push(showOrbits);

@@ -1,7 +1,7 @@
 /* What is shown is in the address, so that a link reproduces it; back and forward go through it. */
 
 const listeners = [];
-const state = { scene: "", level: 0, view: 0, show: [], divide: 50, zoom: 1, x: 0.5, y: 0.5, metric: "psnr", loupe: false };
+const state = { scene: "", level: 0, view: 0, show: [], divide: 50, zoom: 1, x: 0.5, y: 0.5, metric: "psnr", loupe: false, angle: 0, away: 0 };
 const MAX_ZOOM = 64;
 
 const setsByScene = Map.groupBy(page.sets, (set) => set.scene);
@@ -20,7 +20,7 @@ function defaults(scene) {
   for (const name of names) if (show.length < Math.min(3, names.length) && !show.includes(name)) show.push(name);
   const middle = page.middle[scene];
   const view = views.includes(middle) ? middle : views[Math.floor(views.length / 2)] ?? viewsOf(scene)[0] ?? 0;
-  return { scene, level, view, show, divide: 50, zoom: 1, x: 0.5, y: 0.5, metric: "psnr", loupe: false };
+  return { scene, level, view, show, divide: 50, zoom: 1, x: 0.5, y: 0.5, metric: "psnr", loupe: false, angle: 0, away: 0 };
 }
 
 function clamp(value, low, high) {
@@ -40,6 +40,9 @@ function normalise() {
   state.x = clamp(state.x, margin, 1 - margin);
   state.y = clamp(state.y, margin, 1 - margin);
   if (state.divide !== null) state.divide = clamp(state.divide, 0, 100);
+  const [around] = orbitsOf(state.scene);
+  state.angle = around ? (Math.round(state.angle) % around.frames + around.frames) % around.frames : 0;
+  state.away = around ? clamp(Math.round(state.away), 0, around.sheets.length - 1) : 0;
 }
 
 /* Every picture that a pane can show of a scene: the truth, renderings, errors, depths and opacities. */
@@ -59,6 +62,7 @@ function address() {
   parts.divide = state.divide === null ? "off" : +state.divide.toFixed(1);
   if (state.zoom > 1) Object.assign(parts, { zoom: +state.zoom.toFixed(3), x: +state.x.toFixed(4), y: +state.y.toFixed(4) });
   if (state.loupe) parts.loupe = 1;
+  if (state.angle || state.away) Object.assign(parts, { angle: state.angle, away: state.away });
   return "#" + Object.entries(parts).map(([key, value]) => `${key}=${encodeURIComponent(value).replaceAll("%2F", "/").replaceAll("%2C", ",").replaceAll("%3A", ":")}`).join("&");
 }
 
@@ -66,7 +70,7 @@ function readAddress() {
   const given = Object.fromEntries(new URLSearchParams(location.hash.slice(1)));
   if (!given.scene || !scenes.includes(given.scene)) return false;
   Object.assign(state, defaults(given.scene));
-  for (const key of ["level", "view", "zoom", "x", "y"]) {
+  for (const key of ["level", "view", "zoom", "x", "y", "angle", "away"]) {
     if (given[key] !== undefined && Number.isFinite(Number(given[key]))) state[key] = Number(given[key]);
   }
   if (given.show) state.show = given.show.split(",");
@@ -79,6 +83,14 @@ function readAddress() {
 
 let pending = 0;
 
+/* Puts what is shown into the address: as a step that can be gone back, or in place of the last one. */
+function remember(isStep) {
+  clearTimeout(pending);
+  if (isStep) history.pushState(null, "", address());
+  // Browsers refuse to be told of hundreds of changes a second.
+  else pending = setTimeout(() => history.replaceState(null, "", address()), 150);
+}
+
 /* Changes what is shown. A step of its own can be gone back; moving and zooming replace the last one. */
 function setState(changes, isStep = true) {
   if (changes.scene && changes.scene !== state.scene) {
@@ -88,10 +100,7 @@ function setState(changes, isStep = true) {
   Object.assign(state, changes);
   normalise();
   listeners.forEach((listener) => listener(changes));
-  clearTimeout(pending);
-  if (isStep) history.pushState(null, "", address());
-  // Browsers refuse to be told of hundreds of changes a second.
-  else pending = setTimeout(() => history.replaceState(null, "", address()), 150);
+  remember(isStep);
 }
 
 function setUpState() {

@@ -12,8 +12,39 @@ function compareValues(a, b) {
   return String(a).localeCompare(String(b), "en", { numeric: true });
 }
 
+/* Of a long table, so many rows are laid out until all are asked for, and as many more a frame then. */
+const MANY_ROWS = 60;
+
+const isShown = (row) => !row.hidden && !row.classList.contains("folded");
+
+/* Folds what comes after the first rows; the function that is returned does it again after a sort or a filter. */
+function makeFoldable(box, table) {
+  const { rows } = table.tBodies[0];
+  if (rows.length <= 1.5 * MANY_ROWS) return () => {};
+  const button = make("button", { type: "button", class: "unfold" });
+  box.querySelector(".edge").after(button);
+  let room = MANY_ROWS;
+  const fold = () => {
+    const found = [...rows].filter((row) => !row.hidden);
+    found.forEach((row, i) => row.classList.toggle("folded", i >= room));
+    button.hidden = found.length <= room;
+    button.textContent = `Show all ${found.length} rows`;
+  };
+  const more = () => {
+    room += MANY_ROWS;
+    fold();
+    if (!button.hidden) requestAnimationFrame(more);
+  };
+  button.addEventListener("click", () => {
+    more();
+    table.parentElement.focus();
+  });
+  fold();
+  return fold;
+}
+
 /* A click on a heading sorts, a second one turns the order, a third restores the first. */
-function makeSortable(table) {
+function makeSortable(table, fold) {
   const heads = [...table.tHead.rows[table.tHead.rows.length - 1].cells];
   const body = table.tBodies[0];
   const original = [...body.rows];
@@ -30,18 +61,34 @@ function makeSortable(table) {
       heads.forEach((other) => other.removeAttribute("aria-sort"));
       if (next) head.setAttribute("aria-sort", next);
       const sign = next === "descending" ? -1 : 1;
-      const rows = next === null ? original : [...original].sort((a, b) => {
-        const [left, right] = [cellValue(a, index), cellValue(b, index)];
-        if (left === null || right === null) return (left === null) - (right === null);
-        return sign * compareValues(left, right);
-      });
-      body.append(...rows);
+      const keyed = original.map((row) => [cellValue(row, index), row]);
+      if (next) {
+        keyed.sort(([left], [right]) => {
+          if (left === null || right === null) return (left === null) - (right === null);
+          return sign * compareValues(left, right);
+        });
+      }
+      body.append(...keyed.map(([, row]) => row));
       table.classList.toggle("sorted", next !== null);
+      fold();
     });
   });
 }
 
-/* The rows that are shown, in their order, in the words of the files: heads and rows come as they are written there. */
+/* Leaves the rows that have all words of the field. */
+function makeFilterable(table, input, fold) {
+  const rows = [...table.tBodies[0].rows];
+  if (rows.length < 4) input.parentElement.hidden = true;
+  const texts = rows.map((row) => row.textContent.toLowerCase());
+  input.addEventListener("input", oncePerFrame(() => {
+    const words = input.value.toLowerCase().split(/\s+/).filter(Boolean);
+    rows.forEach((row, i) => { row.hidden = !words.every((word) => texts[i].includes(word)); });
+    fold();
+    announce(`${rows.filter((row) => !row.hidden).length} of ${rows.length} rows`);
+  }));
+}
+
+/* The rows that are found, in their order, in the words of the files: heads and rows come as they are written there. */
 function tableText(table, format) {
   const parts = JSON.parse(byId(`copy-${table.id}`).textContent)[format];
   const rows = [...table.tBodies[0].rows].filter((row) => !row.hidden).map((row) => Number(row.dataset.row));
@@ -70,9 +117,9 @@ function setUpTable(box) {
     cell.dataset.verdict = cell.title;
     cell.removeAttribute("title");
   }
-  makeSortable(table);
+  const fold = makeFoldable(box, table);
+  makeSortable(table, fold);
   const tools = box.querySelector(".tools");
-  if (!tools) return;
   tools.hidden = false;
   for (const button of tools.querySelectorAll("[data-copy]")) {
     button.addEventListener("click", async () => {
@@ -82,15 +129,7 @@ function setUpTable(box) {
       setTimeout(() => button.classList.remove("done"), 1500);
     });
   }
-  const input = tools.querySelector("input");
-  const rows = [...table.tBodies[0].rows];
-  if (rows.length < 4) input.parentElement.hidden = true;
-  input.addEventListener("input", oncePerFrame(() => {
-    const words = input.value.toLowerCase().split(/\s+/).filter(Boolean);
-    for (const row of rows) row.hidden = !words.every((word) => row.textContent.toLowerCase().includes(word));
-    const count = rows.filter((row) => !row.hidden).length;
-    announce(`${count} of ${rows.length} rows`);
-  }));
+  makeFilterable(table, tools.querySelector("input"), fold);
 }
 
 /* The verdict of a number appears beside it, by pointer and by focus. */
@@ -132,7 +171,7 @@ function setUpVerdicts() {
       [row, column] = [row + down, column + right];
       const cell = rows[row]?.cells[column];
       if (!cell) return;
-      if (!cell.dataset.verdict || rows[row].hidden) continue;
+      if (!cell.dataset.verdict || !isShown(rows[row])) continue;
       from.tabIndex = -1;
       cell.tabIndex = 0;
       cell.focus();

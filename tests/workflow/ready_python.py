@@ -16,7 +16,7 @@ from pathlib import Path
 
 PRELOADED = ["torch", "numpy", "pandas", "seaborn", "imageio.v3", "pydantic", "tabulate", "yaml"]
 # What takes the place of Python: it hands its streams over, and signals on, and ends as the job does.
-STARTER = '''#!{python} -IS
+STARTER = """#!{python} -IS
 import os, sys
 if len(sys.argv) < 2 or os.path.basename(os.path.dirname(sys.argv[1])) != "workflow_scripts":
     os.execv({python!r}, [{python!r}, *sys.argv[1:]])
@@ -35,7 +35,7 @@ if status < 0:
     signal.signal(-status, signal.SIG_DFL)
     os.kill(os.getpid(), -status)
 sys.exit(status)
-'''
+"""
 
 
 def listen(folder: Path) -> socket.socket:

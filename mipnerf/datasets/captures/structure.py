@@ -27,6 +27,10 @@ MAX_SIDE = 1600  # pixels of the longer side of a picture in which features are 
 MAX_FEATURES = 4096  # of a picture: the time of a pair grows with their square
 IMAGES_AT_ONCE, PAIRS_AT_ONCE = 4, 100  # between two looks at signals, and two steps of the progress
 MAX_EXHAUSTIVE = 150  # pictures; beyond, pairs grow faster than what they add
+MAX_RATIO = 0.7  # of the distance of a feature to its match to that of the next best: less than usual, as walls repeat
+MAX_TRIALS = 1000  # random samples that tell how two pictures lie: ten times as many find no more
+MAX_ERROR, REFINEMENTS = 2.0, 3  # pixels at `MAX_SIDE` between a point and where it is seen; how often it is asked
+MIN_ANGLE = 1.5  # degrees between the rays of a point
 NEIGHBOURS, KEYFRAMES = 10, 5  # of a sequence: how far apart pairs are, and how many frames there are to a key frame
 MIN_FEATURES = 50  # of the usual picture: with less, there is nothing to go by
 MIN_MODEL = 3  # images
@@ -90,6 +94,7 @@ def find_structure(
         raise DataError(
             f"{where}: no cameras were found: no {MIN_MODEL} of the {len(names)} pictures fit together; {OVERLAP}"
         )
+    refine(models[0], threads)
     members = [sorted(model.image(i).name for i in model.reg_image_ids()) for model in models]
     return Found(
         reconstruction=models[0],
@@ -200,9 +205,12 @@ def pairs_of(names: Sequence[str], is_sequence: bool, data: DataConfig) -> list[
 def match_pairs(database: Path, work: Path, pairs: Sequence[Pair], threads: int) -> None:
     """Match and verify all `pairs` that were not yet."""
     pycolmap = quiet()
-    options = pycolmap.FeatureMatchingOptions(num_threads=threads, use_gpu=False)
+    # What fits the geometry of a pair is looked for once more, with what repeats told apart by its place.
+    options = pycolmap.FeatureMatchingOptions(num_threads=threads, use_gpu=False, guided_matching=True)
+    options.sift.max_ratio = MAX_RATIO
     geometry = pycolmap.TwoViewGeometryOptions()
     geometry.ransac.random_seed = SEED
+    geometry.ransac.max_num_trials = MAX_TRIALS
     with pycolmap.Database.open(database) as known:
         ids = {image.name: image.image_id for image in known.read_all_images()}
         left = [(a, b) for a, b in pairs if not known.exists_two_view_geometry(ids[a], ids[b])]
@@ -244,6 +252,22 @@ def map_models(database: Path, images: Path, work: Path, count: int, threads: in
         )
     found = [model for model in models.values() if model.num_reg_images() >= MIN_MODEL]
     return sorted(found, key=lambda model: (-model.num_reg_images(), -model.num_points3D()))
+
+
+def refine(model: Any, threads: int) -> None:
+    """Adjust all cameras and points by what is seen exactly; what mapping needed to get there may be too far off."""
+    pycolmap = quiet()
+    side = max(max(camera.width, camera.height) for camera in model.cameras.values())
+    options, adjustment = pycolmap.BundleAdjustmentOptions(), pycolmap.BundleAdjustmentConfig()
+    options.ceres.solver_options.num_threads = threads
+    for image_id in model.reg_image_ids():
+        adjustment.add_image(image_id)
+    adjustment.fix_gauge(pycolmap.BundleAdjustmentGauge.TWO_CAMS_FROM_WORLD)
+    for _ in range(REFINEMENTS):
+        observations = pycolmap.ObservationManager(model)
+        observations.filter_all_points3D(MAX_ERROR * max(1.0, side / MAX_SIDE), MIN_ANGLE)
+        pycolmap.create_default_bundle_adjuster(options, adjustment, model).solve()
+    model.update_point_3d_errors()
 
 
 def chunks(items: Sequence[Any], size: int) -> list[Sequence[Any]]:

@@ -5,6 +5,8 @@ is what `python workflow_scripts/X.py ...` would be, of the library beside the s
 folder and signals of whoever started it. All else that `FOLDER/python` is asked for, the real Python does.
 """
 
+import atexit
+import gc
 import json
 import os
 import runpy
@@ -12,6 +14,8 @@ import select
 import signal
 import socket
 import sys
+import threading
+import traceback
 from pathlib import Path
 
 PRELOADED = ["torch", "numpy", "pandas", "seaborn", "imageio.v3", "pydantic", "tabulate", "yaml"]
@@ -97,6 +101,7 @@ def main() -> None:
     for name in PRELOADED:
         __import__(name)
     del sys.modules["scipy"]
+    gc.freeze()  # what is shared stays shared
     connection = next_job(listener)
     arguments, folder, environment = receive(connection)
     if job := os.fork():
@@ -108,7 +113,26 @@ def main() -> None:
     paths = [os.path.abspath(path) for path in environment.get("PYTHONPATH", "").split(os.pathsep) if path]
     sys.path[:1] = [os.path.abspath(os.path.dirname(arguments[0])), *paths]
     sys.argv[:] = arguments
-    runpy.run_path(arguments[0], run_name="__main__")
+    os._exit(status_of(arguments[0]))
+
+
+def status_of(script: str) -> int:
+    """Run a script, and all that Python does at its end but for the second in which it forgets its modules."""
+    status = 0
+    try:
+        runpy.run_path(script, run_name="__main__")
+    except SystemExit as end:
+        status = end.code if isinstance(end.code, int) else int(end.code is not None)
+        if status and not isinstance(end.code, int):
+            print(end.code, file=sys.stderr)
+    except BaseException:
+        traceback.print_exc()
+        status = 1
+    threading._shutdown()
+    atexit._run_exitfuncs()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    return status
 
 
 if __name__ == "__main__":

@@ -68,6 +68,7 @@ def project(tmp_path) -> Path:
     return tmp_path
 
 
+@pytest.mark.slow
 def test_the_default_network_takes_610304_multiply_adds_a_sample():
     shapes = layer_shapes(ModelConfig())
     trunk = [(96, 256), *[(256, 256)] * 4, (352, 256), *[(256, 256)] * 2]
@@ -207,6 +208,7 @@ def test_a_file_that_is_no_configuration_is_named(project, tmp_path):
             read_suite(project, [bad])
 
 
+@pytest.mark.slow
 def test_everything_measured_is_positive_and_consistent(project, run_with):
     run = run_with(train={"precision": "float32"})
     result = measure(run, OPERATION, 2, 0.0, project=project, rows=[2048, 4096])

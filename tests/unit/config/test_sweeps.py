@@ -50,6 +50,11 @@ def test_a_list_takes_the_first_of_all_then_the_second():
     assert [run.model.ray_shape for run in runs.values()] == ["cone", "cylinder"]
 
 
+def test_a_list_may_name_a_value_again_beside_another():
+    sweeps = {"combine": "list", "train": {"lr_init": [1e-3, 1e-3]}, "model": {"ray_shape": ["cone", "cylinder"]}}
+    assert len(variants_of(suite_of(sweeps))) == 2
+
+
 def test_each_seed_and_each_variant_is_swept():
     entry = {"variants": ["mipnerf", "super"], "seeds": [3, 5]}
     suite = suite_of({"data": {"near": [None, 1.5]}}, entry)
@@ -87,6 +92,11 @@ def test_a_swept_value_wins_over_the_entry_that_it_is_in():
         ({"train": {"lr_init": [1e-3, -1]}}, {}, r"lr_init.1 is -1: .*greater than 0"),
         ({"model": {"ray_shape": ["cube"]}}, {}, r"ray_shape.0 is 'cube': .*'cylinder'"),
         ({"train": {"lr_init": [1.0, 2.0, 1]}}, {}, r"runs.0.sweeps: train.lr_init names 1 twice"),
+        (
+            {"combine": "list", "train": {"lr_init": [1.0, 2.0, 1]}, "model": {"net_width": [8, 8, 8]}},
+            {},
+            r"sweeps: model.net_width with train.lr_init names 8 with 1 twice",
+        ),
         ({}, {}, r"runs.0.sweeps: no values are given"),
         ({"combine": "zip", "train": {"lr_init": [1.0]}}, {}, r"combine is 'zip': .*'grid' or 'list'"),
         (

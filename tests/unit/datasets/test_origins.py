@@ -199,6 +199,7 @@ def test_the_data_may_lie_in_the_scene_itself(tmp_path):
         assert identity(fetched / ".origin.json") == record
 
 
+@pytest.mark.slow
 def test_many_files_take_little_time(tmp_path):
     desk = Desk(tmp_path)
     desk.make(DESK | {f"images/{i:05d}.jpg": b"pixels" for i in range(5000)})

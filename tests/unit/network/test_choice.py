@@ -4,6 +4,7 @@ import time
 
 import pytest
 import torch
+from interpreter import need_interpreter
 
 from mipnerf.config import ModelConfig, OperationConfig
 from mipnerf.errors import ConfigError
@@ -63,7 +64,7 @@ def test_the_first_must_work():
     ],
 )
 def test_what_the_kernels_cannot_compute_is_said(model, said):
-    pytest.importorskip("triton")
+    need_interpreter()
     with pytest.raises(
         ConfigError, match=rf"operation.network is 'fused', .*{said}.*use 'auto', 'compiled' or 'plain'"
     ):
@@ -81,7 +82,7 @@ def test_without_triton_it_says_how_to_have_it(monkeypatch):
 
 
 def test_rendering_takes_the_network_that_is_asked_for():
-    pytest.importorskip("triton")
+    need_interpreter()
     model = MipNerf(ModelConfig(net_depth=1, net_width=16, num_samples=4))
     for network, taken in (("auto", "plain"), ("compiled", "plain"), ("fused", "fused")):
         assert choose_for_rendering(model, OperationConfig(network=network), CPU, torch.float32) == taken

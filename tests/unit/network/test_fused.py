@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from interpreter import need_interpreter
 
 from mipnerf.config import ModelConfig
 from mipnerf.network import mip
@@ -9,7 +10,7 @@ from mipnerf.network.fused import encoding_of, fused_network
 from mipnerf.network.model import MLP
 from mipnerf.network.packing import Launch
 
-pytest.importorskip("triton", reason="the package triton is not installed: pip install -e '.[gpu]'")
+need_interpreter()
 
 SHAPES = [
     {},

@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-pytest.importorskip("triton", reason="the package triton is not installed: pip install -e '.[gpu]'")
+pytest.importorskip("triton", minversion="3.6", reason="Triton is missing or too old: pip install -e '.[gpu]'")
 
 COMPILE = """
 import triton

@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from interpreter import need_interpreter
 
 from mipnerf.config import OperationConfig
 from mipnerf.training import preparing
@@ -30,7 +31,7 @@ def weights(folder):
 
 
 def test_a_training_is_the_same_after_it(tmp_path, run_with, small_scene, steps):
-    pytest.importorskip("triton", reason="the package triton is not installed: pip install -e '.[gpu]'")
+    need_interpreter()
     run = run_with(train={"precision": "float32", "max_steps": 2})
     train(run, FUSED, small_scene, tmp_path / "without", threads=1)
     steps.clear()
@@ -52,7 +53,7 @@ def test_nothing_is_done_where_nothing_is_compiled_or_several_train(monkeypatch,
 
 
 def test_an_error_is_left_to_the_training(monkeypatch, small_run, small_scene):
-    pytest.importorskip("triton", reason="the package triton is not installed: pip install -e '.[gpu]'")
+    need_interpreter()
 
     def fail(*_, **__):
         raise RuntimeError("no compiler")

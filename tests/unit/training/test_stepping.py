@@ -3,6 +3,7 @@
 import pytest
 import torch
 import yaml
+from interpreter import need_interpreter
 
 from mipnerf.config import OperationConfig
 from mipnerf.training import stepping
@@ -18,7 +19,7 @@ def weights(folder):
 
 @pytest.mark.parametrize("model", [{}, {"single_mlp": False, "proposal_depth": 1, "proposal_width": 16}], ids=str)
 def test_a_training_with_the_fused_network_is_the_plain_one(tmp_path, run_with, small_scene, model):
-    pytest.importorskip("triton")
+    need_interpreter()
     run = run_with(train={"precision": "float32", "max_steps": 3}, model=model)
     for network in ("plain", "fused"):
         operation = OPERATION.model_copy(update={"network": network})
@@ -39,7 +40,7 @@ def test_on_a_cpu_auto_is_plain_to_the_bit(tmp_path, small_run, small_scene):
 @pytest.fixture
 def choosing(monkeypatch):
     """As on a GPU, there is a choice; returns what was left to choose from, each time."""
-    pytest.importorskip("triton")
+    need_interpreter()
     asked = []
 
     def fastest(trials, *_):

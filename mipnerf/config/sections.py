@@ -17,7 +17,7 @@ CameraModel = Literal["SIMPLE_PINHOLE", "PINHOLE", "SIMPLE_RADIAL", "RADIAL", "O
 class Section(BaseModel):
     """Refuses unknown keys and values of another type; a whole number may stand for a real one."""
 
-    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False)
+    model_config = ConfigDict(defer_build=True, extra="forbid", strict=True, frozen=True, allow_inf_nan=False)
 
 
 def partial_of(section: type[Section], without: Container[str] = ()) -> type[Section]:

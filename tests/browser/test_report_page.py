@@ -121,6 +121,7 @@ def test_the_moving_picture_of_the_readme_can_be_made(browser, report, tmp_path,
 
     Driver.chromium = Driver()
     monkeypatch.setattr("playwright.sync_api.sync_playwright", Driver)
+    monkeypatch.setattr("picture_report.MOVING_WIDTH", 240)
     picture_report(report, tmp_path)
     with Image.open(tmp_path / "report.webp") as picture:
         assert picture.n_frames > 10

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 from processes import PATIENCE, signalled
+from ready import python_of_jobs
 
 from mipnerf.datasets.bricks import render_bricks
 from mipnerf.datasets.convert import convert_to_multiscale
@@ -30,7 +31,7 @@ def run(tmp_path_factory) -> Path:
     convert_to_multiscale(folder / "source", folder / "data", num_levels=LEVELS)
     output = folder / "bricks" / "mipnerf" / "scene"
     arguments = ["--data", folder / "data", "--output", output, "--levels", LEVELS, "--threads", 1, "--set"]
-    subprocess.run([sys.executable, SCRIPTS / "train.py", *map(str, arguments), *SETTINGS.split()], check=True)
+    subprocess.run([python_of_jobs(), SCRIPTS / "train.py", *map(str, arguments), *SETTINGS.split()], check=True)
     return output
 
 
@@ -48,6 +49,7 @@ def command(run: Path, output: Path, *arguments: object) -> list[str]:
 def evaluate(run: Path, output: Path, *arguments: object, **variables: str) -> str:
     """Evaluate all levels to the end; what was logged."""
     words = command(run, output, "--levels", *range(LEVELS), "--collect", output / "metrics.csv", *arguments)
+    words[0] = python_of_jobs()
     result = subprocess.run(words, capture_output=True, text=True, check=False, env=os.environ | variables)
     assert result.returncode == 0, result.stderr
     return result.stderr

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 import torch
 from processes import PATIENCE, signalled
+from ready import python_of_jobs
 
 from mipnerf.datasets.bricks import render_bricks
 from mipnerf.datasets.convert import convert_to_multiscale
@@ -51,7 +52,8 @@ def run_until(data: Path, output: Path, step: int, number: int) -> subprocess.Po
 
 def finish(data: Path, output: Path) -> str:
     """Train to the end; what was logged."""
-    result = subprocess.run(command(data, output), capture_output=True, text=True, check=False)
+    words = [python_of_jobs(), *command(data, output)[1:]]
+    result = subprocess.run(words, capture_output=True, text=True, check=False)
     assert result.returncode == 0, result.stderr
     return result.stderr
 

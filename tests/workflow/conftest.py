@@ -10,12 +10,11 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
+import ready
 import yaml
 from capture_files import make_toy, transforms_of, write_images, write_json
 from filelock import FileLock
 from scene_files import pack, write_scene
-
-from . import ready
 
 ROOT = Path(__file__).parents[2]
 PARTS = ["Snakefile", "rules", "workflow_scripts", "config", "mipnerf", "pyproject.toml"]

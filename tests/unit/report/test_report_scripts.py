@@ -1,10 +1,10 @@
 """The command lines of the report, as the workflow calls them."""
 
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
+from ready import python_of_jobs
 from report_files import table_files
 
 from mipnerf.errors import DataError
@@ -15,7 +15,7 @@ ROOT = Path(__file__).parents[3]
 
 
 def call(script, *arguments, code=0):
-    command = [sys.executable, f"workflow_scripts/{script}.py", *map(str, arguments)]
+    command = [python_of_jobs(), f"workflow_scripts/{script}.py", *map(str, arguments)]
     result = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
     assert result.returncode == code, result.stderr
     return result.stderr

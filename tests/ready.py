@@ -16,7 +16,7 @@ from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
 
-TESTS = Path(__file__).parents[1]
+TESTS = Path(__file__).parent
 # Snakemake, and what it and the rules import later of what is installed.
 PRELOADED = ["snakemake.cli", "snakemake.report", "snakemake.script", "jsonschema", "pydantic", "smart_open"]
 CONTEXT = multiprocessing.get_context("forkserver")

@@ -56,10 +56,14 @@ class Sweeps(Section):
         if self.combine == "list" and len({len(values) for values in lists.values()}) > 1:
             lengths = ", ".join(f"{name} has {len(values)}" for name, values in lists.items())
             raise ValueError(f"the lists differ in length: {lengths}; make them equally long, or set combine to grid")
-        named = lists if self.combine == "grid" else {" with ".join(lists): list(zip(*lists.values(), strict=True))}
-        for name, values in named.items():
-            if twice := [value for i, value in enumerate(values) if value in values[:i]]:
-                text = " with ".join(map(text_of, twice[0])) if isinstance(twice[0], tuple) else text_of(twice[0])
+        # Of a grid, no value of a key may come again; of lists, no row of values.
+        if self.combine == "list":
+            rows = {" with ".join(lists): list(zip(*lists.values(), strict=True))}
+        else:
+            rows = {name: [(value,) for value in values] for name, values in lists.items()}
+        for name, chosen in rows.items():
+            if twice := [row for i, row in enumerate(chosen) if row in chosen[:i]]:
+                text = " with ".join(map(text_of, twice[0]))
                 raise ValueError(f"{name} names {text} twice; a run with the same values is the same run")
         longest = max(len(combination.suffix) for combination in self.combinations())
         if longest > MAX_LETTERS:

@@ -50,6 +50,10 @@ def test_a_list_takes_the_first_of_all_then_the_second():
     assert [run.model.ray_shape for run in runs.values()] == ["cone", "cylinder"]
 
 
+def test_the_values_of_a_grid_may_differ_in_number():
+    assert len(variants_of(suite_of({"train": {"lr_init": [1e-3, 1e-4, 1e-5], "batch_size": [1, 2]}}))) == 6
+
+
 def test_a_list_may_name_a_value_again_beside_another():
     sweeps = {"combine": "list", "train": {"lr_init": [1e-3, 1e-3]}, "model": {"ray_shape": ["cone", "cylinder"]}}
     assert len(variants_of(suite_of(sweeps))) == 2

@@ -51,14 +51,19 @@ def write_video(pictures: Sequence[np.ndarray], path: Path, repeats: int = 1) ->
     return path
 
 
+def rotation_between(found: np.ndarray, true: np.ndarray) -> np.ndarray:
+    """The rotation [3, 3] after which the orientations of poses [V, 3, 4] are most like the true ones."""
+    u, _, vt = np.linalg.svd((true[:, :3, :3] @ np.swapaxes(found[:, :3, :3], 1, 2)).sum(axis=0))
+    return u @ np.diag([1, 1, np.linalg.det(u @ vt)]) @ vt
+
+
 def deviations(found: np.ndarray, true: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """How far poses [V, 3, 4] are from the true ones after a similarity: [V] of the mean distance, and [V] degrees.
 
     The rotation is that which suits the orientations best: a short arc of positions hardly tells it. The mean distance
     is that of the true cameras from the origin.
     """
-    u, _, vt = np.linalg.svd((true[:, :3, :3] @ np.swapaxes(found[:, :3, :3], 1, 2)).sum(axis=0))
-    rotation = u @ np.diag([1, 1, np.linalg.det(u @ vt)]) @ vt
+    rotation = rotation_between(found, true)
     a, b = found[:, :3, 3] @ rotation.T, true[:, :3, 3]
     a, centred = a - a.mean(axis=0), b - b.mean(axis=0)
     scale = (a * centred).sum() / (a**2).sum()

@@ -135,7 +135,9 @@ def summary_of(dataset: str, results: pd.DataFrame) -> str:
     if len(contrast) == 1:
         return f"On {dataset}, the average PSNR is that of {best}."
     levels = [level for level in psnr.columns if level != MEAN]
-    gaps = psnr.loc[contrast[0], levels] - psnr.loc[contrast[1], levels]
+    # As the table shows them, so that whoever subtracts finds the same.
+    best_psnr, other_psnr = (psnr.loc[method, levels].round(2) for method in contrast[:2])
+    gaps = best_psnr - other_psnr
     lead = f"On {dataset}, {best} has the best average PSNR of {len(means)} variants"
     other = title_of(contrast[1])
     if gaps.isna().any():

@@ -159,7 +159,7 @@ def _summary(comparisons: Sequence[Comparison]) -> str:
     """One sentence on all numbers together, and one on those that cannot be compared."""
     quality = [comparison for comparison in comparisons if comparison.is_quality]
     if not quality:
-        return "**Nothing to compare:** no number of these runs has a published counterpart."
+        return "**No published numbers** are there to compare these runs with."
     counts = Counter(comparison.verdict for comparison in quality)
     total = len(quality) - counts[NOT_COMPARABLE]
     found = (reason for one in quality for reason in one.reason.split("; ") if one.verdict == NOT_COMPARABLE)

@@ -74,7 +74,7 @@ def test_the_page_needs_nothing_but_itself_and_is_the_same_every_time(make_run, 
     assert "url(" not in style
     assert "@import" not in style
     assert "default-src &#39;none&#39;" in text
-    for part in ("612,740", "package_version", "max_steps: 1000", "Nothing to compare"):
+    for part in ("612,740", "package_version", "max_steps: 1000", "No published numbers"):
         assert part in text
 
 
@@ -160,6 +160,14 @@ def test_the_first_screen_shows_the_best_and_its_ablation(make_run, reference_fo
     table = means_table("bricks", tidy, ["nerf", "mipnerf_wo_ipe", "mipnerf"])
     assert [cell.text for cell in table.rows[2]] == ["mip-NeRF", "32.05", "33.05", "34.05", "35.05", "33.55"]
     assert table.rows[2][1].rank == 1
+
+
+def test_leads_are_differences_of_what_the_table_shows(make_run, reference_folder):
+    runs = read_runs([make_run(psnr=32.004), make_run(psnr=29.996, variant="mipnerf_wo_ipe")])
+    tidy = summarise(runs, load_reference(reference_folder))
+    table = means_table("bricks", tidy, ["mipnerf", "mipnerf_wo_ipe"])
+    assert [row[1].text for row in table.rows] == ["32.05", "30.05"]
+    assert "it has 2.00 dB more at Full" in summary_of("bricks", tidy)
 
 
 def test_what_is_too_large_is_left_out_and_said_so(make_run, make_images, reference_folder, tmp_path):

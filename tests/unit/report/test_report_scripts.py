@@ -62,7 +62,7 @@ def test_aggregate_plot_and_strip_write_their_files(make_run, make_images, refer
     for table in ("bricks", "bricks_scenes"):
         call("table", *common, "--table", table, "--output", out / "tables")
     assert "these runs have bricks, bricks_scenes" in call("table", *common, "--table", "x", "--output", out, code=2)
-    assert "Nothing to compare: no number of these runs has a published counterpart." in message
+    assert "No published numbers are there to compare these runs with." in message
     assert all((out / name).stat().st_size > 0 for name in table_files(["bricks"]))
     assert all(path.stat().st_size > 1000 for path in [*figures, out / "plots/h.svg"])
     text = (out / "table.md").read_text()

@@ -31,7 +31,7 @@ function strip(metric, variants) {
   const row = make("div", { class: "bars", role: "group", "aria-label": `${title} of every test view` }, ...buttons);
   const ends = make("span", { class: "ends" }, make("span", {}, shown(metric, high)), make("span", {}, shown(metric, low)));
   const isChosen = metric === state.metric;
-  return make("div", { class: isChosen ? "strip chosen" : "strip" }, make("span", { class: "strip-title" }, `${title} at ${levelName(state.level)}`), ends, row);
+  return make("div", { class: isChosen ? "strip chosen" : "strip" }, make("span", { class: "strip-title" }, `${title} by view at ${levelName(state.level)}`), ends, row);
 }
 
 /* One strip after the other, each in a task of its own: there may be hundreds of views. */

@@ -39,7 +39,9 @@ def snakemake(arguments: list[str], folder: Path, environment: Mapping[str, str]
 
 @cache
 def python_of_jobs() -> str:
-    """The path of a Python that begins with what jobs import; this process ends it."""
+    """The path of a Python that begins with what jobs import; this process ends it. Outside of Linux, the usual one."""
+    if not hasattr(os, "pidfd_open"):
+        return sys.executable
     folder = tempfile.TemporaryDirectory()
     variables = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
     command = [sys.executable, Path(__file__).with_name("ready_python.py"), folder.name]

@@ -47,9 +47,10 @@ def listen(folder: Path) -> socket.socket:
     listener = socket.socket(socket.AF_UNIX)
     listener.bind(str(folder / "socket"))
     listener.listen(16)
-    starter = folder / "python"
+    starter = folder / "python.part"
     starter.write_text(STARTER.format(python=sys.executable, address=str(folder / "socket")))
     starter.chmod(0o755)
+    starter.rename(folder / "python")  # whoever sees it may start it
     return listener
 
 

@@ -39,8 +39,9 @@ def snakemake(arguments: list[str], folder: Path, environment: Mapping[str, str]
 
 @cache
 def python_of_jobs() -> str:
-    """The path of a Python that begins with what jobs import; this process ends it. Outside of Linux, the usual one."""
-    if not hasattr(os, "pidfd_open"):
+    """The path of a Python that begins with what jobs import; this process ends it. Or the usual one."""
+    # It needs Linux, and a path that may stand in the first line of a script.
+    if not hasattr(os, "pidfd_open") or " " in sys.executable:
         return sys.executable
     folder = tempfile.TemporaryDirectory()
     variables = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}

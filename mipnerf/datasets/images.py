@@ -4,6 +4,7 @@ import io
 import logging
 import struct
 import sys
+import threading
 import zlib
 from collections.abc import Sequence
 from functools import cache
@@ -18,6 +19,7 @@ from mipnerf.datasets.signatures import describe
 from mipnerf.errors import DataError
 
 log = logging.getLogger(__name__)
+_ONE_WARNS = threading.Lock()  # of the threads that decode
 # What Pillow raises for a damaged file depends on where the damage is.
 DECODE_ERRORS: tuple[type[Exception], ...] = (
     OSError,
@@ -105,7 +107,8 @@ def decode_image(data: bytes, path: Path, modes: Sequence[str] = ("RGB",)) -> np
             "CMYK, with 8 bits a channel, or 16 but for the last two"
         )
     if is_turned:
-        _warn_of_orientation(path.parent)
+        with _ONE_WARNS:
+            _warn_of_orientation(path.parent)
     return pixels
 
 

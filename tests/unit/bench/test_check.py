@@ -6,6 +6,7 @@ import sys
 
 import pytest
 import torch
+from interpreter import need_interpreter
 
 from mipnerf.bench import check as checking
 from mipnerf.bench import checks
@@ -55,6 +56,7 @@ def test_a_check_that_fails_is_told_and_hides_no_other(monkeypatch):
 
 
 def test_an_implementation_that_is_off_fails(monkeypatch, tmp_path):
+    need_interpreter()
     monkeypatch.setattr(checks, "TOLERANCES", {torch.float32: 1e-9, torch.bfloat16: 1e-9})
     with pytest.raises(CheckFailed, match=r"off by .* \(allowed 1e-09\)"):
         checks.implementations_agree(make_bench(CPU, tmp_path, net_depth=2, net_width=16, num_samples=4))

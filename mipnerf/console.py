@@ -7,6 +7,7 @@ import os
 import shutil
 import signal
 import sys
+import threading
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
@@ -15,6 +16,7 @@ from mipnerf.errors import Interrupted, MipNerfError
 
 TRACEBACK_VARIABLE = "MIPNERF_TRACEBACK"
 log = logging.getLogger("mipnerf")
+_ONE_WARNS = threading.Lock()
 
 
 def setup_logging(log_file: Path | None = None, kept: Path | None = None) -> None:
@@ -39,9 +41,14 @@ def setup_logging(log_file: Path | None = None, kept: Path | None = None) -> Non
     logging.captureWarnings(True)
 
 
-@cache
 def warn_once(logger: logging.Logger, message: str) -> None:
-    """Warn, unless this process has done so: a scene is read once a split."""
+    """Warn, unless this process has done so: a scene is read once a split, and its images by several threads."""
+    with _ONE_WARNS:
+        _warn(logger, message)
+
+
+@cache
+def _warn(logger: logging.Logger, message: str) -> None:
     logger.warning("%s", message)
 
 

@@ -4,22 +4,20 @@ import io
 import logging
 import struct
 import sys
-import threading
 import zlib
 from collections.abc import Sequence
-from functools import cache
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from PIL import ExifTags, Image, UnidentifiedImageError
 
+from mipnerf.console import warn_once
 from mipnerf.datasets.scene import read_bytes
 from mipnerf.datasets.signatures import describe
 from mipnerf.errors import DataError
 
 log = logging.getLogger(__name__)
-_ONE_WARNS = threading.Lock()  # of the threads that decode
 # What Pillow raises for a damaged file depends on where the damage is.
 DECODE_ERRORS: tuple[type[Exception], ...] = (
     OSError,
@@ -107,8 +105,11 @@ def decode_image(data: bytes, path: Path, modes: Sequence[str] = ("RGB",)) -> np
             "CMYK, with 8 bits a channel, or 16 but for the last two"
         )
     if is_turned:
-        with _ONE_WARNS:
-            _warn_of_orientation(path.parent)
+        warn_once(
+            log,
+            f"{path.parent}: photographs have a note (EXIF) that they are to be turned; they are taken as they are "
+            "stored, which is what cameras refer to",
+        )
     return pixels
 
 
@@ -180,15 +181,6 @@ def check_png(data: bytes) -> None:
         raise EOFError("the end is missing")
     with Image.open(io.BytesIO(data), formats=["PNG"]) as image:
         image.verify()
-
-
-@cache  # one warning for a folder
-def _warn_of_orientation(folder: Path) -> None:
-    log.warning(
-        "%s: photographs have a note (EXIF) that they are to be turned; they are taken as they are stored, which is "
-        "what cameras refer to",
-        folder,
-    )
 
 
 def image_size(path: Path) -> tuple[int, int]:

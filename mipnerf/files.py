@@ -7,6 +7,12 @@ import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
+
+import yaml
+
+# Of thousands of runs at a time; where PyYAML was built without libyaml, it takes ten times as long.
+_YamlLoader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
 @contextmanager
@@ -27,6 +33,11 @@ def write_text(path: Path, text: str) -> None:
     """Atomically write UTF-8 `text`."""
     with atomic_path(path) as temporary:
         temporary.write_text(text, encoding="utf-8")
+
+
+def parse_yaml(text: str) -> Any:
+    """What a text that the suite wrote means; raises yaml.YAMLError."""
+    return yaml.load(text, _YamlLoader)
 
 
 @contextmanager

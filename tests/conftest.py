@@ -323,14 +323,18 @@ def compare(pytestconfig) -> Recorder:
     return pytestconfig.stash[RECORDER]
 
 
+def order_of(path: Path) -> int:
+    """What takes longest comes first, so that processes end together; and what minds a busy machine, after Slurm."""
+    folders = {"cluster": 0, "workflow": 1, "browser": 2, "faults": 2, "gpu": 2, "unit/training": 3}
+    return next((order for folder, order in folders.items() if path.is_relative_to(folder)), 4)
+
+
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items) -> None:
     for item in items:
         if GOLDEN_FIXTURES.intersection(getattr(item, "fixturenames", ())):
             item.add_marker("golden")
-    # What takes longest comes first, so that the processes end together; and what minds a busy machine, after Slurm.
-    order = {"cluster": 0, "workflow": 1, "unit": 3}
-    items.sort(key=lambda item: order.get(item.path.relative_to(Path(__file__).parent).parts[0], 2))
+    items.sort(key=lambda item: order_of(item.path.relative_to(Path(__file__).parent)))
 
 
 def pytest_collection_finish(session) -> None:

@@ -15,7 +15,7 @@ import pandas as pd
 import yaml
 
 from mipnerf.errors import DataError
-from mipnerf.files import write_text
+from mipnerf.files import parse_yaml, write_text
 from mipnerf.report.rows import COLUMNS, METRICS, Metric, finite, integer, parse_metrics, read_text, rows_below
 from mipnerf.report.tables.table import rounded
 from mipnerf.training.history import COLUMNS as HISTORY_COLUMNS
@@ -116,7 +116,7 @@ def read_run(folder: Path) -> Run:
     """Read `config.yaml` and `metrics.csv` of a run and check that they belong together."""
     path = Path(folder) / "config.yaml"
     try:
-        config = yaml.safe_load(read_text(path))
+        config = parse_yaml(read_text(path))
     except yaml.YAMLError as error:
         raise DataError(f"{path}: is no valid YAML ({error}); train this run again") from error
     identity = {key: _lookup(path, config, [key]) for key in ("dataset", "variant", "scene")}

@@ -14,7 +14,7 @@ import yaml
 
 from mipnerf import __version__
 from mipnerf.devices import describe_device
-from mipnerf.files import write_text
+from mipnerf.files import parse_yaml, write_text
 
 GIT_SECONDS = 10
 POWERCAP = Path("/sys/class/powercap")
@@ -174,7 +174,7 @@ class Journal:
 def read_starts(path: Path) -> list[dict[str, Any]]:
     """What journals have written to `path`; empty for a training of which nothing is known."""
     try:
-        starts = yaml.safe_load(path.read_text(encoding="utf-8"))
+        starts = parse_yaml(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, yaml.YAMLError):
         return []
     return [start for start in starts if isinstance(start, dict)] if isinstance(starts, list) else []

@@ -12,7 +12,7 @@ from mipnerf import __version__
 from mipnerf.config import EVALUATION_KEYS, RunConfig
 from mipnerf.config.validation import validated
 from mipnerf.errors import CheckpointError
-from mipnerf.files import write_text
+from mipnerf.files import parse_yaml, write_text
 from mipnerf.network.storage import load_model, save_model
 from mipnerf.training.history import HistoryRow, ValidationRow, read_rows, read_validation, write_rows, write_validation
 
@@ -47,7 +47,7 @@ def adopt_run(source: Path, folder: Path) -> None:
     named = content["run"] | {"dataset": dataset, "variant": variant, "scene": scene}
     run = validated(RunConfig, named, where=str(folder))
     try:
-        record = yaml.safe_load((source / "config.yaml").read_text(encoding="utf-8"))["record"]
+        record = parse_yaml((source / "config.yaml").read_text(encoding="utf-8"))["record"]
     except (OSError, KeyError, TypeError, yaml.YAMLError) as error:
         raise CheckpointError(f"{source / 'config.yaml'} cannot be read ({error}); train that run again") from None
     record |= {"model_of": source.resolve().parts[-2]}

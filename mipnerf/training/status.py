@@ -12,6 +12,7 @@ import filelock
 import yaml
 from tabulate import tabulate
 
+from mipnerf.files import parse_yaml
 from mipnerf.training.history import (
     HistoryRow,
     eta_seconds,
@@ -20,9 +21,6 @@ from mipnerf.training.history import (
     read_validation,
     validation_means,
 )
-
-# Thousands of runs are read again and again; where PyYAML was built without libyaml, it takes ten times as long.
-_Loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 HEADERS = ["run", "state", "step", "PSNR", "validation", "rays/s", "ETA", "last line ago", "host"]
 FINISHED = ("done", "imported", "adopted")
@@ -137,7 +135,7 @@ def is_imported(folder: Path) -> bool:
     try:
         text = (folder / "config.yaml").read_text(encoding="utf-8")
         # Every job of a workflow asks this of every run, and reading YAML takes long.
-        return "imported_from" in text and "imported_from" in yaml.load(text, _Loader)["record"]
+        return "imported_from" in text and "imported_from" in parse_yaml(text)["record"]
     except (OSError, UnicodeDecodeError, KeyError, TypeError, yaml.YAMLError):
         return False
 
@@ -224,7 +222,7 @@ def _modified(path: Path) -> float:
 def _plan(checkpoints: Path) -> dict[str, Any]:
     """The section `train` of what is trained; empty where nothing tells."""
     try:
-        plan: Any = yaml.load((checkpoints / "run.yaml").read_text(encoding="utf-8"), _Loader)
+        plan: Any = parse_yaml((checkpoints / "run.yaml").read_text(encoding="utf-8"))
         return dict(plan["train"])
     except (OSError, KeyError, TypeError, ValueError, yaml.YAMLError):
         return {}

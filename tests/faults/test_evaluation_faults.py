@@ -18,7 +18,7 @@ from mipnerf.datasets.convert import convert_to_multiscale
 SCRIPTS = Path(__file__).parents[2] / "workflow_scripts"
 VIEWS, LEVELS = 12, 2
 SETTINGS = (
-    "model.net_depth=2 model.net_width=16 model.num_samples=64 model.max_deg_point=6 train.batch_size=64 "
+    "model.net_depth=2 model.net_width=16 model.num_samples=32 model.max_deg_point=6 train.batch_size=64 "
     "train.max_steps=3 train.precision=float32 operation.device=cpu"
 )
 

@@ -214,6 +214,7 @@ def test_imports_point_downwards(name):
     assert not above
 
 
+@pytest.mark.slow
 def test_the_picture_of_the_rooms_is_that_of_the_imports():
     """That of CONTRIBUTING.md: from each line, imports go to lines below it."""
     text = (ROOT / "CONTRIBUTING.md").read_text()

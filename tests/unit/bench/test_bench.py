@@ -136,6 +136,7 @@ def test_the_bound_takes_all_products(training, monkeypatch):
     assert products.multiply_adds == 16 * multiply_adds(shapes)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("threads", [1, 2])
 def test_the_bound_leaves_one_thread_to_an_operation(threads):
     shapes = layer_shapes(ModelConfig(net_depth=1, net_width=4))

@@ -179,6 +179,7 @@ def test_binary_cameras_of_other_models_are_named(tmp_path, number, name):
         load_scene(folder, "train", 1, DATA)
 
 
+@pytest.mark.slow
 def test_a_file_that_ends_anywhere_is_named(folders):
     folder = folders[".bin"]
     for name in FILES:

@@ -201,6 +201,7 @@ def test_the_number_of_workers_changes_nothing(source, tmp_path):
     assert tree(tmp_path / "one") == tree(tmp_path / "many")
 
 
+@pytest.mark.slow
 def test_memory_does_not_grow_with_the_number_of_images(tmp_path):
     peaks = []
     for count in (2, 26):

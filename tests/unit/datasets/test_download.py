@@ -163,6 +163,7 @@ def test_a_server_that_stays_busy_is_given_up(server, archive):
     assert len(server.requests) == 3
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("form", ["seconds", "date"])
 def test_a_server_is_given_the_time_that_it_asks_for(server, archive, form):
     wait = "1" if form == "seconds" else email.utils.formatdate(time.time() + 2, usegmt=True)

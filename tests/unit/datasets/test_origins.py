@@ -234,6 +234,7 @@ def read_files(files: Mapping[str, bytes]) -> dict[str, bytes]:
     return {name: content for name, content in files.items() if name not in ("notes.txt", ".b.png")}
 
 
+@pytest.mark.slow
 @settings(deadline=None, max_examples=60)
 @given(kind=st.sampled_from(KINDS), steps=st.lists(FILES, min_size=1, max_size=4))
 def test_a_scene_is_the_same_exactly_where_the_files_are_that_can_be_read(tmp_path_factory, kind, steps):

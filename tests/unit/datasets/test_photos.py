@@ -38,6 +38,7 @@ def found(taken, tmp_path_factory) -> Path:
     return folder / "found"
 
 
+@pytest.mark.slow
 def test_cameras_are_those_that_were_thrown_away(found, taken):
     photographs = read_photographs(found, DATA)
     assert photographs.names == [f"images/IMG_{i:04d}.jpg" for i in range(FRAMES)]
@@ -78,6 +79,7 @@ def test_the_summary_says_what_was_found_and_what_left_out(found):
     assert not list(found.parent.glob(".found*"))
 
 
+@pytest.mark.slow
 def test_the_same_pictures_have_the_same_cameras_and_only_others_are_looked_at_again(
     found, taken, tmp_path, monkeypatch, caplog
 ):
@@ -95,6 +97,7 @@ def test_the_same_pictures_have_the_same_cameras_and_only_others_are_looked_at_a
     assert (tmp_path / "found" / "manifest.json").read_text() == (found / "manifest.json").read_text()
 
 
+@pytest.mark.slow
 def test_a_picture_that_is_turned_becomes_upright_and_one_that_shares_nothing_is_left_out(taken, tmp_path, caplog):
     source = write_photographs(taken[0][:6], tmp_path / "desk")
     exif = Image.Exif()
@@ -113,6 +116,7 @@ def test_a_picture_that_is_turned_becomes_upright_and_one_that_shares_nothing_is
     assert "other.webp shares too little with the others" in caplog.text
 
 
+@pytest.mark.slow
 def test_the_sharp_frames_of_a_video_are_found(taken, tmp_path):
     source = write_video(taken[0], tmp_path / "desk" / "VID.MP4", repeats=3).parent
     find_cameras(source, tmp_path / "found", DATA.model_copy(update={"frames": FRAMES}), threads=1)
@@ -124,6 +128,7 @@ def test_the_sharp_frames_of_a_video_are_found(taken, tmp_path):
     assert json.loads((tmp_path / "found" / "summary.json").read_text())["video_frames"] == 3 * FRAMES
 
 
+@pytest.mark.slow
 def test_of_several_models_the_largest_is_taken(taken, tmp_path, caplog):
     """What is mirrored looks like another place."""
     source = write_photographs(taken[0][:6], tmp_path / "desk")
@@ -201,6 +206,7 @@ def test_pairs_of_a_sequence_are_neighbours_and_key_frames():
     assert len(pairs_of(names, True, DATA.model_copy(update={"matching": "exhaustive"}))) == 40 * 39 // 2
 
 
+@pytest.mark.slow
 def test_each_picture_may_have_a_camera_of_its_own(taken, tmp_path):
     data = DATA.model_copy(update={"shared_camera": False, "camera_model": "PINHOLE"})
     find_cameras(write_photographs(taken[0][:6], tmp_path / "desk"), tmp_path / "found", data, threads=1)

@@ -274,6 +274,7 @@ def test_a_job_waits_for_another_at_the_same_views(tmp_path, trained, small_scen
     assert sum("another job is at" in message for message in caplog.messages) == 1
 
 
+@pytest.mark.slow
 def test_a_job_that_waits_can_be_stopped(tmp_path, trained, small_scene):
     (tmp_path / "level_0").mkdir()
     with filelock.FileLock(tmp_path / "level_0" / ".lock"):

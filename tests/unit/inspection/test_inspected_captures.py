@@ -20,6 +20,7 @@ from mipnerf.inspection.report import format_inspection, inspect_configured, ins
 LENS = {"k1": -0.2, "k2": 0.05, "p1": 0.002, "p2": -0.003}
 
 
+@pytest.mark.slow
 def test_a_capture_tells_what_is_left_out_masked_and_undistorted(tmp_path):
     toy = make_toy(views=10, width=40, height=30)
     folder = write_images(toy, tmp_path / "desk")

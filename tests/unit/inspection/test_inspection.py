@@ -65,6 +65,7 @@ def test_a_converted_scene_is_read_as_its_run_reads_it(project, tmp_path):
         assert part in text
 
 
+@pytest.mark.slow
 def test_the_same_scene_gives_the_same_pictures(project, tmp_path):
     inspected(project, "toys/box", tmp_path / "a")
     inspected(project, "toys/box", tmp_path / "b")

@@ -48,6 +48,7 @@ def outputs_and_gradients(evaluate, mlp, *inputs):
     return [rgb, density, *torch.autograd.grad(loss, list(mlp.parameters()))]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("shape", SHAPES, ids=str)
 def test_outputs_and_gradients_are_those_of_the_network(shape):
     mlp, config = network(shape)

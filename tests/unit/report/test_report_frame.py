@@ -181,6 +181,7 @@ def test_rounding(metric, value, text):
     assert format_value(metric, value) == text
 
 
+@pytest.mark.slow
 def test_the_report_does_without_torch():
     modules = "mipnerf.report.tables.short, mipnerf.report.figures.plots, mipnerf.report.figures.strips"
     code = f"import sys, {modules}; sys.exit('torch' in sys.modules)"

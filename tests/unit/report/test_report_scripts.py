@@ -71,6 +71,7 @@ def test_aggregate_plot_and_strip_write_their_files(make_run, make_images, refer
     assert (out / "table.csv").read_text().startswith("dataset,scene,variant,metric,level,value,jax,delta\n")
 
 
+@pytest.mark.slow
 def test_aggregate_tells_why_lpips_is_missing(make_run, reference_folder, tmp_path):
     record = tmp_path / "weights.json"
     record.write_text('{"available": false, "reason": "no network"}')

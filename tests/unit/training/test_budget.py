@@ -122,6 +122,7 @@ def test_resumed_repeated_and_forced_trainings_keep_their_steps(tmp_path, clock,
     assert len(measured) == 2
 
 
+@pytest.mark.slow
 def test_a_real_training_takes_about_its_minutes(tmp_path, small_run, small_scene):
     """The clock is real, and the machine may be busy: the bounds only catch a wrong unit."""
     started = time.perf_counter()

@@ -30,6 +30,7 @@ def weights(folder):
     return torch.load(folder / "model.pt", weights_only=True)["parameters"]
 
 
+@pytest.mark.slow
 def test_a_training_is_the_same_after_it(tmp_path, run_with, small_scene, steps):
     need_interpreter()
     run = run_with(train={"precision": "float32", "max_steps": 2})

@@ -17,6 +17,7 @@ def weights(folder):
     return torch.load(folder / "model.pt", weights_only=True)["parameters"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("model", [{}, {"single_mlp": False, "proposal_depth": 1, "proposal_width": 16}], ids=str)
 def test_a_training_with_the_fused_network_is_the_plain_one(tmp_path, run_with, small_scene, model):
     need_interpreter()

@@ -299,6 +299,7 @@ def test_two_processes_never_train_the_same_run(tmp_path, small_run, small_scene
     train(small_run, OPERATION, small_scene, tmp_path, threads=1)
 
 
+@pytest.mark.slow
 def test_a_slurm_job_waits_for_the_one_that_trains_the_same_run(tmp_path, small_run, small_scene, monkeypatch):
     checkpoints = tmp_path / "checkpoints"
     checkpoints.mkdir()
@@ -384,6 +385,7 @@ def test_a_compiled_network_takes_the_same_steps(tmp_path, monkeypatch, run_with
         torch.testing.assert_close(weights(tmp_path / "compiled")[name], value, atol=1e-6, rtol=1e-4)
 
 
+@pytest.mark.slow
 def test_a_network_that_cannot_be_compiled_is_trained_as_it_is(tmp_path, monkeypatch, small_run, small_scene, caplog):
     def fail(*_):
         raise ValueError("no compiler on this machine")

@@ -76,6 +76,11 @@ class TrainConfig(Section):
         0.0,
         description="evaluate a moving average of the weights; its half-life is this share of the steps; 0: the last",
     )
+    optimizer: Literal["adam", "muon"] = Field(
+        "adam",
+        description="what moves the weights; muon makes the mean gradient of each matrix orthogonal, for few steps "
+        "(beyond the paper)",
+    )
     coarse_loss_mult: Fraction = Field(0.1, description="weight of the losses of all levels but the last")
     weight_decay_mult: Fraction = Field(0.0, description="weight of the mean square of all parameters")
     grad_max_norm: Fraction = Field(0.0, description="clip the gradient's norm; 0 does not")

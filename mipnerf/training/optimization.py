@@ -1,4 +1,4 @@
-"""One step of training: the loss of the reference, its gradient clipping, Adam."""
+"""One step of training: the loss of the reference, its gradient clipping, and what moves the parameters."""
 
 import hashlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -14,7 +14,10 @@ from mipnerf.network.model import LevelOutput, MipNerf
 from mipnerf.training.adam import Adam
 from mipnerf.training.batching import Batch
 from mipnerf.training.distributed import ALONE, World
+from mipnerf.training.muon import Muon
 from mipnerf.workers import Workers
+
+OPTIMIZERS: Mapping[str, type[Adam | Muon]] = {"adam": Adam, "muon": Muon}
 
 
 class Loss(NamedTuple):
@@ -72,9 +75,9 @@ def clip_gradients_(parameters: Iterable[nn.Parameter], max_val: float, max_norm
             g.mul_(scale)
 
 
-def make_optimizer(model: nn.Module) -> Adam:
-    """Adam for all parameters; the learning rate is set at every step."""
-    return Adam(model.parameters())
+def make_optimizer(model: nn.Module, train: TrainConfig = TrainConfig()) -> Adam | Muon:
+    """What `train` says for all parameters; the learning rate is set at every step."""
+    return OPTIMIZERS[train.optimizer](model.parameters())
 
 
 def part_seed(run_seed: int, step: int, start: int) -> int:
@@ -133,7 +136,7 @@ def batch_gradients(
 
 def train_step(
     model: MipNerf,
-    optimizer: Adam,
+    optimizer: Adam | Muon,
     batch: Batch,
     learning_rate: float | None,
     train: TrainConfig,

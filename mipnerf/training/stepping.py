@@ -20,6 +20,7 @@ from mipnerf.training.adam import Adam
 from mipnerf.training.batching import Batch, RayBatcher, suitable_microbatch
 from mipnerf.training.capture import CapturedStep
 from mipnerf.training.distributed import ALONE, World
+from mipnerf.training.muon import Muon
 from mipnerf.training.optimization import (
     batch_gradients,
     make_optimizer,
@@ -42,7 +43,7 @@ class Stepper:
     device: torch.device
     precision: torch.dtype
     model: MipNerf
-    optimizer: Adam
+    optimizer: Adam | Muon
     batcher: RayBatcher
     workers: Workers
     microbatch_rays: int  # computed at a time
@@ -79,7 +80,7 @@ class Stepper:
             device=device,
             precision=resolve_precision(run.train.precision, device),
             model=model,
-            optimizer=make_optimizer(model),
+            optimizer=make_optimizer(model, run.train),
             batcher=RayBatcher(scene, run.train.batch_size, run.data, device, seed=run.train.seed),
             # Threads would share the one generator that compiled code reads, and Triton's interpreter.
             workers=Workers(world.threads(threads) if names == ["plain"] else 1, device),

@@ -22,6 +22,7 @@ LAYERS = [
         "training.fresh",
         "training.schedule",
         "training.adam",
+        "training.muon",
         "evaluation.metrics",
         "network.mip",
         "network.encoding",

@@ -99,7 +99,7 @@ def test_a_configuration_file_replaces_the_runs(project, tmp_path, name):
     assert "render_bricks" not in counts
 
 
-def test_the_experiment_at_equal_time_is_four_ideas_with_three_seeds(project, tmp_path):
+def test_the_experiment_at_equal_time_leaves_out_each_idea_with_three_seeds(project, tmp_path):
     archive = tmp_path / "archive.zip"
     archive.touch()
     sources = f"sources={{nerf_synthetic: {archive}}}"
@@ -107,14 +107,20 @@ def test_the_experiment_at_equal_time_is_four_ideas_with_three_seeds(project, tm
     output = project.snakemake("-n", "-p", "--configfile", experiment, "--config", sources, "--", "all").stdout
     counts = jobs(output)
     assert {rule: counts[rule] for rule in ("train", "evaluate", "plot", "table")} == {
-        "train": 12,
-        "evaluate": 12,
-        "plot": 4,
-        "table": 4,
+        "train": 18,
+        "evaluate": 18,
+        "plot": 3,
+        "table": 3,
     }
-    assert output.count("train.minutes=10") == 12
+    assert output.count("train.minutes=10") == 18
     assert "max_steps" not in output
     assert "plots/multiscale_blender_minutes.svg" in output
+    lego = yaml.safe_load((ROOT / "config" / "lego.yaml").read_text())["runs"][0]
+    runs = yaml.safe_load((ROOT / experiment).read_text())["runs"][0]
+    del runs["train"]["minutes"], lego["train"]["max_steps"]
+    assert [runs[section] for section in ("model", "train", "data")] == [
+        lego[section] for section in ("model", "train", "data")
+    ]
 
 
 def test_parsing_never_imports_torch_and_is_quick(plan):

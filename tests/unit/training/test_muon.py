@@ -1,0 +1,123 @@
+"""Muon: what a step is, which parameters it moves, and that it outlives a kill like all else."""
+
+import signal
+
+import pytest
+import torch
+
+from mipnerf.config import OperationConfig, TrainConfig
+from mipnerf.errors import Interrupted
+from mipnerf.network.model import MipNerf
+from mipnerf.training import stepping
+from mipnerf.training.history import read_rows
+from mipnerf.training.loop import train
+from mipnerf.training.muon import Muon, orthogonalized
+from mipnerf.training.optimization import make_optimizer
+
+OPERATION = OperationConfig(print_every=3, save_every=5, device="cpu")
+MUON = {"optimizer": "muon"}
+
+
+def slowly_orthogonalized(matrix: torch.Tensor) -> torch.Tensor:
+    """The polynomial of the singular values, by a decomposition."""
+    u, s, vh = torch.linalg.svd(matrix.double(), full_matrices=False)
+    s = s / s.square().sum().sqrt()
+    for _ in range(5):
+        s = 3.4445 * s - 4.7750 * s**3 + 2.0315 * s**5
+    return u @ torch.diag(s) @ vh
+
+
+@pytest.mark.parametrize("shape", [(16, 16), (16, 40), (40, 16)], ids=str)
+def test_singular_values_come_near_one_and_vectors_stay(shape):
+    matrix = torch.randn(shape, generator=torch.Generator().manual_seed(1))
+    result = orthogonalized(matrix)
+    torch.testing.assert_close(result, slowly_orthogonalized(matrix).float(), atol=1e-4, rtol=1e-4)
+    assert torch.linalg.svdvals(result)[:8].sub(1).abs().max() < 0.35
+    torch.testing.assert_close(orthogonalized(1e-3 * matrix), result, atol=1e-3, rtol=0)
+
+
+def test_no_gradient_is_no_step():
+    assert torch.equal(orthogonalized(torch.zeros(16, 20)), torch.zeros(16, 20))
+
+
+def test_three_steps_against_a_second_computation():
+    generator = torch.Generator().manual_seed(2)
+    weight = torch.nn.Parameter(torch.randn(16, 24, generator=generator))
+    vector = torch.nn.Parameter(torch.randn(16, generator=generator))
+    optimizer, expected, mean = Muon([weight, vector]), weight.detach().double(), torch.zeros(16, 24).double()
+    for step in range(1, 4):
+        weight.grad, vector.grad = torch.randn(16, 24, generator=generator), torch.zeros(16)
+        mean = 0.95 * mean + 0.05 * weight.grad.double()
+        update = slowly_orthogonalized(0.05 * weight.grad.double() + 0.95 * mean)
+        expected = expected - 0.01 / step * 0.2 * 24**0.5 * update
+        optimizer.set_learning_rate(0.01 / step)
+        optimizer.step()
+    torch.testing.assert_close(weight.detach(), expected.float(), atol=1e-5, rtol=1e-5)
+
+
+def test_an_update_is_about_as_large_as_adams():
+    for shape in ((64, 64), (128, 60)):
+        size = orthogonalized(torch.randn(shape)).square().mean().sqrt() * 0.2 * max(shape) ** 0.5
+        assert 0.1 < size < 0.4
+
+
+def test_vectors_and_heads_remain_adams(small_run):
+    model = MipNerf(small_run.model)
+    optimizer = make_optimizer(model, TrainConfig(**MUON))
+    shapes = {tuple(parameter.shape) for parameter in optimizer.others.state}
+    assert {(1, 16), (3, 8), (16,)} <= shapes
+    assert all(min(parameter.shape) >= 16 for parameter in optimizer.momenta)
+    assert len(optimizer.momenta) == 3
+    assert len(optimizer.momenta) + len(optimizer.others.state) == len(list(model.parameters()))
+
+
+def weights(folder):
+    return torch.load(folder / "model.pt", weights_only=True)["parameters"]
+
+
+def same(first, second):
+    return first.keys() == second.keys() and all(torch.equal(first[name], second[name]) for name in first)
+
+
+def test_it_trains_otherwise_and_the_same_on_any_number_of_threads(tmp_path, run_with, small_scene):
+    for name, optimizer, threads in (("adam", "adam", 1), ("one", "muon", 1), ("three", "muon", 3)):
+        run = run_with(train={"optimizer": optimizer, "max_steps": 8})
+        train(run, OPERATION, small_scene, tmp_path / name, threads=threads)
+    assert not same(weights(tmp_path / "adam"), weights(tmp_path / "one"))
+    assert same(weights(tmp_path / "one"), weights(tmp_path / "three"))
+    rows = read_rows(tmp_path / "one" / "history.csv")
+    assert rows[-1].loss < rows[0].loss
+
+
+@pytest.mark.parametrize("stop", [3, 8])
+def test_a_killed_training_ends_with_the_same_weights(tmp_path, monkeypatch, run_with, small_scene, stop):
+    run = run_with(train=MUON)
+    train(run, OPERATION, small_scene, tmp_path / "whole", threads=1)
+    original, count = stepping.train_step, 0
+
+    def step(*args, **kwargs):
+        nonlocal count
+        count += 1
+        if count == stop:
+            signal.raise_signal(signal.SIGTERM)
+        return original(*args, **kwargs)
+
+    monkeypatch.setattr(stepping, "train_step", step)
+    with pytest.raises(Interrupted):
+        train(run, OPERATION, small_scene, tmp_path / "killed", threads=1)
+    train(run, OPERATION, small_scene, tmp_path / "killed", threads=1)
+    assert same(weights(tmp_path / "killed"), weights(tmp_path / "whole"))
+
+
+def test_a_run_with_a_budget_of_time_begins_without_what_was_measured(tmp_path, monkeypatch, run_with, small_scene):
+    """The steps that are timed leave no momentum behind."""
+    seen, original = [], stepping.train_step
+
+    def step(model, optimizer, *args, **kwargs):
+        seen.append((kwargs.get("seed") or args[6], [momentum.clone() for momentum in optimizer.momenta.values()]))
+        return original(model, optimizer, *args, **kwargs)
+
+    monkeypatch.setattr(stepping, "train_step", step)
+    train(run_with(train=MUON | {"minutes": 0.001}), OPERATION, small_scene, tmp_path, threads=1)
+    momenta = next(momenta for (_, number), momenta in seen if number == 1)
+    assert all(torch.equal(momentum, torch.zeros_like(momentum)) for momentum in momenta)

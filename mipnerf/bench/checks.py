@@ -125,21 +125,24 @@ def implementations_agree(bench: Bench) -> str:
 
 
 def captured_steps_are_the_same(bench: Bench) -> str:
-    """Steps as one graph against steps launched one by one, of each implementation."""
+    """Steps as one graph against steps launched one by one, of each implementation and optimizer."""
     _needs_gpu(bench, "graphs are of a GPU")
     texts = []
-    for network in IMPLEMENTATIONS:
+    for network, optimizer in (*((network, "adam") for network in IMPLEMENTATIONS), ("plain", "muon")):
         if network == "fused" and obstacle(bench.run.model, bench.device):
             continue
-        changed = bench.changed("captured", train={"randomized": network != "compiled"}, network=network)
+        values = {"randomized": network != "compiled", "optimizer": optimizer}
+        changed = bench.changed("captured", train=values, network=network)
         (one, losses), (other, expected) = (take_steps(changed, STEPS, captured) for captured in (True, False))
         if one.captured is None or other.captured is not None:
-            raise CheckFailed(f"{network}: steps are not captured (the log says why)")
+            raise CheckFailed(f"{network}, {optimizer}: steps are not captured (the log says why)")
         deviation = float((losses - expected).norm() / expected.norm())
         if not deviation <= 1e-3:
-            raise CheckFailed(f"{network}: the losses of captured steps are off by {deviation:.2g} after {STEPS}")
-        texts.append(f"{network} {deviation:.1g}")
-    return f"relative deviation of losses after {STEPS} steps: " + ", ".join(texts)
+            raise CheckFailed(
+                f"{network}, {optimizer}: the losses of captured steps are off by {deviation:.2g} after {STEPS}"
+            )
+        texts.append(f"{network}, {optimizer} {deviation:.1g}")
+    return f"relative deviation of losses after {STEPS} steps: " + "; ".join(texts)
 
 
 def steps_wait_for_nothing(bench: Bench, count: int = 100) -> str:

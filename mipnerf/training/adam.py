@@ -11,6 +11,8 @@ import torch
 from torch import Tensor, nn
 from torch.optim.adam import adam
 
+from mipnerf.workers import Mapper
+
 BETAS, EPSILON = (0.9, 0.999), 1e-8
 
 
@@ -38,8 +40,8 @@ class Adam:
             self.learning_rate = learning_rate
 
     @torch.no_grad()
-    def step(self) -> None:
-        """Move all parameters, each of which needs its gradient."""
+    def step(self, workers: Mapper | None = None) -> None:
+        """Move all parameters, each of which needs its gradient; one operation does it, so `workers` have no part."""
         gradients = [parameter.grad for parameter in self.state if parameter.grad is not None]
         steps, means, squares = (
             [state[name] for state in self.state.values()] for name in ("step", "exp_avg", "exp_avg_sq")

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from mipnerf.training.adam import Adam
+from mipnerf.workers import Mapper
 
 MOMENTUM = 0.95
 # An update then is about as large as Adam's, so that one learning rate does for both (Liu et al., Muon is Scalable for
@@ -49,14 +50,19 @@ class Muon:
         self.others.set_learning_rate(learning_rate)
 
     @torch.no_grad()
-    def step(self) -> None:
-        """Move all parameters, each of which needs its gradient."""
+    def step(self, workers: Mapper | None = None) -> None:
+        """Move all parameters, each of which needs its gradient; `workers` compute updates beside one another."""
         self.others.step()
-        for parameter, momentum in self.momenta.items():
-            assert parameter.grad is not None
-            momentum.lerp_(parameter.grad, 1 - MOMENTUM)
-            update = orthogonalized(parameter.grad.lerp(momentum, MOMENTUM))
+        updates = workers.map(self._update, self.momenta) if workers else map(self._update, self.momenta)
+        for parameter, update in zip(self.momenta, updates, strict=True):
             parameter.sub_(update * (self.others.learning_rate * UPDATE_RMS * max(parameter.shape) ** 0.5))
+
+    def _update(self, parameter: nn.Parameter) -> Tensor:
+        """Count the gradient of a matrix, and return its direction [M, N]."""
+        assert parameter.grad is not None
+        momentum = self.momenta[parameter]
+        momentum.lerp_(parameter.grad, 1 - MOMENTUM)
+        return orthogonalized(parameter.grad.lerp(momentum, MOMENTUM))
 
     def state_dict(self) -> dict[str, Any]:
         """That of Adam, and the momenta by their place among the matrices."""

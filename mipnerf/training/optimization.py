@@ -175,5 +175,5 @@ def train_step(
     clip_gradients_(parameters, train.grad_max_val, train.grad_max_norm)
     if learning_rate is not None:
         optimizer.set_learning_rate(learning_rate)
-    optimizer.step()
+    optimizer.step(workers)
     return losses

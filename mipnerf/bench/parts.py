@@ -11,7 +11,6 @@ from mipnerf.bench.speed import train_once
 from mipnerf.devices import synchronize
 from mipnerf.network import fused, mip, nerf
 from mipnerf.network.model import MLP
-from mipnerf.training.adam import Adam
 from mipnerf.training.batching import RayBatcher
 from mipnerf.training.loop import Trainer
 
@@ -30,10 +29,7 @@ IN_WORKERS: dict[str, list[tuple[Any, str]]] = {
     "compositing": [(mip, "volumetric_rendering"), (nerf, "volumetric_rendering")],
     "backward": [(torch.autograd, "grad")],
 }
-BY_ITSELF: dict[str, list[tuple[Any, str]]] = {
-    "data": [(RayBatcher, "__next__")],
-    "optimiser": [(Adam, "step")],
-}
+DATA, OPTIMISER = "data", "optimiser"  # parts of the process itself
 
 
 def time_parts(trainer: Trainer, seconds: float) -> dict[str, float]:
@@ -44,9 +40,13 @@ def time_parts(trainer: Trainer, seconds: float) -> dict[str, float]:
     """
     trainer.can_capture = False  # a graph has no functions to be timed
     train_once(trainer)
-    durations: dict[str, list[float]] = {name: [] for name in BY_ITSELF | IN_WORKERS}
+    by_itself: dict[str, list[tuple[Any, str]]] = {
+        DATA: [(RayBatcher, "__next__")],
+        OPTIMISER: [(type(trainer.optimizer), "step")],
+    }
+    durations: dict[str, list[float]] = {name: [] for name in by_itself | IN_WORKERS}
     with ExitStack() as stack:
-        for name, functions in (BY_ITSELF | IN_WORKERS).items():
+        for name, functions in (by_itself | IN_WORKERS).items():
             for owner, function in functions:
                 stack.enter_context(_timed(owner, function, durations[name], trainer.device))
         steps, started = 0, time.perf_counter()
@@ -58,9 +58,9 @@ def time_parts(trainer: Trainer, seconds: float) -> dict[str, float]:
     microbatches = -(-trainer.run.train.batch_size // trainer.microbatch_rays)
     beside = min(trainer.workers.count, microbatches)
     parts = {
-        "data": sum(durations["data"]),
+        DATA: sum(durations[DATA]),
         **{name: sum(durations[name]) / beside for name in IN_WORKERS},
-        "optimiser": sum(durations["optimiser"]),
+        OPTIMISER: sum(durations[OPTIMISER]),
     }
     parts[REST] = elapsed - sum(parts.values())
     return {name: 1000 * value / steps for name, value in parts.items()}

@@ -78,8 +78,8 @@ class TrainConfig(Section):
     )
     optimizer: Literal["adam", "muon"] = Field(
         "adam",
-        description="what moves the weights; muon makes the mean gradient of each matrix orthogonal, for few steps "
-        "(beyond the paper)",
+        description="what moves the weights; muon, for short trainings, makes the mean gradient of matrices with 16 "
+        "rows and columns or more orthogonal (beyond the paper)",
     )
     coarse_loss_mult: Fraction = Field(0.1, description="weight of the losses of all levels but the last")
     weight_decay_mult: Fraction = Field(0.0, description="weight of the mean square of all parameters")

@@ -17,7 +17,7 @@ from mipnerf.report.names import is_swept, table_names
 
 BYTES_PER_PIXEL = 1.0  # of a PNG: 0.4 where much is background, 1.6 of a photograph
 RENDERING_BYTES = 2.5  # with depth and opacity
-STATES = 3  # of every parameter in a checkpoint: itself and two moments
+STATES = 3  # of every parameter in a checkpoint: itself and Adam's two moments; Muon has one, `train.average` adds one
 FLOAT = 4  # bytes
 
 

@@ -1,6 +1,7 @@
 """Muon: matrices move by their mean gradient made orthogonal, and learn more in few steps than by Adam.
 
-Beyond the paper. Vectors, and the heads for density and colour, remain Adam's.
+Beyond the paper. Vectors, and small matrices such as the heads for density and colour, remain Adam's. Processes that
+train one network do this each for itself: they need machines that round alike.
 """
 
 from collections.abc import Iterable, Mapping
@@ -19,7 +20,7 @@ UPDATE_RMS = 0.2
 # Of a polynomial that, applied five times, brings all singular values but the smallest near 1 (Jordan et al., Muon,
 # 2024: "Newton-Schulz iteration with tuned coefficients").
 COEFFICIENTS, ITERATIONS = (3.4445, -4.7750, 2.0315), 5
-LEAST_SIDE = 16  # of a matrix: heads have fewer rows
+LEAST_SIDE = 16  # of a matrix
 
 
 def orthogonalized(matrix: Tensor) -> Tensor:

@@ -83,7 +83,6 @@ def test_what_cannot_be_loaded_is_said(results, tmp_path):
         mipnerf.report.load(results, "images")
 
 
-@pytest.mark.slow
 def test_the_notebook_runs_from_its_first_to_its_last_cell(results):
     cells = json.loads(NOTEBOOK.read_text(encoding="utf-8"))["cells"]
     assert not any(cell.get("outputs") for cell in cells)

@@ -50,7 +50,6 @@ def figures(runs, reference_folder, tmp_path):
     return paths
 
 
-@pytest.mark.slow
 def test_figures_are_as_wide_as_the_paper_and_have_their_fonts(figures):
     for (_, width), path in figures.items():
         content = path.read_bytes()
@@ -61,7 +60,6 @@ def test_figures_are_as_wide_as_the_paper_and_have_their_fonts(figures):
         assert b"/Type3" not in content
 
 
-@pytest.mark.slow
 def test_the_same_runs_give_the_same_pdf(runs, reference_folder, tmp_path):
     paths = tmp_path / "once.pdf", tmp_path / "again.pdf"
     for path in paths:

@@ -57,7 +57,8 @@ def test_three_steps_against_a_second_computation():
 
 def test_an_update_is_about_as_large_as_adams():
     for shape in ((64, 64), (128, 60)):
-        size = orthogonalized(torch.randn(shape)).square().mean().sqrt() * 0.2 * max(shape) ** 0.5
+        matrix = torch.randn(shape, generator=torch.Generator().manual_seed(3))
+        size = orthogonalized(matrix).square().mean().sqrt() * 0.2 * max(shape) ** 0.5
         assert 0.1 < size < 0.4
 
 
@@ -81,7 +82,7 @@ def same(first, second):
 
 def test_it_trains_otherwise_and_the_same_on_any_number_of_threads(tmp_path, run_with, small_scene):
     for name, optimizer, threads in (("adam", "adam", 1), ("one", "muon", 1), ("three", "muon", 3)):
-        run = run_with(train={"optimizer": optimizer, "max_steps": 8})
+        run = run_with(train={"optimizer": optimizer, "max_steps": 8, "precision": "float32"})
         train(run, OPERATION, small_scene, tmp_path / name, threads=threads)
     assert not same(weights(tmp_path / "adam"), weights(tmp_path / "one"))
     assert same(weights(tmp_path / "one"), weights(tmp_path / "three"))

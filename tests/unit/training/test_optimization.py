@@ -180,7 +180,6 @@ def test_adam_takes_the_steps_of_pytorchs_and_goes_on_from_its_state():
         assert torch.equal(value, later.state[ours][name])
 
 
-@pytest.mark.slow
 def test_training_does_not_import_the_compiler_of_pytorch():
     """It takes longer than the rest of PyTorch."""
     code = """

@@ -1,28 +1,18 @@
 """Averaged weights: what they are, that they are what is evaluated, and that they outlive a kill."""
 
-import signal
-
 import pytest
 import torch
+from stopped import StopAt, same, weights
 
 from mipnerf.config import OperationConfig
 from mipnerf.errors import Interrupted
 from mipnerf.network.model import MipNerf
 from mipnerf.training import loop as training
-from mipnerf.training import stepping
 from mipnerf.training.averaging import Average
 from mipnerf.training.history import read_rows, read_validation
 from mipnerf.training.loop import train
 
 OPERATION = OperationConfig(print_every=3, save_every=5, device="cpu", validate_every=4)
-
-
-def weights(folder):
-    return torch.load(folder / "model.pt", weights_only=True)["parameters"]
-
-
-def same(first, second):
-    return first.keys() == second.keys() and all(torch.equal(first[name], second[name]) for name in first)
 
 
 def recorded(monkeypatch) -> list[torch.Tensor]:
@@ -74,16 +64,7 @@ def test_averaging_changes_what_is_evaluated_and_not_what_is_trained(tmp_path, r
 def test_a_killed_training_ends_with_the_same_average(tmp_path, monkeypatch, run_with, small_scene, stop):
     run = run_with(train={"average": 0.3})
     train(run, OPERATION, small_scene, tmp_path / "whole", threads=1)
-    original, count = stepping.train_step, 0
-
-    def step(*args, **kwargs):
-        nonlocal count
-        count += 1
-        if count == stop:
-            signal.raise_signal(signal.SIGTERM)
-        return original(*args, **kwargs)
-
-    monkeypatch.setattr(stepping, "train_step", step)
+    StopAt(monkeypatch, stop)
     with pytest.raises(Interrupted):
         train(run, OPERATION, small_scene, tmp_path / "killed", threads=1)
     train(run, OPERATION, small_scene, tmp_path / "killed", threads=1)

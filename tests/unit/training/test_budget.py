@@ -1,17 +1,15 @@
 """Trainings of so many minutes: how many steps that is, and that it stays as many."""
 
-import signal
 import time
 
 import pytest
-import torch
 import yaml
+from stopped import StopAt, same, weights
 
 from mipnerf.config import OperationConfig, RunConfig
 from mipnerf.config.runs import linearly_scaled, run_from_settings, scaled, shrunk_batch
 from mipnerf.errors import CheckpointError, ConfigError, Interrupted
 from mipnerf.training import loop as training
-from mipnerf.training import stepping
 from mipnerf.training.budget import Budget, long_warm_up, read_budget, step_seconds
 from mipnerf.training.history import read_rows
 from mipnerf.training.loop import train
@@ -26,14 +24,6 @@ def timed(run: RunConfig, minutes: float) -> RunConfig:
     del values["train"]["max_steps"]
     values["train"]["minutes"] = minutes
     return RunConfig.model_validate(values)
-
-
-def weights(folder):
-    return torch.load(folder / "model.pt", weights_only=True)["parameters"]
-
-
-def same(first, second):
-    return first.keys() == second.keys() and all(torch.equal(first[name], second[name]) for name in first)
 
 
 @pytest.fixture
@@ -97,16 +87,7 @@ def test_resumed_repeated_and_forced_trainings_keep_their_steps(tmp_path, clock,
     run, folder = timed(small_run, 0.01), tmp_path / "toy" / "mipnerf" / "box"
     measured = clock(0.05)
     train(run, OPERATION, small_scene, tmp_path / "whole", threads=1)
-    original, count = stepping.train_step, 0
-
-    def step(*args, **kwargs):
-        nonlocal count
-        count += 1
-        if count == 9:
-            signal.raise_signal(signal.SIGTERM)
-        return original(*args, **kwargs)
-
-    monkeypatch.setattr(stepping, "train_step", step)
+    StopAt(monkeypatch, 9)
     with pytest.raises(Interrupted):
         train(run, OPERATION, small_scene, folder, threads=1)
     status = read_status(folder, tmp_path)

@@ -1,9 +1,8 @@
 """Muon: what a step is, which parameters it moves, and that it outlives a kill like all else."""
 
-import signal
-
 import pytest
 import torch
+from stopped import StopAt, same, weights
 
 from mipnerf.config import OperationConfig, TrainConfig
 from mipnerf.errors import Interrupted
@@ -72,14 +71,6 @@ def test_vectors_and_heads_remain_adams(small_run):
     assert len(optimizer.momenta) + len(optimizer.others.state) == len(list(model.parameters()))
 
 
-def weights(folder):
-    return torch.load(folder / "model.pt", weights_only=True)["parameters"]
-
-
-def same(first, second):
-    return first.keys() == second.keys() and all(torch.equal(first[name], second[name]) for name in first)
-
-
 def test_it_trains_otherwise_and_the_same_on_any_number_of_threads(tmp_path, run_with, small_scene):
     for name, optimizer, threads in (("adam", "adam", 1), ("one", "muon", 1), ("three", "muon", 3)):
         run = run_with(train={"optimizer": optimizer, "max_steps": 8, "precision": "float32"})
@@ -94,16 +85,7 @@ def test_it_trains_otherwise_and_the_same_on_any_number_of_threads(tmp_path, run
 def test_a_killed_training_ends_with_the_same_weights(tmp_path, monkeypatch, run_with, small_scene, stop):
     run = run_with(train=MUON)
     train(run, OPERATION, small_scene, tmp_path / "whole", threads=1)
-    original, count = stepping.train_step, 0
-
-    def step(*args, **kwargs):
-        nonlocal count
-        count += 1
-        if count == stop:
-            signal.raise_signal(signal.SIGTERM)
-        return original(*args, **kwargs)
-
-    monkeypatch.setattr(stepping, "train_step", step)
+    StopAt(monkeypatch, stop)
     with pytest.raises(Interrupted):
         train(run, OPERATION, small_scene, tmp_path / "killed", threads=1)
     train(run, OPERATION, small_scene, tmp_path / "killed", threads=1)
@@ -114,9 +96,9 @@ def test_a_run_with_a_budget_of_time_begins_without_what_was_measured(tmp_path, 
     """The steps that are timed leave no momentum behind."""
     seen, original = [], stepping.train_step
 
-    def step(model, optimizer, *args, **kwargs):
-        seen.append((kwargs.get("seed") or args[6], [momentum.clone() for momentum in optimizer.momenta.values()]))
-        return original(model, optimizer, *args, **kwargs)
+    def step(model, optimizer, *args):
+        seen.append((args[6], [momentum.clone() for momentum in optimizer.momenta.values()]))
+        return original(model, optimizer, *args)
 
     monkeypatch.setattr(stepping, "train_step", step)
     train(run_with(train=MUON | {"minutes": 0.001}), OPERATION, small_scene, tmp_path, threads=1)

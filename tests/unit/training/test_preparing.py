@@ -3,6 +3,7 @@
 import pytest
 import torch
 from interpreter import need_interpreter
+from stopped import weights
 
 from mipnerf.config import OperationConfig
 from mipnerf.training import preparing
@@ -24,10 +25,6 @@ def steps(monkeypatch):
 
     monkeypatch.setattr(Stepper, "take_step", take_step)
     return taken
-
-
-def weights(folder):
-    return torch.load(folder / "model.pt", weights_only=True)["parameters"]
 
 
 @pytest.mark.slow

@@ -4,6 +4,7 @@ import pytest
 import torch
 import yaml
 from interpreter import need_interpreter
+from stopped import weights
 
 from mipnerf.config import OperationConfig
 from mipnerf.training import stepping
@@ -11,10 +12,6 @@ from mipnerf.training.loop import Trainer, train
 from mipnerf.training.optimization import make_optimizer
 
 OPERATION = OperationConfig(print_every=3, save_every=5, device="cpu")
-
-
-def weights(folder):
-    return torch.load(folder / "model.pt", weights_only=True)["parameters"]
 
 
 @pytest.mark.slow

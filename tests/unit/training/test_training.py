@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 import yaml
+from stopped import StopAt, same, weights
 
 from mipnerf.config import OperationConfig
 from mipnerf.errors import CheckpointError, ConfigError, Interrupted, TrainingDiverged
@@ -22,29 +23,6 @@ from mipnerf.training.history import read_rows
 from mipnerf.training.loop import Trainer, train
 
 OPERATION = OperationConfig(print_every=3, save_every=5, device="cpu")
-
-
-def weights(folder):
-    return torch.load(folder / "model.pt", weights_only=True)["parameters"]
-
-
-def same(first, second):
-    return first.keys() == second.keys() and all(torch.equal(first[name], second[name]) for name in first)
-
-
-class StopAt:
-    """Raises a signal when the training has taken `step` steps."""
-
-    def __init__(self, monkeypatch, step, number=signal.SIGTERM):
-        self.count, self.step, self.number = 0, step, number
-        self.original = stepping.train_step
-        monkeypatch.setattr(stepping, "train_step", self)
-
-    def __call__(self, *args, **kwargs):
-        self.count += 1
-        if self.count == self.step:
-            signal.raise_signal(self.number)
-        return self.original(*args, **kwargs)
 
 
 def test_a_training_writes_model_history_and_configuration(tmp_path, small_run, small_scene):

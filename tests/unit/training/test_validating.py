@@ -12,6 +12,7 @@ import pytest
 import torch
 from capture_files import make_toy, transforms_of, write_images, write_json
 from scene_files import write_llff_scene, write_scene
+from stopped import same, weights
 
 from mipnerf.config import OperationConfig, RunConfig
 from mipnerf.datasets.convert import convert_to_multiscale
@@ -28,14 +29,6 @@ from mipnerf.training.validating import validation_views
 from mipnerf.workers import Workers
 
 OFTEN = OperationConfig(print_every=3, save_every=5, device="cpu", validate_every=4, validate_views=2)
-
-
-def weights(folder):
-    return torch.load(folder / "model.pt", weights_only=True)["parameters"]
-
-
-def same(first, second):
-    return all(torch.equal(first[name], second[name]) for name in first)
 
 
 @pytest.fixture

@@ -52,12 +52,13 @@ class Cameras:
     unit_viewdirs: bool = True  # with NDC; the reference leaves them at the length of the directions
     lenses: Tensor | None = None  # [V, 14], the rows of `Lens`; None where all are pinholes
     rotations: Tensor | None = None  # [V, 3, 3], camera to world, beside lenses
+    box: Tensor | None = None  # [2, 3], the corners of what holds the scene; None: all there is between the bounds
 
     @classmethod
     def from_scene(cls, scene: Scene, device: torch.device | str = "cpu", data: DataConfig | None = None) -> Self:
         """Cameras of all views; products are taken in float64 and stored in float32.
 
-        Of `data` (default: `DataConfig()`) it honours `use_pixel_centers` and `ndc_unit_viewdirs`.
+        Of `data` (default: `DataConfig()`) it honours `use_pixel_centers`, `ndc_unit_viewdirs` and `box`.
         """
         data = data or DataConfig()
         rotations, matrices = scene.camtoworlds[:, :, :3], scene.pix2cams
@@ -85,6 +86,7 @@ class Cameras:
             ndc=scene.ndc,
             pixel_offset=0.5 if data.use_pixel_centers else 0.0,
             unit_viewdirs=data.ndc_unit_viewdirs or not scene.ndc,
+            box=None if data.box is None else tensor(np.reshape(data.box, (2, 3))),
             **lenses,
         )
 
@@ -125,14 +127,17 @@ class Cameras:
         if self.ndc:
             radii = self._ndc_radii(view, x, y)
             origins, directions = self._to_ndc(view, directions)
+        near, far = self.nears[view, None], self.fars[view, None]
+        if self.box is not None:
+            near, far = within_box(origins, directions, near, far, self.box)
         return Rays(
             origins=origins,
             directions=directions,
             viewdirs=viewdirs,
             radii=radii,
             lossmult=self.lossmults[view, None],
-            near=self.nears[view, None],
-            far=self.fars[view, None],
+            near=near,
+            far=far,
         )
 
     def _directions(self, view: Tensor, x: Tensor, y: Tensor) -> Tensor:
@@ -173,6 +178,21 @@ class Cameras:
         above, below, before, after = self._to_ndc(view, corners)[0]
         distances = torch.linalg.norm(below - above, dim=-1) + torch.linalg.norm(after - before, dim=-1)
         return 0.5 * distances[:, None] * RADIUS_PER_PIXEL_WIDTH
+
+
+def within_box(origins: Tensor, directions: Tensor, near: Tensor, far: Tensor, box: Tensor) -> tuple[Tensor, Tensor]:
+    """What of rays from near to far, each [..., 1], lies in a box, [..., 1] each; both ends are one where nothing does.
+
+    Args:
+        origins, directions: [..., 3].
+        box: [2, 3], its lowest and its highest corner.
+    """
+    # A direction within a pair of faces is never parallel to them, nor a quotient 0 / 0.
+    directions = torch.where(directions.abs() < 1e-9, 1e-9, directions)
+    entries, exits = ((box - origins[..., None, :]) / directions[..., None, :]).sort(dim=-2).values.unbind(-2)
+    first, last = entries.amax(-1, keepdim=True), exits.amin(-1, keepdim=True)
+    first = first.clamp(near, far)
+    return first, torch.maximum(last.clamp(near, far), first)
 
 
 def convert_to_ndc(

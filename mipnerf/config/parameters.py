@@ -105,6 +105,9 @@ class DataConfig(PhotosConfig):
     )
     near: Annotated[float, Field(ge=0)] | None = Field(None, description="nearest sample; null keeps the dataset's")
     far: Annotated[float, Field(gt=0)] | None = Field(None, description="farthest sample; null keeps the dataset's")
+    box: Annotated[list[float], Field(min_length=6, max_length=6)] | None = Field(
+        None, description="lowest and highest corner of what holds all of the scene: nothing is sampled outside of it"
+    )
     use_pixel_centers: bool = Field(True, description="rays pass through the centres of pixels; else their corners")
     factor: Annotated[int, Field(ge=0, le=16)] = Field(
         0, description="images are this many times smaller; 0: as they are"
@@ -131,9 +134,16 @@ class DataConfig(PhotosConfig):
     supersample: bool = Field(False, description="evaluate by rendering full resolution and averaging down")
     unbounded: bool = Field(False, description="near and far are found for a background without end; see RunConfig")
 
+    @field_validator("box")
+    @classmethod
+    def _corners_are_ordered(cls, box: list[float] | None) -> list[float] | None:
+        if box and not all(low < high for low, high in zip(box[:3], box[3:], strict=True)):
+            raise ValueError(f"{box} holds nothing; give x, y and z of the lowest corner, then of the highest")
+        return box
+
     @model_serializer(mode="wrap")
-    def _as_before_there_were_backgrounds(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        return without_defaults(handler(self), {"unbounded": False})
+    def _as_before_there_were_backgrounds_and_boxes(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        return without_defaults(handler(self), {"unbounded": False, "box": None})
 
 
 # These change what is evaluated, not what is trained.
@@ -331,6 +341,16 @@ class RunConfig(Section):
         if self.model.samples_disparity and near == 0:
             key = "lindisp" if self.model.lindisp else f"contraction {self.model.contraction}"
             raise ValueError(f"model.{key} divides by data.near: it must be positive")
+        return self
+
+    @model_validator(mode="after")
+    def _a_box_holds_the_scene(self) -> Self:
+        if self.data.box is not None and (self.model.contraction != "none" or self.model.ray_shape == "point"):
+            raise ValueError(
+                f"data.box does not go with model.contraction {self.model.contraction} and model.ray_shape "
+                f"{self.model.ray_shape}: a scene with a background has no end, and the last point of NeRF's rays "
+                "stands for all behind it; set data.box to null, or contraction to none and ray_shape to cone"
+            )
         return self
 
     @model_validator(mode="after")

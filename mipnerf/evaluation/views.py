@@ -132,6 +132,7 @@ class Evaluator:
         rays = (run.data.white_bkgd, run.data.use_pixel_centers, run.data.ndc_unit_viewdirs, scene.ndc, scene.max_value)
         lpips = self.lpips.fingerprint if self.lpips else None
         facts = [FORMAT, run.model.model_dump(), run.train.precision, rays, level, self._grid(level), lpips]
+        facts += [run.data.box] if run.data.box else []
         shared.update(json.dumps(facts).encode())
         keys = {}
         for i, image in enumerate(scene.images):

@@ -10,6 +10,7 @@ from mipnerf.datasets.scene import Scene
 from mipnerf.inspection import cameras
 from mipnerf.inspection.images import Split
 from mipnerf.inspection.mistakes import MISTAKE_CHECKS
+from mipnerf.inspection.silhouettes import object_box
 
 SHOWN_VIEWS = 4
 ORTHONORMAL_TOLERANCE = 1e-3
@@ -21,6 +22,7 @@ OUTLIER_DEVIATIONS, OUTLIER_LEAST = 8.0, 0.12  # of brightness: robust standard 
 LEAST_COVERAGE = 0.05  # of a test view's frustum, which two training views should see
 LEAST_PAIRS = 0.1
 SMALL_BASELINE = 1e-3  # distance of neighbours as a share of near
+CUT_SHARE = 0.15  # of a side of the box that silhouettes leave
 
 
 @dataclass(frozen=True)
@@ -41,6 +43,7 @@ def find_suspicious(splits: Sequence[Split], run: RunConfig) -> list[Finding]:
     train, others = splits[0], splits[1:]
     findings += [Finding(message) for check in MISTAKE_CHECKS for message in check(train)]
     findings += check_alone(train)
+    findings += check_box(train, run)
     for check_cameras in (check_bounds, check_neighbours, check_ndc):
         findings += check_cameras(train.cameras, run)
     for other in others:
@@ -176,6 +179,19 @@ def check_bounds(scene: Scene, run: RunConfig) -> Iterator[Finding]:
         yield Finding(
             f"only {shared['pairs']:.0%} of the pairs of training cameras see something of each other's frustum "
             f"between near {near:.4g} and far {far:.4g}: are bounds and poses in the same units?"
+        )
+
+
+def check_box(train: Split, run: RunConfig) -> Iterator[Finding]:
+    """The box of all samples against the silhouettes, which are coarse: it may be a little tighter than they say."""
+    found = object_box(train.cameras, train.silhouettes) if run.data.box else None
+    if not (run.data.box and found):
+        return
+    needed, given = np.reshape(found, (2, 3)), np.reshape(run.data.box, (2, 3))
+    beyond = np.maximum(given[0] - needed[0], needed[1] - given[1]) / (needed[1] - needed[0])
+    if beyond.max() > CUT_SHARE:
+        yield Finding(
+            f"data.box {run.data.box} cuts off what silhouettes show within {found}: give a box that holds it, or null"
         )
 
 

@@ -1,7 +1,7 @@
 """The images of a split: sizes, brightness and small copies."""
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -9,6 +9,7 @@ from PIL import Image
 
 from mipnerf.datasets.scene import Scene, parallel
 from mipnerf.inspection.cameras import cameras_of
+from mipnerf.inspection.silhouettes import silhouette_of
 
 THUMBNAIL = 160  # pixels of the longer side
 
@@ -24,6 +25,7 @@ class Split:
     contrast: np.ndarray  # [V] in [0, 1], between the extremes of a channel of the image on white
     digests: list[str]  # per view, of its pixels at full resolution
     facts: dict[str, Any]
+    silhouettes: list[np.ndarray] = field(default_factory=list)  # per view, as of `silhouette_of`; none without alpha
 
 
 def summarise_split(name: str, scene: Scene) -> Split:
@@ -46,6 +48,7 @@ def summarise_split(name: str, scene: Scene) -> Split:
             "max_value": scene.max_value,
             "masked": full.masked_share(),
         },
+        silhouettes=[look["silhouette"] for look in looks] if has_alpha(full) else [],
     )
 
 
@@ -61,6 +64,7 @@ def look_at_view(scene: Scene, entries: np.ndarray) -> dict[str, Any]:
         "contrast": float(np.ptp(on_white.reshape(-1, 3), axis=0).max()),
         "transparent": float((alpha < 0.5).mean()),
         "thumbnails": thumbnails(scene, entries),
+        "silhouette": silhouette_of(finest),
     }
 
 

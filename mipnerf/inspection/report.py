@@ -22,6 +22,7 @@ from mipnerf.inspection.checks import Finding, find_suspicious
 from mipnerf.inspection.contact import plot_contact_sheet
 from mipnerf.inspection.frusta import plot_cameras
 from mipnerf.inspection.images import Split, summarise_split
+from mipnerf.inspection.silhouettes import object_box
 from mipnerf.report.figures.plots import save_figure
 
 SHOWN_NAMES = 4  # of images that are left out
@@ -72,6 +73,7 @@ def inspect_scene(folder: Path, run: RunConfig, output: Path) -> dict[str, Any]:
         "splits": {split.name: split.facts for split in splits},
         "left_out": left_out(folder, run),
         "cameras": {split.name: camera_facts(split.cameras) for split in splits},
+        "object_box": object_box(splits[0].cameras, splits[0].silhouettes),
         "warnings": [
             {"message": finding.message, "split": finding.split, "views": list(finding.views)} for finding in findings
         ],
@@ -128,6 +130,8 @@ def format_inspection(result: Mapping[str, Any]) -> str:
     train = cameras["train"]
     lines += [["cameras", line] for line in format_cameras(train)]
     lines += [["bounds", line] for line in format_bounds(train)]
+    if box := result["object_box"]:
+        lines.append(["bounds", f"silhouettes leave a box for the object, and `data.box: {box}` samples nothing else"])
     for name, facts in cameras.items():
         if name != "train":
             lines.append([name, f"{'; '.join(format_cameras(facts)[:2])}"])

@@ -18,6 +18,7 @@ from torch.nn import functional as F
 
 FLOAT32_EPS = 2.0**-23  # the reference keeps off 1 by this much in every precision
 SAFE_TRIG_PERIOD = 100 * math.pi
+LEAST_EXPONENT = -60.0  # of a damping: less is nothing beside any other feature, and slow where floats underflow
 
 
 def safe_sin(x: Tensor) -> Tensor:
@@ -31,7 +32,17 @@ def safe_cos(x: Tensor) -> Tensor:
 
 
 def _reduce_angle(x: Tensor) -> Tensor:
-    return torch.where(x.abs() < SAFE_TRIG_PERIOD, x, torch.remainder(x, SAFE_TRIG_PERIOD))
+    """x where it is within the period, else its remainder: a selection by weights 0 and 1, which CPUs do in half."""
+    is_beyond = (x.abs() >= SAFE_TRIG_PERIOD).to(x.dtype)
+    return torch.lerp(x, torch.remainder(x, SAFE_TRIG_PERIOD), is_beyond)
+
+
+def _num_within_period(x: Tensor, scales: Tensor) -> int:
+    """How many of the ascending `scales` [F] surely leave `x` within the period; 0 where to ask would take longer."""
+    if x.device.type != "cpu" or torch.compiler.is_compiling() or x.numel() == 0:
+        return 0
+    peak = x.detach().abs().max() + math.pi
+    return int((peak * scales < SAFE_TRIG_PERIOD).sum())
 
 
 def lift_gaussian(d: Tensor, t_mean: Tensor, t_var: Tensor, r_var: Tensor, diag: bool) -> tuple[Tensor, Tensor]:
@@ -162,8 +173,11 @@ def integrated_pos_enc(x_coord: tuple[Tensor, Tensor], min_deg: int, max_deg: in
     with torch.autocast(x.device.type, enabled=False):
         y = F.linear(x, basis.T.repeat(2, 1), phases)
         y_var = x_cov @ basis**2 if diag else ((x_cov @ basis) * basis).sum(-2)
-    damping = torch.exp(-0.5 * y_var)
-    return (safe_sin(y).unflatten(-1, (2, -1)) * damping[..., None, :]).flatten(-2)
+    damping = torch.exp((-0.5 * y_var).clamp_min(LEAST_EXPONENT))
+    y = y.unflatten(-1, (2, -1))
+    first = x.shape[-1] * _num_within_period(x, scales)
+    y[..., first:] = _reduce_angle(y[..., first:].contiguous())
+    return (torch.sin(y) * damping[..., None, :]).flatten(-2)
 
 
 def pos_enc(x: Tensor, min_deg: int, max_deg: int, append_identity: bool = True) -> Tensor:

@@ -92,5 +92,11 @@ def render_image(
 ) -> Rendering:
     """Render a view of `cameras`, deterministically."""
     rays = image_rays(cameras, view, height, width)
-    rgb, distance, acc = render_rays(model, rays, white_bkgd, precision, chunk_rays, workers)
+    # Of rays that miss the box, each sample is empty: what the network would make of them is known.
+    rgb = torch.full_like(rays.origins, float(white_bkgd))
+    distance, acc = rays.near[:, 0].clone(), torch.zeros_like(rays.near[:, 0])
+    is_met = (rays.far > rays.near)[:, 0]
+    if is_met.any():
+        met = render_rays(model, rays[is_met], white_bkgd, precision, chunk_rays, workers)
+        rgb[is_met], distance[is_met], acc[is_met] = met
     return Rendering(rgb.view(height, width, 3), distance.view(height, width), acc.view(height, width))

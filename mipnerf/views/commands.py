@@ -140,11 +140,15 @@ def mesh(args: argparse.Namespace) -> None:
     renderer = Renderer.open(args.model, operation_from_settings(args.set), args.threads)
     run = renderer.trained.run
     folder = data_folder(run, args.data, args.configfile)
-    if folder is None and args.bounds is None:
+    corners = args.bounds or run.data.box
+    view = None if folder is None else load_view(folder, run)
+    if corners is not None:
+        bounds = np.reshape(corners, (2, 3))
+    elif view is not None:
+        bounds = bounds_of(view)
+    else:
         raise ConfigError(
             "without the data of the run, --bounds have to be given; or name the scene's folder by --data"
         )
-    view = None if folder is None else load_view(folder, run)
-    bounds = np.reshape(args.bounds, (2, 3)) if view is None or args.bounds is not None else bounds_of(view)
     plane = plane_of(view) if view is not None and view.ndc else None
     write_ply(extract_mesh(renderer, bounds, args.resolution, args.threshold, plane), args.output)

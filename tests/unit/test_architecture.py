@@ -147,6 +147,7 @@ LAYERS = [
     ["report.page.build"],
     ["report.page.partial"],
     ["report.figures.scaling", "inspection.cameras"],
+    ["inspection.silhouettes"],
     ["inspection.images"],
     ["inspection.mistakes"],
     ["inspection.checks", "inspection.frusta", "inspection.contact"],

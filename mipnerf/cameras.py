@@ -189,10 +189,10 @@ def within_box(origins: Tensor, directions: Tensor, near: Tensor, far: Tensor, b
     """
     # A direction within a pair of faces is never parallel to them, nor a quotient 0 / 0.
     directions = torch.where(directions.abs() < 1e-9, 1e-9, directions)
-    entries, exits = ((box - origins[..., None, :]) / directions[..., None, :]).sort(dim=-2).values.unbind(-2)
-    first, last = entries.amax(-1, keepdim=True), exits.amin(-1, keepdim=True)
-    first = first.clamp(near, far)
-    return first, torch.maximum(last.clamp(near, far), first)
+    lowest, highest = (box[0] - origins) / directions, (box[1] - origins) / directions
+    first = torch.minimum(lowest, highest).amax(-1, keepdim=True).clamp(near, far)
+    last = torch.maximum(lowest, highest).amin(-1, keepdim=True).clamp(near, far)
+    return first, torch.maximum(first, last)
 
 
 def convert_to_ndc(

@@ -101,7 +101,7 @@ def _record(path: Path, foreign: ForeignCheckpoint, model: MipNerf) -> dict[str,
     machine, data = ("device", "threads", "precision", "torch"), ("train_views", "width", "height", "data_sha256")
     unknown = ("train_seconds", *machine, *data, "starts")
     return {
-        "imported_from": path.name,
+        "imported_from": path.name.encode(errors="replace").decode(),  # not all names of files are text
         "imported_layout": foreign.layout,
         "imported_step": foreign.step,
         "num_parameters": sum(parameter.numel() for parameter in model.parameters()),

@@ -1,15 +1,16 @@
 """Random batches of pixels and their rays, made on the device from integer pixels and cameras."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Self
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from mipnerf.cameras import Cameras, Rays
+from mipnerf.cameras import Cameras, Rays, image_rays
 from mipnerf.config import DataConfig, RunConfig
-from mipnerf.datasets.scene import Scene
+from mipnerf.datasets.scene import Scene, parallel
+from mipnerf.errors import ConfigError
 from mipnerf.pixels import integer_tensor, is_foreground, to_rgb
 
 # On a CPU, samples computed at a time: enough to be worth a thread, few enough to stay in its caches.
@@ -38,7 +39,8 @@ class RayBatcher:
     often with little weight instead of seldom with much).
 
     With `data.foreground_tries` above 1, a ray whose pixel is transparent is drawn again, up to that many times in all:
-    what the background teaches is soon learnt. `importance` makes up for it. Pixels that a mask hides are not there.
+    what the background teaches is soon learnt. `importance` makes up for it. Pixels that a mask hides are not there,
+    nor are those whose rays miss `data.box`, of which nothing can be learnt.
     """
 
     def __init__(
@@ -51,6 +53,8 @@ class RayBatcher:
     ):
         self.batch_size, self.batching, self.white_bkgd = batch_size, data.batching, data.white_bkgd
         self.tries = data.foreground_tries
+        if data.box is not None:
+            scene = within_sight(scene, data)
         self.max_value = scene.max_value
         self.cameras = Cameras.from_scene(scene, device, data)
         self.colors = _flatten(scene.images, scene.masks).to(device)  # uint8 or int32 [P, 3 or 4]
@@ -118,6 +122,26 @@ class RayBatcher:
         share = self.foreground[view]
         never = (1 - share) ** self.tries  # the probability of the background
         return weight * torch.where(is_foreground, share / (1 - never), (1 - share) / never)
+
+
+def within_sight(scene: Scene, data: DataConfig) -> Scene:
+    """`scene` with masks of the pixels whose rays meet `data.box`, and without the views that have none of them.
+
+    Raises ConfigError where no view has any.
+    """
+    cameras = Cameras.from_scene(scene, "cpu", data)
+
+    def meets(view: int) -> np.ndarray:
+        height, width = scene.heights[view], scene.widths[view]
+        rays = image_rays(cameras, view, height, width)
+        is_met = (rays.far > rays.near).view(height, width).numpy()
+        return is_met if scene.masks is None else is_met & scene.masks[view]
+
+    masks = parallel(meets, range(scene.num_views))
+    views = np.flatnonzero([mask.any() for mask in masks])
+    if not len(views):
+        raise ConfigError(f"no training camera sees data.box {data.box} between near and far; correct it, or set null")
+    return replace(scene, masks=masks).select(views)
 
 
 def _foreground(image: np.ndarray, mask: np.ndarray | None) -> float:

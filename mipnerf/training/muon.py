@@ -21,17 +21,19 @@ UPDATE_RMS = 0.2
 # 2024: "Newton-Schulz iteration with tuned coefficients").
 COEFFICIENTS, ITERATIONS = (3.4445, -4.7750, 2.0315), 5
 LEAST_SIDE = 16  # of a matrix
+GROUP = 2  # matrices at a time
 
 
-def orthogonalized(matrix: Tensor) -> Tensor:
-    """A matrix with the singular vectors of `matrix` [M, N], and singular values near 1; zero remains zero."""
+def orthogonalized(matrices: Tensor) -> Tensor:
+    """Matrices with the singular vectors of `matrices` [G, M, N], and singular values near 1; zero remains zero."""
     a, b, c = COEFFICIENTS
-    wide = matrix if matrix.shape[0] <= matrix.shape[1] else matrix.T
-    x = wide / (wide.norm() + 1e-7)
+    is_wide = matrices.shape[1] <= matrices.shape[2]
+    x = matrices if is_wide else matrices.mT
+    x = x / (x.square().sum((1, 2), keepdim=True).sqrt() + 1e-7)
     for _ in range(ITERATIONS):
-        gram = x @ x.T
-        x = torch.addmm(x, torch.addmm(gram, gram, gram, beta=b, alpha=c), x, beta=a)
-    return x if wide is matrix else x.T
+        gram = x @ x.mT
+        x = torch.baddbmm(x, torch.baddbmm(gram, gram, gram, beta=b, alpha=c), x, beta=a)
+    return x if is_wide else x.mT
 
 
 class Muon:
@@ -39,11 +41,15 @@ class Muon:
 
     def __init__(self, parameters: Iterable[nn.Parameter]) -> None:
         parameters = list(parameters)
-        self.momenta = {
+        self.momenta: dict[Tensor, Tensor] = {
             parameter: torch.zeros_like(parameter, requires_grad=False)
             for parameter in parameters
             if parameter.ndim == 2 and min(parameter.shape) >= LEAST_SIDE
         }
+        # Of one shape each, for few and large operations; the largest first, as workers begin with them.
+        alike = [[p for p in self.momenta if p.shape == shape] for shape in {p.shape: None for p in self.momenta}]
+        groups: list[list[Tensor]] = [[*group[i : i + GROUP]] for group in alike for i in range(0, len(group), GROUP)]
+        self.groups = sorted(groups, key=lambda group: -len(group) * group[0].numel())
         self.others = Adam(parameter for parameter in parameters if parameter not in self.momenta)
 
     def set_learning_rate(self, learning_rate: float) -> None:
@@ -54,16 +60,18 @@ class Muon:
     def step(self, workers: Mapper | None = None) -> None:
         """Move all parameters, each of which needs its gradient; `workers` compute updates beside one another."""
         self.others.step()
-        updates = workers.map(self._update, self.momenta) if workers else map(self._update, self.momenta)
-        for parameter, update in zip(self.momenta, updates, strict=True):
-            parameter.sub_(update * (self.others.learning_rate * UPDATE_RMS * max(parameter.shape) ** 0.5))
+        updates = workers.map(self._update, self.groups) if workers else map(self._update, self.groups)
+        for group, update in zip(self.groups, updates, strict=True):
+            update = update * (self.others.learning_rate * UPDATE_RMS * max(group[0].shape) ** 0.5)
+            torch._foreach_sub_(group, list(update))
 
-    def _update(self, parameter: nn.Parameter) -> Tensor:
-        """Count the gradient of a matrix, and return its direction [M, N]."""
-        assert parameter.grad is not None
-        momentum = self.momenta[parameter]
-        momentum.lerp_(parameter.grad, 1 - MOMENTUM)
-        return orthogonalized(parameter.grad.lerp(momentum, MOMENTUM))
+    @torch.no_grad()  # whose state is one of each thread
+    def _update(self, group: list[Tensor]) -> Tensor:
+        """Count the gradients of matrices of one shape, and return their directions [G, M, N]."""
+        gradients = [parameter.grad for parameter in group if parameter.grad is not None]
+        momenta = [self.momenta[parameter] for parameter in group]
+        torch._foreach_lerp_(momenta, gradients, 1 - MOMENTUM)
+        return orthogonalized(torch.stack(torch._foreach_lerp(gradients, momenta, MOMENTUM)))
 
     def state_dict(self) -> dict[str, Any]:
         """That of Adam, and the momenta by their place among the matrices."""

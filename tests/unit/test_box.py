@@ -1,6 +1,7 @@
 """`data.box`: samples lie within a box that holds the scene, and what misses it is empty."""
 
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -17,6 +18,7 @@ from mipnerf.errors import ConfigError, Interrupted
 from mipnerf.evaluation.views import Evaluator, Trained
 from mipnerf.network.model import MipNerf
 from mipnerf.network.rendering import render_image, render_rays
+from mipnerf.training.batching import RayBatcher, within_sight
 from mipnerf.training.loop import train
 
 OPERATION = OperationConfig(print_every=3, save_every=5, device="cpu")
@@ -93,6 +95,41 @@ def test_a_box_around_everything_changes_no_pixel(small_scene, small_run):
         for box in (None, [-50, -50, -50, 50, 50, 50])
     ]
     assert all(torch.equal(one, other) for one, other in zip(*images, strict=True))
+
+
+def names_of(rays):
+    """Rays as what can be compared in spite of rounding."""
+    return {tuple(round(value, 4) for value in ray) for ray in torch.cat([rays.origins, rays.directions], 1).tolist()}
+
+
+@pytest.mark.parametrize("batching", ["all_images", "single_image", "all_levels"])
+def test_batches_have_rays_that_meet_the_box_and_all_of_them(small_scene, batching):
+    data = DataConfig(box=BOX, batching=batching)
+    drawn = set()
+    batcher = RayBatcher(small_scene, 512, data)
+    for _ in range(20):
+        rays = next(batcher).rays
+        assert (rays.far > rays.near).all()
+        drawn |= names_of(rays)
+    cameras, expected = Cameras.from_scene(small_scene, data=data), set()
+    for view in range(small_scene.num_views):
+        rays = image_rays(cameras, view, small_scene.heights[view], small_scene.widths[view])
+        expected |= names_of(rays[(rays.far > rays.near)[:, 0]])
+    assert drawn == expected
+
+
+def test_masks_and_views_that_miss_the_box_are_left_out(small_scene):
+    data = DataConfig(box=BOX)
+    half = [np.arange(image.shape[1]) < image.shape[1] // 2 for image in small_scene.images]
+    masks = [np.broadcast_to(columns, image.shape[:2]) for columns, image in zip(half, small_scene.images, strict=True)]
+    turned = small_scene.camtoworlds.copy()
+    turned[:2, :, :3] *= [-1, 1, -1]  # the first camera looks away, at both levels
+    found = within_sight(replace(small_scene, masks=masks, camtoworlds=turned), data)
+    assert found.views.tolist() == [1, 1, 2, 2]
+    assert all(0 < mask.sum() < mask.size // 2 for mask in found.masks[::2])
+    assert not any(mask[:, mask.shape[1] // 2 :].any() for mask in found.masks)
+    with pytest.raises(ConfigError, match=r"no training camera sees data\.box"):
+        within_sight(small_scene, DataConfig(box=[90, 90, 90, 91, 91, 91]))
 
 
 def test_it_trains_otherwise_and_the_same_on_any_number_of_threads(tmp_path, run_with, small_scene):

@@ -29,14 +29,28 @@ def slowly_orthogonalized(matrix: torch.Tensor) -> torch.Tensor:
 @pytest.mark.parametrize("shape", [(16, 16), (16, 40), (40, 16)], ids=str)
 def test_singular_values_come_near_one_and_vectors_stay(shape):
     matrix = torch.randn(shape, generator=torch.Generator().manual_seed(1))
-    result = orthogonalized(matrix)
+    result = orthogonalized(matrix[None])[0]
     torch.testing.assert_close(result, slowly_orthogonalized(matrix).float(), atol=1e-4, rtol=1e-4)
     assert torch.linalg.svdvals(result)[:8].sub(1).abs().max() < 0.35
-    torch.testing.assert_close(orthogonalized(1e-3 * matrix), result, atol=1e-3, rtol=0)
+    torch.testing.assert_close(orthogonalized(1e-3 * matrix[None])[0], result, atol=1e-3, rtol=0)
 
 
 def test_no_gradient_is_no_step():
-    assert torch.equal(orthogonalized(torch.zeros(16, 20)), torch.zeros(16, 20))
+    assert torch.equal(orthogonalized(torch.zeros(1, 16, 20)), torch.zeros(1, 16, 20))
+
+
+def test_matrices_of_a_group_do_not_know_of_each_other():
+    matrices = torch.randn(3, 20, 16, generator=torch.Generator().manual_seed(4))
+    together = orthogonalized(matrices)
+    for matrix, result in zip(matrices, together, strict=True):
+        torch.testing.assert_close(orthogonalized(matrix[None])[0], result, atol=1e-5, rtol=1e-5)
+
+
+def test_all_matrices_are_in_one_group_of_their_shape(run_with):
+    muon = Muon(MipNerf(run_with(model={"net_depth": 6}).model).parameters())
+    assert sorted(map(id, muon.momenta)) == sorted(id(parameter) for group in muon.groups for parameter in group)
+    assert all(len({parameter.shape for parameter in group}) == 1 for group in muon.groups)
+    assert {len(group) for group in muon.groups} == {1, 2}
 
 
 def test_three_steps_against_a_second_computation():
@@ -57,7 +71,7 @@ def test_three_steps_against_a_second_computation():
 def test_an_update_is_about_as_large_as_adams():
     for shape in ((64, 64), (128, 60)):
         matrix = torch.randn(shape, generator=torch.Generator().manual_seed(3))
-        size = orthogonalized(matrix).square().mean().sqrt() * 0.2 * max(shape) ** 0.5
+        size = orthogonalized(matrix[None]).square().mean().sqrt() * 0.2 * max(shape) ** 0.5
         assert 0.1 < size < 0.4
 
 

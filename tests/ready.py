@@ -26,8 +26,8 @@ CONTEXT.set_forkserver_preload(PRELOADED)
 def snakemake(arguments: list[str], folder: Path, environment: Mapping[str, str]) -> subprocess.CompletedProcess[str]:
     """Run `python -m snakemake` in `folder`; its two streams come back as one text in `stdout`."""
     with tempfile.NamedTemporaryFile() as output:
-        arguments_of = (arguments, str(folder), dict(environment), output.name, python_of_jobs())
-        process = CONTEXT.Process(target=_become, args=arguments_of)
+        inputs = (arguments, str(folder), dict(environment), output.name, python_of_jobs())
+        process = CONTEXT.Process(target=_become, args=inputs)
         process.start()
         try:
             process.join()

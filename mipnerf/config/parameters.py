@@ -106,7 +106,9 @@ class DataConfig(PhotosConfig):
     near: Annotated[float, Field(ge=0)] | None = Field(None, description="nearest sample; null keeps the dataset's")
     far: Annotated[float, Field(gt=0)] | None = Field(None, description="farthest sample; null keeps the dataset's")
     box: Annotated[list[float], Field(min_length=6, max_length=6)] | None = Field(
-        None, description="lowest and highest corner of what holds all of the scene: nothing is sampled outside of it"
+        None,
+        description="lowest and highest corner of what holds all of the scene, in the coordinates of its rays: "
+        "nothing is sampled outside of it",
     )
     use_pixel_centers: bool = Field(True, description="rays pass through the centres of pixels; else their corners")
     factor: Annotated[int, Field(ge=0, le=16)] = Field(

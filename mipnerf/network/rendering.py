@@ -91,12 +91,14 @@ def render_image(
     workers: Mapper | None = None,
 ) -> Rendering:
     """Render a view of `cameras`, deterministically."""
-    rays = image_rays(cameras, view, height, width)
-    # Of rays that miss the box, each sample is empty: what the network would make of them is known.
-    rgb = torch.full_like(rays.origins, float(white_bkgd))
-    distance, acc = rays.near[:, 0].clone(), torch.zeros_like(rays.near[:, 0])
-    is_met = (rays.far > rays.near)[:, 0]
-    if is_met.any():
-        met = render_rays(model, rays[is_met], white_bkgd, precision, chunk_rays, workers)
-        rgb[is_met], distance[is_met], acc[is_met] = met
+    rays, how = image_rays(cameras, view, height, width), (white_bkgd, precision, chunk_rays, workers)
+    if cameras.box is None:
+        rgb, distance, acc = render_rays(model, rays, *how)
+    else:
+        # Of rays that miss the box, each sample is empty: what the network would make of them is known.
+        rgb = torch.full_like(rays.origins, float(white_bkgd))
+        distance, acc = rays.near[:, 0].clone(), torch.zeros_like(rays.near[:, 0])
+        is_met = (rays.far > rays.near)[:, 0]
+        if is_met.any():
+            rgb[is_met], distance[is_met], acc[is_met] = render_rays(model, rays[is_met], *how)
     return Rendering(rgb.view(height, width, 3), distance.view(height, width), acc.view(height, width))

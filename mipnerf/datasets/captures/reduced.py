@@ -2,12 +2,12 @@
 
 import logging
 from collections.abc import Sequence
-from functools import cache
 from pathlib import Path, PurePosixPath
 
 import numpy as np
 from PIL import Image
 
+from mipnerf.console import warn_once
 from mipnerf.datasets.images import decode_image, image_size
 from mipnerf.datasets.layouts import IMAGE_SUFFIXES
 from mipnerf.datasets.scene import read_bytes
@@ -39,7 +39,7 @@ def find_reduced(folder: Path, names: Sequence[str], sizes: np.ndarray, factor: 
             )
         check_alike(folder / names[0], folder / reduced[0])
     except DataError as error:
-        warn(f"{error}; images are read at their full size, and made smaller")
+        warn_once(log, f"{error}; images are read at their full size, and made smaller")
         return list(names), sizes
     return reduced, found
 
@@ -75,8 +75,3 @@ def shrunk(path: Path, size: tuple[int, int]) -> np.ndarray:
     values = pixels * np.float32(255 / np.iinfo(pixels.dtype).max)
     channels = [Image.fromarray(channel).resize(size, Image.Resampling.BOX) for channel in np.moveaxis(values, -1, 0)]
     return np.stack([np.asarray(channel) for channel in channels], axis=-1)
-
-
-@cache  # once
-def warn(message: str) -> None:
-    log.warning("%s", message)

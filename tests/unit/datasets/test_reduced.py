@@ -9,8 +9,9 @@ import pytest
 from capture_files import make_toy, transforms_of, write_colmap, write_images, write_json
 from PIL import Image
 
+from mipnerf import console
 from mipnerf.config import DataConfig
-from mipnerf.datasets.captures import reduced
+from mipnerf.datasets.captures.reduced import find_reduced
 from mipnerf.datasets.load import load_scene
 
 FACTOR = 4
@@ -19,7 +20,7 @@ DATA = DataConfig(factor=FACTOR)
 
 @pytest.fixture(autouse=True)
 def _each_warning_anew():
-    reduced.warn.cache_clear()
+    console._warn.cache_clear()
 
 
 def write_capture(layout, folder, width=24, height=16, place="images"):
@@ -105,7 +106,7 @@ def test_other_folders_are_told_of_once_and_left_alone(spoil, message, tmp_path,
     assert scenes[0].fingerprint() == expected
     (record,) = caplog.records
     assert record.getMessage().endswith("; images are read at their full size, and made smaller")
-    assert record.name == reduced.__name__
+    assert record.name == find_reduced.__module__
     assert re.search(message, record.getMessage())
 
 

@@ -30,6 +30,11 @@ class Rays:
     def __len__(self) -> int:
         return self.origins.shape[0]
 
+    @property
+    def meet_box(self) -> Tensor:
+        """[N] bool: whether anything is between near and far, which for rays that miss the box are the same."""
+        return (self.far > self.near)[:, 0]
+
     def __getitem__(self, index: slice | Tensor) -> Self:
         return type(self)(**{field.name: getattr(self, field.name)[index] for field in fields(self)})
 
@@ -181,7 +186,7 @@ class Cameras:
 
 
 def within_box(origins: Tensor, directions: Tensor, near: Tensor, far: Tensor, box: Tensor) -> tuple[Tensor, Tensor]:
-    """What of rays from near to far, each [..., 1], lies in a box, [..., 1] each; both ends are one where nothing does.
+    """Where rays from near to far, each [..., 1], are in a box, from and to [..., 1]; both near where they never are.
 
     Args:
         origins, directions: [..., 3].
@@ -192,7 +197,8 @@ def within_box(origins: Tensor, directions: Tensor, near: Tensor, far: Tensor, b
     lowest, highest = (box[0] - origins) / directions, (box[1] - origins) / directions
     first = torch.minimum(lowest, highest).amax(-1, keepdim=True).clamp(near, far)
     last = torch.maximum(lowest, highest).amin(-1, keepdim=True).clamp(near, far)
-    return first, torch.maximum(first, last)
+    is_met = last > first
+    return torch.where(is_met, first, near), torch.where(is_met, last, near)
 
 
 def convert_to_ndc(

@@ -91,10 +91,16 @@ def export(args: argparse.Namespace) -> None:
     """Write a trained network as a checkpoint of google/mipnerf."""
     import torch
 
+    from mipnerf.errors import CheckpointError
     from mipnerf.evaluation.views import load_trained
     from mipnerf.interop import export_flax
 
     model, run = load_trained(args.model, torch.device("cpu"))
+    if run.data.box:
+        raise CheckpointError(
+            f"the network was trained within data.box {run.data.box}, which google/mipnerf does not have: it would see "
+            "fog beyond; export networks trained without one"
+        )
     export_flax(model, run.train.max_steps, args.output)
 
 

@@ -52,6 +52,7 @@ def make_trainer(run: RunConfig, operation: OperationConfig, threads: int, preci
     """A training of `run` on the made-up scene, in `precision`, at its start."""
     values = run.model_dump()
     values["train"]["precision"] = precision
+    values["data"].pop("box", None)  # which is somewhere else
     return Trainer.create(RunConfig.model_validate(values), operation, made_up_scene(), threads)
 
 

@@ -15,6 +15,7 @@ MAX_LETTERS = 150  # of what is added to a name; a file's may have 255
 NOT_SWEPT = {
     "train.seed": "give `seeds` beside `sweeps`",
     "data.layout": "it is the dataset's",
+    "data.box": "make a variant with each",
     "data.max_test_views": "it changes what is evaluated, not what is trained; make a variant with `model_of`",
     "data.supersample": "it changes what is evaluated, not what is trained; make a variant with `model_of`",
 }

@@ -184,8 +184,10 @@ def check_bounds(scene: Scene, run: RunConfig) -> Iterator[Finding]:
 
 def check_box(train: Split, run: RunConfig) -> Iterator[Finding]:
     """The box of all samples against the silhouettes, which are coarse: it may be a little tighter than they say."""
-    found = object_box(train.cameras, train.silhouettes) if run.data.box else None
-    if not (run.data.box and found):
+    if run.data.box is None or not run.data.white_bkgd:
+        return
+    found = object_box(train.cameras, train.silhouettes)
+    if found is None:
         return
     needed, given = np.reshape(found, (2, 3)), np.reshape(run.data.box, (2, 3))
     beyond = np.maximum(given[0] - needed[0], needed[1] - given[1]) / (needed[1] - needed[0])

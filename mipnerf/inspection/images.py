@@ -64,7 +64,7 @@ def look_at_view(scene: Scene, entries: np.ndarray) -> dict[str, Any]:
         "contrast": float(np.ptp(on_white.reshape(-1, 3), axis=0).max()),
         "transparent": float((alpha < 0.5).mean()),
         "thumbnails": thumbnails(scene, entries),
-        "silhouette": silhouette_of(finest),
+        "silhouette": silhouette_of(finest, scene.masks[entries[0]] if scene.masks else None),
     }
 
 

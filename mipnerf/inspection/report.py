@@ -73,12 +73,19 @@ def inspect_scene(folder: Path, run: RunConfig, output: Path) -> dict[str, Any]:
         "splits": {split.name: split.facts for split in splits},
         "left_out": left_out(folder, run),
         "cameras": {split.name: camera_facts(split.cameras) for split in splits},
-        "object_box": object_box(splits[0].cameras, splits[0].silhouettes),
+        "object_box": box_to_suggest(splits[0], run),
         "warnings": [
             {"message": finding.message, "split": finding.split, "views": list(finding.views)} for finding in findings
         ],
         "pictures": [str(path) for path in paths],
     }
+
+
+def box_to_suggest(train: Split, run: RunConfig) -> list[float] | None:
+    """What silhouettes leave for the object, where transparent means background and `run` can have a `data.box`."""
+    if not run.data.white_bkgd or run.model.ray_shape == "point" or run.model.contraction != "none":
+        return None
+    return object_box(train.cameras, train.silhouettes)
 
 
 def left_out(folder: Path, run: RunConfig) -> list[str]:

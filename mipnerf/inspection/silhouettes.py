@@ -1,76 +1,113 @@
 """Where the object of a scene with transparent pixels ends: what the silhouettes of all views leave of space."""
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
 
 from mipnerf.datasets.scene import Scene
-from mipnerf.inspection.cameras import contained_radius, focus_point, positions, viewing
+from mipnerf.inspection.cameras import contained_radius, focal_lengths, focus_point, positions, viewing
 
 CELLS = 192  # of a silhouette, along the longer side of its image
-POINTS = 64  # along each side of the box that is searched
-# Cells by which silhouettes are widened in each search: what lies between two points is not missed by them.
-MARGINS = (3, 1)
+SEARCHES = (64, 128)  # points along each side of the box that is searched, which is smaller each time
 
 
-def silhouette_of(image: np.ndarray) -> np.ndarray:
-    """bool [h, w], of at most `CELLS` a side: whether any pixel [H, W, 3 or 4] of a cell is not transparent."""
+def silhouette_of(image: np.ndarray, mask: np.ndarray | None = None) -> np.ndarray:
+    """bool [h, w], of at most `CELLS` a side: whether a pixel of a cell is not transparent, or hidden by the mask.
+
+    Args:
+        image: [H, W, 3 or 4].
+        mask: bool [H, W], false where pixels do not count.
+    """
     is_there = image[..., 3] > 0 if image.shape[-1] == 4 else np.ones(image.shape[:2], bool)
-    for axis in (0, 1):
-        side, cell = is_there.shape[axis], -(-max(image.shape[:2]) // CELLS)
-        is_there = np.logical_or.reduceat(is_there, np.arange(0, side, cell), axis=axis)
+    if mask is not None:
+        is_there = is_there | ~mask
+    height, width = image.shape[:2]
+    for axis, side in enumerate((height, width)):
+        is_there = np.logical_or.reduceat(is_there, np.arange(0, side, cell_size(height, width)), axis=axis)
     return is_there
+
+
+def cell_size(height: int, width: int) -> int:
+    """Pixels along a side of a silhouette's cells."""
+    return -(-max(height, width) // CELLS)
 
 
 def object_box(scene: Scene, silhouettes: Sequence[np.ndarray]) -> list[float] | None:
     """x, y and z of the lowest and of the highest corner of what may hold the object, as `data.box` takes them.
 
-    It is searched among all that lies between near and far of every camera; the result is wider by some percent of an
-    image. Nothing is returned where images have no transparency, cameras do not look inward, or nothing is left.
+    None where images have no transparency, cameras do not look inward or bend their rays, or the object does not end
+    between near and far of all cameras.
 
     Args:
         scene: cameras of V views.
         silhouettes: of each, the result of `silhouette_of`; empty where images have no transparency.
     """
-    if not silhouettes or scene.ndc or scene.lenses is not None or viewing(scene) != "inward":
+    if not silhouettes or scene.ndc or scene.unbounded or scene.lenses is not None or viewing(scene) != "inward":
         return None
     radius = contained_radius(scene)
     if radius <= 0:
         return None
     box = np.stack([focus_point(scene) - radius, focus_point(scene) + radius])
-    for margin in MARGINS:
-        cell = (box[1] - box[0]) / POINTS
-        steps = [low + size * (np.arange(POINTS) + 0.5) for low, size in zip(box[0], cell, strict=True)]
-        points = np.stack(np.meshgrid(*steps, indexing="ij"), axis=-1).reshape(-1, 3)
-        for view in range(scene.num_views):
-            points = points[may_be_object(scene, view, silhouettes[view], points, margin)]
-        if not len(points):
+    for count in SEARCHES:
+        cell = (box[1] - box[0]) / count
+        points = what_may_be_object(scene, silhouettes, box, count)
+        found = np.stack([points.min(axis=0) - cell, points.max(axis=0) + cell]) if len(points) else box
+        if not len(points) or (count == SEARCHES[0] and ((found[0] < box[0]) | (found[1] > box[1])).any()):
             return None
-        box = np.stack([points.min(axis=0) - cell, points.max(axis=0) + cell])
-    return [float(value) for value in (*np.floor(100 * box[0]) / 100, *np.ceil(100 * box[1]) / 100)]
+        box = found
+    step = 10.0 ** math.floor(math.log10((box[1] - box[0]).max())) / 100
+    return [round(float(value), 9) for value in (*np.floor(box[0] / step) * step, *np.ceil(box[1] / step) * step)]
 
 
-def may_be_object(scene: Scene, view: int, silhouette: np.ndarray, points: np.ndarray, margin: int) -> np.ndarray:
-    """[N] bool: whether the points [N, 3] lie in a silhouette wider by `margin`, or beside an image that cuts it."""
+def what_may_be_object(scene: Scene, silhouettes: Sequence[np.ndarray], box: np.ndarray, count: int) -> np.ndarray:
+    """[P, 3]: those of `count` points along each side of a box of whose surroundings no view shows that they are empty.
+
+    Each view tells this of what its image shows. Most views together tell it of what is beside their images, if those
+    do not cut their silhouettes off.
+    """
+    cell = (box[1] - box[0]) / count
+    steps = [low + size * (np.arange(count) + 0.5) for low, size in zip(box[0], cell, strict=True)]
+    points = np.stack(np.meshgrid(*steps, indexing="ij"), axis=-1).reshape(-1, 3)
+    times_beside = np.zeros(len(points), int)
+    for view, silhouette in enumerate(silhouettes):
+        is_empty, is_beside = looked_at(scene, view, silhouette, points, float(np.linalg.norm(cell) / 2))
+        if silhouette.any() and not (silhouette[[0, -1]].any() or silhouette[:, [0, -1]].any()):
+            times_beside += is_beside
+        points, times_beside = points[~is_empty], times_beside[~is_empty]
+    return points[times_beside <= scene.num_views / 2]
+
+
+def looked_at(
+    scene: Scene, view: int, silhouette: np.ndarray, points: np.ndarray, radius: float
+) -> tuple[np.ndarray, np.ndarray]:
+    """Of balls of `radius` around points [P, 3], whether a view shows nothing there, and whether its image ends before.
+
+    Both are bool [P]; of what is not between near and far of the view, neither is true.
+    """
     pose, height, width = scene.camtoworlds[view], scene.heights[view], scene.widths[view]
     local = (points - positions(scene)[view]) @ np.linalg.inv(pose[:, :3]).T @ np.linalg.inv(scene.pix2cams[view]).T
-    is_before = local[:, 2] > 0
-    x, y = (local[:, :2] / np.where(is_before, local[:, 2], 1)[:, None]).T
-    cell = -(-max(height, width) // CELLS)
-    # Beyond the margin, a row and a column on each side stand for all that is beside the image.
-    column, row = (
-        np.clip(np.floor(place / cell), -margin - 1, count + margin).astype(int) + margin + 1
-        for place, count in ((x, silhouette.shape[1]), (y, silhouette.shape[0]))
+    depth = local[:, 2]
+    is_sampled = (depth >= scene.nears[view]) & (depth <= scene.fars[view])
+    cell = cell_size(height, width)
+    x, y = np.floor(local[:, :2] / (np.where(is_sampled, depth, 1)[:, None] * cell)).T
+    margin = 0
+    if is_sampled.any():
+        margin = math.ceil(radius * focal_lengths(scene)[view] / (depth[is_sampled].min() * cell))
+    is_beside = is_sampled & (
+        (x < -margin) | (y < -margin) | (x >= silhouette.shape[1] + margin) | (y >= silhouette.shape[0] + margin)
     )
-    return ~is_before | widened(silhouette, margin)[row, column]
+    column, row = (
+        np.clip(place, -margin, side + margin - 1).astype(int) + margin
+        for place, side in ((x, silhouette.shape[1]), (y, silhouette.shape[0]))
+    )
+    return is_sampled & ~is_beside & ~widened(silhouette, margin)[row, column], is_beside
 
 
 def widened(silhouette: np.ndarray, margin: int) -> np.ndarray:
-    """bool [h + 2 M + 2, w + 2 M + 2]: the silhouette, wider by M cells; true beside the image where it is cut off."""
-    is_cut = bool(silhouette[[0, -1]].any() or silhouette[:, [0, -1]].any())
-    wide: np.ndarray = np.pad(silhouette, margin, constant_values=is_cut)
+    """bool [h + 2 M, w + 2 M]: the silhouette, wider by M cells; true where what is beside the image is as near."""
+    wide = np.pad(silhouette, 2 * margin, constant_values=True)
     for axis in (0, 1):
-        padded = np.pad(wide, [(margin, margin) if i == axis else (0, 0) for i in (0, 1)])
-        windows = np.lib.stride_tricks.sliding_window_view(padded, 2 * margin + 1, axis=axis)
+        windows = np.lib.stride_tricks.sliding_window_view(wide, 2 * margin + 1, axis=axis)
         wide = np.asarray(windows.any(axis=-1))
-    return np.pad(wide, 1, constant_values=is_cut)
+    return wide

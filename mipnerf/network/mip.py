@@ -32,7 +32,7 @@ def safe_cos(x: Tensor) -> Tensor:
 
 
 def _reduce_angle(x: Tensor) -> Tensor:
-    """x where it is within the period, else its remainder: a selection by weights 0 and 1, which CPUs do in half."""
+    """x within the period, its remainder beyond: a selection by weights 0 and 1, for CPUs twice as fast as `where`."""
     is_beyond = (x.abs() >= SAFE_TRIG_PERIOD).to(x.dtype)
     return torch.lerp(x, torch.remainder(x, SAFE_TRIG_PERIOD), is_beyond)
 
@@ -175,8 +175,10 @@ def integrated_pos_enc(x_coord: tuple[Tensor, Tensor], min_deg: int, max_deg: in
         y_var = x_cov @ basis**2 if diag else ((x_cov @ basis) * basis).sum(-2)
     damping = torch.exp((-0.5 * y_var).clamp_min(LEAST_EXPONENT))
     y = y.unflatten(-1, (2, -1))
-    first = x.shape[-1] * _num_within_period(x, scales)
-    y[..., first:] = _reduce_angle(y[..., first:].contiguous())
+    if first := x.shape[-1] * _num_within_period(x, scales):
+        y[..., first:] = _reduce_angle(y[..., first:].contiguous())
+    else:
+        y = _reduce_angle(y)
     return (torch.sin(y) * damping[..., None, :]).flatten(-2)
 
 

@@ -91,14 +91,14 @@ def render_image(
     workers: Mapper | None = None,
 ) -> Rendering:
     """Render a view of `cameras`, deterministically."""
-    rays, how = image_rays(cameras, view, height, width), (white_bkgd, precision, chunk_rays, workers)
+    rays, options = image_rays(cameras, view, height, width), (white_bkgd, precision, chunk_rays, workers)
     if cameras.box is None:
-        rgb, distance, acc = render_rays(model, rays, *how)
+        rgb, distance, acc = render_rays(model, rays, *options)
     else:
-        # Of rays that miss the box, each sample is empty: what the network would make of them is known.
-        rgb = torch.full_like(rays.origins, float(white_bkgd))
-        distance, acc = rays.near[:, 0].clone(), torch.zeros_like(rays.near[:, 0])
-        is_met = (rays.far > rays.near)[:, 0]
+        # Rays that miss the box see the background and nothing else, which needs no network.
+        bound = cameras.nears if model.config.empty_distance == "near" else cameras.fars
+        rgb, acc = torch.full_like(rays.origins, float(white_bkgd)), torch.zeros_like(rays.near[:, 0])
+        distance, is_met = bound[view].repeat(len(rays)), rays.meet_box
         if is_met.any():
-            rgb[is_met], distance[is_met], acc[is_met] = render_rays(model, rays[is_met], *how)
+            rgb[is_met], distance[is_met], acc[is_met] = render_rays(model, rays[is_met], *options)
     return Rendering(rgb.view(height, width, 3), distance.view(height, width), acc.view(height, width))

@@ -7,14 +7,15 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from mipnerf.cameras import Cameras, Rays, image_rays
+from mipnerf.cameras import Cameras, Rays
 from mipnerf.config import DataConfig, RunConfig
-from mipnerf.datasets.scene import Scene, parallel
+from mipnerf.datasets.scene import Scene
 from mipnerf.errors import ConfigError
 from mipnerf.pixels import integer_tensor, is_foreground, to_rgb
 
 # On a CPU, samples computed at a time: enough to be worth a thread, few enough to stay in its caches.
 CPU_MICROBATCH_SAMPLES = 6 << 10
+MASKED_RAYS = 1 << 18  # of a view, looked at together
 
 
 @dataclass(frozen=True)
@@ -54,7 +55,7 @@ class RayBatcher:
         self.batch_size, self.batching, self.white_bkgd = batch_size, data.batching, data.white_bkgd
         self.tries = data.foreground_tries
         if data.box is not None:
-            scene = within_sight(scene, data)
+            scene = masked_to_box(scene, data)
         self.max_value = scene.max_value
         self.cameras = Cameras.from_scene(scene, device, data)
         self.colors = _flatten(scene.images, scene.masks).to(device)  # uint8 or int32 [P, 3 or 4]
@@ -124,24 +125,29 @@ class RayBatcher:
         return weight * torch.where(is_foreground, share / (1 - never), (1 - share) / never)
 
 
-def within_sight(scene: Scene, data: DataConfig) -> Scene:
+def masked_to_box(scene: Scene, data: DataConfig) -> Scene:
     """`scene` with masks of the pixels whose rays meet `data.box`, and without the views that have none of them.
 
     Raises ConfigError where no view has any.
     """
     cameras = Cameras.from_scene(scene, "cpu", data)
-
-    def meets(view: int) -> np.ndarray:
-        height, width = scene.heights[view], scene.widths[view]
-        rays = image_rays(cameras, view, height, width)
-        is_met = (rays.far > rays.near).view(height, width).numpy()
-        return is_met if scene.masks is None else is_met & scene.masks[view]
-
-    masks = parallel(meets, range(scene.num_views))
+    masks = [_meets_box(cameras, view) for view in range(scene.num_views)]
+    if scene.masks is not None:
+        masks = [is_met & mask for is_met, mask in zip(masks, scene.masks, strict=True)]
     views = np.flatnonzero([mask.any() for mask in masks])
     if not len(views):
         raise ConfigError(f"no training camera sees data.box {data.box} between near and far; correct it, or set null")
     return replace(scene, masks=masks).select(views)
+
+
+def _meets_box(cameras: Cameras, view: int) -> np.ndarray:
+    """[H, W] bool of a view, some of whose rays are in memory at a time."""
+    width, height = cameras.sizes[view].tolist()
+    blocks = [
+        cameras.cast(torch.full_like(index, view), index % width, index // width).meet_box
+        for index in torch.arange(width * height).split(MASKED_RAYS)
+    ]
+    return torch.cat(blocks).view(height, width).numpy()
 
 
 def _foreground(image: np.ndarray, mask: np.ndarray | None) -> float:

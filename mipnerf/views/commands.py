@@ -57,7 +57,7 @@ def add_commands(commands: "argparse._SubParsersAction[argparse.ArgumentParser]"
         nargs=6,
         metavar=("X0", "Y0", "Z0", "X1", "Y1", "Z1"),
         help="corners of what is looked at, in NDC for LLFF that faces forward (default: what a view of the data shows "
-        "around the origin)",
+        "around the origin, or the data.box of the training, beyond which there is nothing)",
     )
     command.set_defaults(call=mesh)
 
@@ -140,15 +140,17 @@ def mesh(args: argparse.Namespace) -> None:
     renderer = Renderer.open(args.model, operation_from_settings(args.set), args.threads)
     run = renderer.trained.run
     folder = data_folder(run, args.data, args.configfile)
-    corners = args.bounds or run.data.box
-    view = None if folder is None else load_view(folder, run)
-    if corners is not None:
-        bounds = np.reshape(corners, (2, 3))
-    elif view is not None:
-        bounds = bounds_of(view)
-    else:
+    if folder is None and args.bounds is None:
         raise ConfigError(
             "without the data of the run, --bounds have to be given; or name the scene's folder by --data"
         )
+    view = None if folder is None else load_view(folder, run)
+    if args.bounds is not None or view is None:
+        bounds = np.reshape(args.bounds, (2, 3))
+    else:
+        bounds = bounds_of(view) if run.data.box is None else np.reshape(run.data.box, (2, 3))
+    if run.data.box is not None:  # beyond which the network knows nothing
+        low, high = np.reshape(run.data.box, (2, 3))
+        bounds = np.stack([np.maximum(bounds[0], low), np.minimum(bounds[1], high)])
     plane = plane_of(view) if view is not None and view.ndc else None
     write_ply(extract_mesh(renderer, bounds, args.resolution, args.threshold, plane), args.output)

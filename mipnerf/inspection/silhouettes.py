@@ -9,7 +9,8 @@ from mipnerf.datasets.scene import Scene
 from mipnerf.inspection.cameras import contained_radius, focal_lengths, focus_point, positions, viewing
 
 CELLS = 192  # of a silhouette, along the longer side of its image
-SEARCHES = (64, 128)  # points along each side of the box that is searched, which is smaller each time
+SEARCHES = (96, 128)  # points along each side of the box that is searched, which is smaller each time
+MOST_BESIDE = 0.25  # of all views, beside whose images a point of the object may be
 
 
 def silhouette_of(image: np.ndarray, mask: np.ndarray | None = None) -> np.ndarray:
@@ -45,63 +46,62 @@ def object_box(scene: Scene, silhouettes: Sequence[np.ndarray]) -> list[float] |
     """
     if not silhouettes or scene.ndc or scene.unbounded or scene.lenses is not None or viewing(scene) != "inward":
         return None
-    radius = contained_radius(scene)
+    focus, radius = focus_point(scene), contained_radius(scene)
     if radius <= 0:
         return None
-    box = np.stack([focus_point(scene) - radius, focus_point(scene) + radius])
+    box = np.stack([focus - radius, focus + radius])
     for count in SEARCHES:
         cell = (box[1] - box[0]) / count
-        points = what_may_be_object(scene, silhouettes, box, count)
-        found = np.stack([points.min(axis=0) - cell, points.max(axis=0) + cell]) if len(points) else box
-        if not len(points) or (count == SEARCHES[0] and ((found[0] < box[0]) | (found[1] > box[1])).any()):
+        points = grid_points(box, count)
+        distances = np.linalg.norm(points - focus, axis=-1)
+        points = what_may_be_object(scene, silhouettes, points[distances < radius], float(np.linalg.norm(cell)) / 2)
+        if not len(points) or np.linalg.norm(points - focus, axis=-1).max() > radius - 2 * cell.max():
             return None
-        box = found
+        box = np.stack([points.min(axis=0) - cell, points.max(axis=0) + cell])
     step = 10.0 ** math.floor(math.log10((box[1] - box[0]).max())) / 100
     return [round(float(value), 9) for value in (*np.floor(box[0] / step) * step, *np.ceil(box[1] / step) * step)]
 
 
-def what_may_be_object(scene: Scene, silhouettes: Sequence[np.ndarray], box: np.ndarray, count: int) -> np.ndarray:
-    """[P, 3]: those of `count` points along each side of a box of whose surroundings no view shows that they are empty.
+def grid_points(box: np.ndarray, count: int) -> np.ndarray:
+    """[count^3, 3]: the middles of equal cells of a box [2, 3]."""
+    steps = [low + (high - low) * (np.arange(count) + 0.5) / count for low, high in box.T]
+    return np.stack(np.meshgrid(*steps, indexing="ij"), axis=-1).reshape(-1, 3)
 
-    Each view tells this of what its image shows. Most views together tell it of what is beside their images, if those
-    do not cut their silhouettes off.
+
+def what_may_be_object(
+    scene: Scene, silhouettes: Sequence[np.ndarray], points: np.ndarray, radius: float
+) -> np.ndarray:
+    """[P, 3]: those of `points` [N, 3], which are before all cameras, around which something may be within `radius`.
+
+    A view tells what is empty in its image; of what is beside it, several do together, if they cut no silhouette off.
     """
-    cell = (box[1] - box[0]) / count
-    steps = [low + size * (np.arange(count) + 0.5) for low, size in zip(box[0], cell, strict=True)]
-    points = np.stack(np.meshgrid(*steps, indexing="ij"), axis=-1).reshape(-1, 3)
     times_beside = np.zeros(len(points), int)
     for view, silhouette in enumerate(silhouettes):
-        is_empty, is_beside = looked_at(scene, view, silhouette, points, float(np.linalg.norm(cell) / 2))
+        is_empty, is_beside = looked_at(scene, view, silhouette, points, radius)
         if silhouette.any() and not (silhouette[[0, -1]].any() or silhouette[:, [0, -1]].any()):
             times_beside += is_beside
         points, times_beside = points[~is_empty], times_beside[~is_empty]
-    return points[times_beside <= scene.num_views / 2]
+    return points[times_beside <= MOST_BESIDE * scene.num_views]
 
 
 def looked_at(
     scene: Scene, view: int, silhouette: np.ndarray, points: np.ndarray, radius: float
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Of balls of `radius` around points [P, 3], whether a view shows nothing there, and whether its image ends before.
-
-    Both are bool [P]; of what is not between near and far of the view, neither is true.
-    """
+    """bool [P] each: of the balls around points [P, 3], is a view's image empty there, or are they beside the image?"""
     pose, height, width = scene.camtoworlds[view], scene.heights[view], scene.widths[view]
     local = (points - positions(scene)[view]) @ np.linalg.inv(pose[:, :3]).T @ np.linalg.inv(scene.pix2cams[view]).T
-    depth = local[:, 2]
-    is_sampled = (depth >= scene.nears[view]) & (depth <= scene.fars[view])
-    cell = cell_size(height, width)
-    x, y = np.floor(local[:, :2] / (np.where(is_sampled, depth, 1)[:, None] * cell)).T
-    margin = 0
-    if is_sampled.any():
-        margin = math.ceil(radius * focal_lengths(scene)[view] / (depth[is_sampled].min() * cell))
-    is_beside = is_sampled & (
-        (x < -margin) | (y < -margin) | (x >= silhouette.shape[1] + margin) | (y >= silhouette.shape[0] + margin)
-    )
+    depth, cell = local[:, 2:], cell_size(height, width)
+    column, row = np.floor(local[:, :2] / (depth * cell)).T
+    # In cells of the silhouette, as large as a ball is at most.
+    margin = math.ceil(radius * focal_lengths(scene)[view] / (depth.min(initial=np.inf) * cell))
+    is_beside = np.zeros(len(points), bool)
+    for place, side in ((column, silhouette.shape[1]), (row, silhouette.shape[0])):
+        is_beside |= (place < -margin) | (place >= side + margin)
     column, row = (
-        np.clip(place, -margin, side + margin - 1).astype(int) + margin
-        for place, side in ((x, silhouette.shape[1]), (y, silhouette.shape[0]))
+        np.clip(place + margin, 0, side + 2 * margin - 1).astype(int)
+        for place, side in ((column, silhouette.shape[1]), (row, silhouette.shape[0]))
     )
-    return is_sampled & ~is_beside & ~widened(silhouette, margin)[row, column], is_beside
+    return ~is_beside & ~widened(silhouette, margin)[row, column], is_beside
 
 
 def widened(silhouette: np.ndarray, margin: int) -> np.ndarray:

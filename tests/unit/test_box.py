@@ -221,7 +221,7 @@ def test_the_distance_of_what_misses_the_box_is_that_of_nothing(small_scene, run
 def test_finer_rays_have_the_box_too(small_scene):
     coarse = Cameras.from_scene(small_scene, data=DataConfig(box=BOX))
     fine = image_rays(coarse.supersampled(2), 0, 16, 16)
-    shares = [rays.meet_box.float().mean() for rays in (fine, image_rays(coarse, 0, 8, 8))]
+    shares = [float(rays.meet_box.float().mean()) for rays in (fine, image_rays(coarse, 0, 8, 8))]
     assert shares[0] == pytest.approx(shares[1], abs=0.1)
     assert shares[0] < 0.9
 

@@ -14,9 +14,10 @@ from mipnerf.inspection.report import format_inspection, inspect_scene
 from mipnerf.inspection.silhouettes import object_box, silhouette_of, widened
 
 CENTER = np.array([0.2, -0.1, 0.15])
+pytestmark = pytest.mark.slow
 
 
-def seen(radii, count: int = 10, focal: float = 1.2, side: int = 96, finer: int = 8) -> Scene:
+def seen(radii, count: int = 10, focal: float = 1.2, side: int = 96, finer: int = 4) -> Scene:
     """An ellipsoid around `CENTER`, opaque, before nothing; `finer` x `finer` rays for each pixel."""
     scene = replace(
         ring(count, levels=1),

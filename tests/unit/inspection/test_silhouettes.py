@@ -9,12 +9,19 @@ from inspected_scenes import RUN, findings_of, forward, ring
 
 from mipnerf.cameras import Cameras, image_rays
 from mipnerf.datasets.scene import Scene, pinhole_pix2cam
+from mipnerf.inspection import silhouettes
 from mipnerf.inspection.images import summarise_split
 from mipnerf.inspection.report import format_inspection, inspect_scene
 from mipnerf.inspection.silhouettes import object_box, silhouette_of, widened
 
 CENTER = np.array([0.2, -0.1, 0.15])
 pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(autouse=True)
+def _quick_searches(monkeypatch):
+    """Margins follow the distance of the points, so a search may be as coarse as is quick."""
+    monkeypatch.setattr(silhouettes, "SEARCHES", (72, 72))
 
 
 def seen(radii, count: int = 10, focal: float = 1.2, side: int = 96, finer: int = 4) -> Scene:
@@ -57,7 +64,7 @@ def test_the_box_holds_the_object_and_little_more(radii):
 
 def test_a_rod_thinner_than_what_is_searched_is_held():
     radii = np.array([0.005, 0.9, 0.005])
-    box = box_of(seen(radii, side=384, finer=3))
+    box = box_of(seen(radii, side=384, finer=2))
     # Its very tips are thinner than the rays are apart.
     assert (box[0] <= CENTER - 0.98 * radii).all()
     assert (box[1] >= CENTER + 0.98 * radii).all()

@@ -182,12 +182,16 @@ def check_bounds(scene: Scene, run: RunConfig) -> Iterator[Finding]:
         )
 
 
+def box_to_suggest(train: Split, run: RunConfig) -> list[float] | None:
+    """What silhouettes leave for the object, where transparent means background and `run` can have a `data.box`."""
+    if not run.data.white_bkgd or run.model.ray_shape == "point" or run.model.contraction != "none":
+        return None
+    return object_box(train.cameras, train.silhouettes)
+
+
 def check_box(train: Split, run: RunConfig) -> Iterator[Finding]:
     """The box of all samples against the silhouettes, which are coarse: it may be a little tighter than they say."""
-    if run.data.box is None or not run.data.white_bkgd:
-        return
-    found = object_box(train.cameras, train.silhouettes)
-    if found is None:
+    if run.data.box is None or (found := box_to_suggest(train, run)) is None:
         return
     needed, given = np.reshape(found, (2, 3)), np.reshape(run.data.box, (2, 3))
     beyond = np.maximum(given[0] - needed[0], needed[1] - given[1]) / (needed[1] - needed[0])

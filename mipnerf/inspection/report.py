@@ -18,11 +18,10 @@ from mipnerf.datasets.load import load_scene, reader_of
 from mipnerf.datasets.scene import read_json
 from mipnerf.errors import ConfigError, DataError
 from mipnerf.inspection.cameras import camera_facts
-from mipnerf.inspection.checks import Finding, find_suspicious
+from mipnerf.inspection.checks import Finding, box_to_suggest, find_suspicious
 from mipnerf.inspection.contact import plot_contact_sheet
 from mipnerf.inspection.frusta import plot_cameras
 from mipnerf.inspection.images import Split, summarise_split
-from mipnerf.inspection.silhouettes import object_box
 from mipnerf.report.figures.plots import save_figure
 
 SHOWN_NAMES = 4  # of images that are left out
@@ -79,13 +78,6 @@ def inspect_scene(folder: Path, run: RunConfig, output: Path) -> dict[str, Any]:
         ],
         "pictures": [str(path) for path in paths],
     }
-
-
-def box_to_suggest(train: Split, run: RunConfig) -> list[float] | None:
-    """What silhouettes leave for the object, where transparent means background and `run` can have a `data.box`."""
-    if not run.data.white_bkgd or run.model.ray_shape == "point" or run.model.contraction != "none":
-        return None
-    return object_box(train.cameras, train.silhouettes)
 
 
 def left_out(folder: Path, run: RunConfig) -> list[str]:

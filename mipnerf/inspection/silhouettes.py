@@ -91,16 +91,11 @@ def looked_at(
     pose, height, width = scene.camtoworlds[view], scene.heights[view], scene.widths[view]
     local = (points - positions(scene)[view]) @ np.linalg.inv(pose[:, :3]).T @ np.linalg.inv(scene.pix2cams[view]).T
     depth, cell = local[:, 2:], cell_size(height, width)
-    column, row = np.floor(local[:, :2] / (depth * cell)).T
     # In cells of the silhouette, as large as a ball is at most.
     margin = math.ceil(radius * focal_lengths(scene)[view] / (depth.min(initial=np.inf) * cell))
-    is_beside = np.zeros(len(points), bool)
-    for place, side in ((column, silhouette.shape[1]), (row, silhouette.shape[0])):
-        is_beside |= (place < -margin) | (place >= side + margin)
-    column, row = (
-        np.clip(place + margin, 0, side + 2 * margin - 1).astype(int)
-        for place, side in ((column, silhouette.shape[1]), (row, silhouette.shape[0]))
-    )
+    places, sides = np.floor(local[:, :2] / (depth * cell)) + margin, np.array(silhouette.shape[::-1]) + 2 * margin
+    is_beside = ((places < 0) | (places >= sides)).any(axis=-1)
+    column, row = np.clip(places, 0, sides - 1).astype(int).T
     return ~is_beside & ~widened(silhouette, margin)[row, column], is_beside
 
 

@@ -65,11 +65,9 @@ def test_what_a_phone_does_not_show_of_a_table_can_be_scrolled_to_and_says_so(vi
     box.scroll_into_view_if_needed()
     scroll = box.locator(".scroll")
     assert scroll.evaluate("box => box.scrollWidth > box.clientWidth")
-    assert "more-right" in box.get_attribute("class")
+    page.locator(".table.more-right:not(.more-left):has(#bricks)").wait_for()
     scroll.evaluate("box => box.scrollTo(1e4, 0)")
-    page.wait_for_timeout(100)
-    assert "more-right" not in box.get_attribute("class")
-    assert "more-left" in box.get_attribute("class")
+    page.locator(".table.more-left:not(.more-right):has(#bricks)").wait_for()
 
 
 def test_a_phone_shows_what_was_run_and_the_picture_first(visit):

@@ -1,7 +1,8 @@
-"""Parallel parts of a batch on a CPU.
+"""Parallel parts of an image or a batch on a CPU.
 
-Operations of a small network are too short to be split over cores, so whole parts of the batch are computed beside one
-another instead, each by one thread. A result then does not depend on how many threads there are, to the last bit.
+Operations of a small network are too short to be split over cores, so whole parts are computed beside one another
+instead, each by one thread. A result then does not depend on how many threads there are, to the last bit. What trains
+has processes for that where it can (`mipnerf/training/forks.py`).
 """
 
 import ctypes

@@ -56,7 +56,8 @@ def time_parts(trainer: Trainer, seconds: float) -> dict[str, float]:
         synchronize(trainer.device)
         elapsed = time.perf_counter() - started
     microbatches = -(-trainer.run.train.batch_size // trainer.microbatch_rays)
-    beside = min(trainer.workers.count, microbatches)
+    # Processes beside this one time nothing here, and take as long.
+    beside = 1 if trainer.forks else min(trainer.workers.count, microbatches)
     parts = {
         DATA: sum(durations[DATA]),
         **{name: sum(durations[name]) / beside for name in IN_WORKERS},

@@ -1,7 +1,7 @@
 """One step of training: the loss of the reference, its gradient clipping, and what moves the parameters."""
 
 import hashlib
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import reduce
 from typing import NamedTuple
 
@@ -14,6 +14,7 @@ from mipnerf.network.model import LevelOutput, MipNerf
 from mipnerf.training.adam import Adam
 from mipnerf.training.batching import Batch
 from mipnerf.training.distributed import ALONE, World
+from mipnerf.training.forks import Forks, Gradient
 from mipnerf.training.muon import Muon
 from mipnerf.workers import Workers
 
@@ -94,6 +95,41 @@ def _seed(seed: int, device: torch.device, is_global: bool) -> torch.Generator |
     return torch.Generator(device).manual_seed(seed)
 
 
+def part_gradients(
+    model: MipNerf,
+    batch: Batch,
+    train: TrainConfig,
+    data: DataConfig,
+    precision: torch.dtype,
+    parts: Mapping[int, slice],
+    seed: tuple[int, int],
+    compiled: Callable[..., list[LevelOutput]] | None = None,
+    generators: Mapping[int, torch.Generator] | None = None,
+) -> Callable[[int], Gradient]:
+    """What gives losses [L] and gradients of the part of `batch` that begins at a ray; their sum is the batch's."""
+    lossmult = batch.rays.lossmult
+    mask_sum = loss_mask(lossmult, train, batch.importance).sum()
+    parameters = list(model.parameters())
+
+    def gradient_of_part(start: int) -> Gradient:
+        part = parts[start]
+        if generators is None:
+            generator = _seed(part_seed(*seed, start), lossmult.device, is_global=compiled is not None)
+        else:
+            generator = None if compiled is not None else generators[start]
+        with torch.enable_grad(), autocast(lossmult.device, precision):
+            outputs = (compiled or model.render_levels)(batch.rays[part], train.randomized, data.white_bkgd, generator)
+        loss = compute_loss(outputs, batch.pixels[part], lossmult[part], train, batch.importance[part], mask_sum)
+        return loss.losses.detach(), torch.autograd.grad(loss.loss, parameters)
+
+    return gradient_of_part
+
+
+def parts_of(rays: range, part_size: int) -> dict[int, slice]:
+    """Parts of at most `part_size` of these rays of a batch, by their first."""
+    return {start: slice(start, min(start + part_size, rays.stop)) for start in range(rays.start, rays.stop, part_size)}
+
+
 def batch_gradients(
     model: MipNerf,
     batch: Batch,
@@ -106,31 +142,20 @@ def batch_gradients(
     compiled: Callable[..., list[LevelOutput]] | None = None,
     share: range | None = None,
     generators: Mapping[int, torch.Generator] | None = None,
+    forks: Forks | None = None,
 ) -> tuple[Tensor, list[Tensor]]:
     """The losses [L] of the levels and the gradients of all parameters; arguments are those of `train_step`."""
-    lossmult = batch.rays.lossmult
-    mask_sum = loss_mask(lossmult, train, batch.importance).sum()
-    parameters = list(model.parameters())
-    part_size = microbatch_rays or len(batch.rays)
-    rays = share or range(len(batch.rays))
-    starts = range(rays.start, rays.stop, part_size)
-
-    def gradient_of_part(start: int) -> tuple[Tensor, Sequence[Tensor]]:
-        part = slice(start, min(start + part_size, rays.stop))
-        if generators is None:
-            generator = _seed(part_seed(*seed, start), lossmult.device, is_global=compiled is not None)
-        else:
-            generator = None if compiled is not None else generators[start]
-        with torch.enable_grad(), autocast(lossmult.device, precision):
-            outputs = (compiled or model.render_levels)(batch.rays[part], train.randomized, data.white_bkgd, generator)
-        loss = compute_loss(outputs, batch.pixels[part], lossmult[part], train, batch.importance[part], mask_sum)
-        return loss.losses.detach(), torch.autograd.grad(loss.loss, parameters)
-
-    parts = workers.map(gradient_of_part, starts) if workers else map(gradient_of_part, starts)
-    losses, gradients = next(parts)
-    for part_losses, part_gradients in parts:
-        losses = losses + part_losses
-        gradients = [whole + part for whole, part in zip(gradients, part_gradients, strict=True)]
+    parts = parts_of(share or range(len(batch.rays)), microbatch_rays or len(batch.rays))
+    gradient_of_part = part_gradients(model, batch, train, data, precision, parts, seed, compiled, generators)
+    results: Iterator[Gradient]
+    if forks is not None:
+        results = forks.gather(map(gradient_of_part, list(parts)[:: forks.count]))
+    else:
+        results = workers.map(gradient_of_part, parts) if workers else map(gradient_of_part, parts)
+    losses, gradients = next(results)
+    for more_losses, more_gradients in results:
+        losses = losses + more_losses
+        gradients = [whole + part for whole, part in zip(gradients, more_gradients, strict=True)]
     return losses, list(gradients)
 
 
@@ -149,6 +174,7 @@ def train_step(
     share: range | None = None,
     world: World = ALONE,
     generators: Mapping[int, torch.Generator] | None = None,
+    forks: Forks | None = None,
 ) -> Tensor:
     """Take one step and return the losses [L] of the levels, still on the device.
 
@@ -162,9 +188,10 @@ def train_step(
         share: the rays that are computed here, by default all.
         world: the processes that compute the other rays; losses and gradients are summed over them.
         generators: what the parts draw their jitter from, by their first ray, instead of `seed`.
+        forks: processes that have begun with their parts of this batch, in place of `workers`.
     """
     losses, gradients = batch_gradients(
-        model, batch, train, data, precision, microbatch_rays, seed, workers, compiled, share, generators
+        model, batch, train, data, precision, microbatch_rays, seed, workers, compiled, share, generators, forks
     )
     losses, *gradients = world.sum([losses, *gradients])
     parameters = list(model.parameters())

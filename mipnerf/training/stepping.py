@@ -1,7 +1,7 @@
 """How a step of training is computed: by which implementation of the network, in how many parts, captured or not."""
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Self
 
@@ -20,11 +20,14 @@ from mipnerf.training.adam import Adam
 from mipnerf.training.batching import Batch, RayBatcher, suitable_microbatch
 from mipnerf.training.capture import CapturedStep
 from mipnerf.training.distributed import ALONE, World
+from mipnerf.training.forks import Forks, Gradient, can_fork
 from mipnerf.training.muon import Muon
 from mipnerf.training.optimization import (
     batch_gradients,
     make_optimizer,
+    part_gradients,
     part_seed,
+    parts_of,
     train_step,
 )
 from mipnerf.workers import Workers
@@ -52,9 +55,11 @@ class Stepper:
     network: str = "plain"  # the implementation that computes it
     compiled: Callable[..., list[LevelOutput]] | None = None  # what renders the levels, if not the model itself
     captured: CapturedStep | None = None  # the whole step as one graph of a GPU
+    forks: Forks | None = None  # processes that compute parts of each batch
     trial_seconds: float = 1.0  # for each implementation of the network
     step: int = 0
     can_capture: bool = True  # where the device can
+    can_fork: bool = can_fork
     taken: int = 0  # steps since the way to compute them was last changed
     generators: dict[int, torch.Generator] = field(default_factory=dict)  # of a captured step's parts, by their start
     choice: tuple[str, ...] = ()  # of implementations, while none is chosen
@@ -177,6 +182,10 @@ class Stepper:
         if self.captured is not None:
             self._seed()
             return self.captured()
+        if self.forks is None and self.can_be_forked:
+            self._fork()
+        if self.forks is not None:
+            self.forks.begin(self.step, self.batcher.generator.get_state())
         batch = next(self.batcher)
         while True:
             try:
@@ -216,7 +225,50 @@ class Stepper:
             self.share,
             self.world,
             generators,
+            self.forks,
         )
+
+    @property
+    def can_be_forked(self) -> bool:
+        """Whether processes instead of threads can compute parts of a batch: on a CPU, for a world of one."""
+        return self.can_fork and min(self.workers.count, self.num_parts) > 1 and self.world.size == 1
+
+    @property
+    def num_parts(self) -> int:
+        """Of this process's rays."""
+        return -(-len(self.share) // self.microbatch_rays)
+
+    def _fork(self) -> None:
+        """Start the processes that compute parts of a batch; where that is impossible, threads do it."""
+        try:
+            self.forks = Forks(
+                min(self.workers.count, self.num_parts),
+                self.num_parts,
+                self._gradients,
+                list(self.model.parameters()),
+                self.run.model.num_levels,
+                self.batcher.generator.get_state(),
+            )
+        except OSError as error:
+            self.can_fork = False
+            log.warning(
+                "threads compute the parts of a batch, which is slower: processes cannot be started (%s)", error
+            )
+
+    def _gradients(self, step: int, draws: Tensor, numbers: range) -> Iterator[Gradient]:
+        """In a fork: the gradients of some parts of the batch that is drawn next from the state `draws`."""
+        self.batcher.generator.set_state(draws)
+        parts = parts_of(self.share, self.microbatch_rays)
+        gradient_of_part = part_gradients(
+            self.model,
+            next(self.batcher),
+            self.run.train,
+            self.run.data,
+            self.precision,
+            parts,
+            (self.run.train.seed, step),
+        )
+        return map(gradient_of_part, [list(parts)[number] for number in numbers])
 
     def _capture(self) -> None:
         """Record a step on the GPU, all of it; where that is impossible, steps are launched one by one as before."""

@@ -30,13 +30,13 @@ def data(tmp_path_factory) -> Path:
     return folder / "scene"
 
 
-def command(data: Path, output: Path) -> list[str]:
+def command(data: Path, output: Path, threads: int = 1) -> list[str]:
     settings = (
         "model.net_depth=2 model.net_width=16 model.num_samples=8 model.max_deg_point=6 train.batch_size=128 "
         f"train.max_steps={STEPS} train.lr_init=5.0e-3 train.lr_final=5.0e-4 train.lr_delay_steps=2 "
         "operation.save_every=7 operation.print_every=10 operation.device=cpu"
     )
-    arguments = ["--data", str(data), "--output", str(output), "--threads", "1", "--set", *settings.split()]
+    arguments = ["--data", str(data), "--output", str(output), "--threads", str(threads), "--set", *settings.split()]
     return [sys.executable, str(SCRIPT), *arguments]
 
 
@@ -46,8 +46,8 @@ def saved_step(output: Path) -> int:
 
 
 def run_until(data: Path, output: Path, step: int, number: int) -> subprocess.Popen:
-    """Start training and send a signal as soon as a checkpoint of `step` or later is there."""
-    return signalled(command(data, output), number, lambda: saved_step(output) >= step)
+    """Start training, in two processes, and send a signal as soon as a checkpoint of `step` or later is there."""
+    return signalled(command(data, output, threads=2), number, lambda: saved_step(output) >= step)
 
 
 def finish(data: Path, output: Path) -> str:

@@ -57,6 +57,7 @@ LAYERS = [
         "devices",
         "training.provenance",
         "training.distributed",
+        "training.forks",
         "workers",
         "training.adam",
         "training.muon",

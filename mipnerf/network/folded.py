@@ -3,6 +3,7 @@
 - The bottleneck is linear and so is what follows: their weights are multiplied once, not their outputs for each sample,
   which saves 11 % of all products of the default network. The gradient of both follows from that of their product.
 - Samples get no gradient, since nobody asks for it; activations and their masks take no memory of their own.
+- Samples whose gradient is zero can be left out of the backward pass, which takes as much less time.
 - Weights are converted to the type of the products once a call; their gradients come back in the parameters' type.
 """
 
@@ -21,6 +22,7 @@ class Layout(NamedTuple):
     skips: tuple[bool, ...]  # for each trunk layer: the features join its output
     num_samples: int  # of a ray, which share the condition
     dtype: torch.dtype  # of the products
+    is_sparse: bool  # samples whose gradient is zero are left out
 
 
 class Perceptron(Protocol):
@@ -35,16 +37,19 @@ class Perceptron(Protocol):
         """All layers in their order."""
 
 
-def folded_mlp(mlp: Perceptron, x: Tensor, condition: Tensor | None, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
+def folded_mlp(
+    mlp: Perceptron, x: Tensor, condition: Tensor | None, dtype: torch.dtype, is_sparse: bool = False
+) -> tuple[Tensor, Tensor]:
     """Raw rgb [N, S, 3] and raw density [N, S, 1], in `dtype`, of `mlp` as `MLP.forward` has them.
 
     Args:
         x: [N, S, F] encoded samples, which get no gradient.
         condition: [N, D] encoded directions, which get none either.
         dtype: of the products of matrices.
+        is_sparse: the gradient of many samples is zero; they are left out, which a CPU does best.
     """
     rays, samples, _ = x.shape
-    layout = Layout(tuple(mlp.skips_after(i) for i in range(len(mlp.layers))), samples, dtype)
+    layout = Layout(tuple(mlp.skips_after(i) for i in range(len(mlp.layers))), samples, dtype, is_sparse)
     parameters = [p for layer in mlp.linear_layers() for p in (layer.weight, layer.bias)]
     with torch.autocast(x.device.type, enabled=False):
         rgb, density = _FoldedMlp.apply(layout, x.flatten(0, 1), condition, *parameters)
@@ -90,8 +95,13 @@ class _FoldedMlp(torch.autograd.Function):
         x, condition, folded, *rest = ctx.saved_tensors
         outputs, tail, parameters = rest[:depth], rest[depth : depth + ctx.num_tail], rest[depth + ctx.num_tail :]
         trunk, (density_weight, _), head = _split(pairs([p.to(layout.dtype) for p in parameters]), layout)
-        hidden, extra = outputs[-1], x if layout.skips[-1] else None
         d_rgb, d_density = d_rgb.to(layout.dtype), d_density.to(layout.dtype)
+        rows = None
+        if layout.is_sparse:
+            rows = (d_density.any(1) | d_rgb.any(1)).nonzero().squeeze(1)
+            x, d_rgb, d_density = x[rows], d_rgb[rows], d_density[rows]
+            outputs, tail = [output[rows] for output in outputs], [output[rows] for output in tail]
+        hidden, extra = outputs[-1], x if layout.skips[-1] else None
 
         gradients = _gradients(d_density, hidden, extra, parameters[0].dtype)
         if condition is None:
@@ -104,7 +114,7 @@ class _FoldedMlp(torch.autograd.Function):
                 d_rgb = _masked_(d_rgb @ weight, output)
             (bottleneck, bottleneck_bias), (weight, _) = pairs(parameters)[depth + 1 : depth + 3]
             d_folded = _weight_gradient(d_rgb, hidden, extra, weight.dtype)
-            per_ray = d_rgb.view(-1, layout.num_samples, d_rgb.shape[1]).sum(1).to(weight.dtype)
+            per_ray = _sum_over_rays(d_rgb, rows, len(condition), layout.num_samples).to(weight.dtype)
             gradients += unfolded_gradients(d_folded, per_ray, condition, bottleneck, bottleneck_bias, weight)
             gradients += tail_gradients
             d_hidden = d_rgb @ folded[:, : hidden.shape[1]]
@@ -147,6 +157,13 @@ def _gradients(d_output: Tensor, hidden: Tensor, extra: Tensor | None, dtype: to
 def _weight_gradient(d_output: Tensor, hidden: Tensor, extra: Tensor | None, dtype: torch.dtype) -> Tensor:
     gradient = (d_output.t() @ hidden).to(dtype)
     return gradient if extra is None else torch.cat([gradient, (d_output.t() @ extra).to(dtype)], dim=1)
+
+
+def _sum_over_rays(values: Tensor, rows: Tensor | None, rays: int, samples: int) -> Tensor:
+    """[N, O] of those of all samples, or of the samples `rows`."""
+    if rows is None:
+        return values.view(rays, samples, values.shape[1]).sum(1)
+    return values.new_zeros(rays, values.shape[1]).index_add_(0, rows // samples, values)
 
 
 def unfolded_gradients(

@@ -13,6 +13,7 @@ from mipnerf.network import contraction, fused, mip, nerf
 from mipnerf.network.encoding import encode_by_doubling
 from mipnerf.network.folded import folded_mlp
 from mipnerf.network.packing import Launch
+from mipnerf.network.pruning import prune_gradients
 
 _ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {"softplus": F.softplus, "relu": F.relu, "sigmoid": torch.sigmoid}
 
@@ -98,11 +99,14 @@ class MLP(nn.Module):
         yield from self.condition_layers
         yield self.rgb_layer
 
-    def evaluate(self, x: Tensor, condition: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        """As `forward`, the faster way where there is one: what is rectified, of samples that need no gradient."""
+    def evaluate(self, x: Tensor, condition: Tensor | None = None, is_sparse: bool = False) -> tuple[Tensor, Tensor]:
+        """As `forward`, the faster way where there is one: what is rectified, of samples that need no gradient.
+
+        `is_sparse` says that many samples will give none either.
+        """
         if self.activation is not F.relu or x.requires_grad:
             return self(x, condition)
-        return folded_mlp(self, x, condition, dtype_of_products(x))
+        return folded_mlp(self, x, condition, dtype_of_products(x), is_sparse)
 
     def forward(self, x: Tensor, condition: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """Raw rgb [N, S, 3] and raw density [N, S, 1] of features x [N, S, F] and condition [N, D]."""
@@ -129,6 +133,7 @@ class MipNerf(nn.Module):
         super().__init__()
         self.config = config
         self.fused: Launch | None = None  # how the kernels of `fused` are started, if they compute the network
+        self.backward_share = 1.0  # of the samples while training: `train.backward_share`
         num_position_features = 6 * (config.max_deg_point - config.min_deg_point) + 3 * config.append_identity
         num_direction_features = 3 + 6 * config.deg_view if config.use_viewdirs else 0
         # The network of all levels but the last, where that has one of its own.
@@ -265,12 +270,14 @@ class MipNerf(nn.Module):
             generator=generator,
         )
 
-    def _raw(self, mlp: MLP, means: Tensor, covs: Tensor | None, condition: Tensor | None) -> tuple[Tensor, Tensor]:
+    def _raw(
+        self, mlp: MLP, means: Tensor, covs: Tensor | None, condition: Tensor | None, is_sparse: bool
+    ) -> tuple[Tensor, Tensor]:
         """What `mlp` gives for samples, before all activations; those without `covs` are points."""
         if covs is not None and self.config.disable_integration:
             covs = torch.zeros_like(covs)
         if self.fused is None:
-            return mlp.evaluate(self._encode(means, covs), condition)
+            return mlp.evaluate(self._encode(means, covs), condition, is_sparse)
         encoding, dtype = fused.encoding_of(self.config), dtype_of_products(means)
         return fused.fused_network(mlp, means, covs, condition, encoding, dtype, self.fused)
 
@@ -297,10 +304,14 @@ class MipNerf(nn.Module):
     ) -> tuple[Tensor, Tensor]:
         """Colour [N, S, 3] and density [N, S, 1] of samples."""
         config = self.config
-        raw_rgb, raw_density = self._raw(mlp, means, covs, condition)
+        prunes = randomized and self.backward_share < 1
+        # Which samples have a gradient is not known to the host of a GPU.
+        raw_rgb, raw_density = self._raw(mlp, means, covs, condition, prunes and means.device.type == "cpu")
         # The network may have run in bfloat16; what follows never does.
         dtype = mlp.rgb_layer.weight.dtype
         raw_rgb, raw_density = raw_rgb.to(dtype), raw_density.to(dtype)
+        if prunes:
+            raw_rgb, raw_density = prune_gradients(raw_rgb, raw_density, self.backward_share, generator)
         if randomized and config.density_noise > 0:
             noise = torch.randn(
                 raw_density.shape, dtype=raw_density.dtype, device=raw_density.device, generator=generator

@@ -79,6 +79,7 @@ class Stepper:
         with torch.random.fork_rng():
             torch.manual_seed(run.train.seed)
             model = MipNerf(run.model).to(device)
+        model.backward_share = run.train.backward_share
         stepper = cls(
             run=run,
             operation=operation,

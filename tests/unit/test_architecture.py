@@ -27,6 +27,7 @@ LAYERS = [
         "network.nerf",
         "network.contraction",
         "network.folded",
+        "network.pruning",
         "config.validation",
         "config.layouts",
     ],
@@ -264,6 +265,7 @@ def test_mathematics_knows_no_configuration():
         "network.encoding",
         "network.nerf",
         "network.folded",
+        "network.pruning",
         "evaluation.metrics",
         "training.schedule",
     ):

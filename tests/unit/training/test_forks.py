@@ -24,6 +24,7 @@ RUNS = [
     {},
     {"train": {"optimizer": "muon", "precision": "bfloat16"}, "model": {"single_mlp": False, "proposal_depth": 1}},
     {"train": {"weight_decay_mult": 0.1, "grad_max_norm": 0.1}, "data": BOX | {"foreground_tries": 2}},
+    {"train": {"backward_share": 0.3, "precision": "bfloat16"}},
 ]
 
 

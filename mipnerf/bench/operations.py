@@ -9,9 +9,9 @@ from mipnerf.network.model import MLP, MipNerf
 
 Shape = tuple[int, int]  # inputs and outputs of a layer
 
-# A multiply-add is two operations. Training takes three products a layer: the output, and the gradients of the input
-# and of the weights.
-RENDERING_FLOPS, TRAINING_FLOPS = 2, 6
+# A multiply-add is two operations. Training takes three products a layer: the output, and backwards the gradients of
+# the input and of the weights.
+FORWARD_FLOPS, BACKWARD_FLOPS = 2, 4
 
 
 def layer_shapes(model: ModelConfig) -> list[Shape]:
@@ -46,14 +46,14 @@ def samples_per_ray(model: ModelConfig) -> int:
     return sum(samples_of_levels(model))
 
 
-def training_flops(model: ModelConfig) -> int:
-    """Floating-point operations of the layers to train on one ray."""
-    return TRAINING_FLOPS * _ray_multiply_adds(model)
+def training_flops(model: ModelConfig, backward_share: float = 1.0) -> float:
+    """Floating-point operations of the layers to train on one ray, backwards of a share of the samples."""
+    return (FORWARD_FLOPS + BACKWARD_FLOPS * backward_share) * _ray_multiply_adds(model)
 
 
 def rendering_flops(model: ModelConfig) -> int:
     """Floating-point operations of the layers to render one ray."""
-    return RENDERING_FLOPS * _ray_multiply_adds(model)
+    return FORWARD_FLOPS * _ray_multiply_adds(model)
 
 
 def _ray_multiply_adds(model: ModelConfig) -> int:

@@ -25,16 +25,16 @@ class Estimate(NamedTuple):
 
 
 def estimate_runs(suite: SuiteConfig, operation: OperationConfig, threads: int, seconds: float) -> list[Estimate]:
-    """An estimate for every run that is trained, from a short training of each network, batch, optimizer, precision."""
+    """An estimate for every run that is trained, from a short training of each kind."""
     device = resolve_device(operation.device)
-    speeds: dict[tuple[str, int, str, str], float] = {}
+    speeds: dict[tuple[str, int, float, str, str], float] = {}
     estimates = []
     for run in resolve_runs(suite).values():
         if network_of(suite, run.variant):
             continue
         precision = str(resolve_precision(run.train.precision, device)).removeprefix("torch.")
         train = run.train
-        alike = (run.model.model_dump_json(), train.batch_size, train.optimizer, precision)
+        alike = (run.model.model_dump_json(), train.batch_size, train.backward_share, train.optimizer, precision)
         if alike not in speeds:
             log.info("measuring the network of %s", run.name)
             speeds[alike] = measure_run(run, operation, threads, precision, seconds)

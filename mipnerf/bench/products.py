@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator, Sequence
 import torch
 from torch import Tensor
 
-from mipnerf.bench.operations import RENDERING_FLOPS, TRAINING_FLOPS, Shape, multiply_adds
+from mipnerf.bench.operations import BACKWARD_FLOPS, FORWARD_FLOPS, Shape, multiply_adds
 from mipnerf.bench.speed import time_calls
 from mipnerf.workers import Workers
 
@@ -65,7 +65,7 @@ def product_bound(
         rows: samples computed at a time; none takes those that suit the device.
         seconds: for each way and number of rows.
     """
-    flops = TRAINING_FLOPS if training else RENDERING_FLOPS
+    flops = FORWARD_FLOPS + BACKWARD_FLOPS * training
     best = 0.0
     for count in rows or ROWS[device.type]:
         products = Products(shapes, count, precision, device)

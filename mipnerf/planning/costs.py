@@ -107,7 +107,8 @@ def cost_of(suite: SuiteConfig, run: RunConfig, speed: Speed) -> RunCost:
 
 
 def _steps_seconds(run: RunConfig, speed: Speed) -> float:
-    return run.train.max_steps * run.train.batch_size * _training_flops(run.model) / speed.training
+    train = run.train
+    return train.max_steps * train.batch_size * _training_flops(run.model, train.backward_share) / speed.training
 
 
 def tasks_of(suite: SuiteConfig, costs: list[RunCost]) -> list[Task]:

@@ -44,13 +44,15 @@ def benched_speed(path: Path) -> tuple[Speed, float]:
 def measured_speed(suite: SuiteConfig, runs: dict[str, RunConfig], threads: int, seconds: float) -> Speed:
     """The speed of this machine with the network on which most operations are spent."""
     trained = [run for run in runs.values() if not network_of(suite, run.variant)]
-    spent: Counter[ModelConfig] = Counter()
+    spent: Counter[tuple[ModelConfig, float]] = Counter()
     for run in trained:
-        spent[run.model] += run.train.max_steps * run.train.batch_size * training_flops(run.model)
-    run = next(run for run in trained if run.model == spent.most_common(1)[0][0])
+        network, rays = (run.model, run.train.backward_share), run.train.max_steps * run.train.batch_size
+        spent[network] += int(rays * training_flops(*network))
+    network = spent.most_common(1)[0][0]
+    run = next(run for run in trained if (run.model, run.train.backward_share) == network)
     operation, device = suite.operation, resolve_device(suite.operation.device)
     precision = str(resolve_precision(run.train.precision, device)).removeprefix("torch.")
-    training = measure_run(run, operation, threads, precision, seconds) * training_flops(run.model)
+    training = measure_run(run, operation, threads, precision, seconds) * training_flops(*network)
     one_ray = run.model_copy(update={"train": run.train.model_copy(update={"batch_size": 1})})
     timing = time_rendering(make_trainer(one_ray, operation, threads, precision), seconds)
     origin = f"measured here, {describe_device(device)}, in {precision} with the network of {run.name}"

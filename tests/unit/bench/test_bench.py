@@ -101,6 +101,7 @@ def test_samples_are_those_that_a_network_is_asked_for(run_with, change):
 
 def test_operations_of_a_ray():
     assert training_flops(ModelConfig()) == 6 * 610_304 * 256
+    assert training_flops(ModelConfig(), backward_share=0.5) == 4 * 610_304 * 256
     assert rendering_flops(ModelConfig()) == 2 * 610_304 * 256
     proposing = ModelConfig(single_mlp=False, proposal_depth=2, proposal_width=32, num_levels=3)
     small = 96 * 32 + 32 * 32 + 32 + 32 * 32 + (32 + 27) * 16 + 16 * 3

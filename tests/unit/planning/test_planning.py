@@ -120,6 +120,9 @@ def test_costs_follow_the_configuration(suite):
     adopted, trained = (cost_of(suite, run, SPEED) for run in runs.values())
     model = trained.run.model
     assert trained.training == pytest.approx(20 * 64 * training_flops(model) / 1e12)
+    shorter = trained.run.train.model_copy(update={"backward_share": 0.25})
+    cheaper = cost_of(suite, trained.run.model_copy(update={"train": shorter}), SPEED)
+    assert cheaper.training == pytest.approx(trained.training / 2)
     pixels = [96 * 96, 48 * 48, 24 * 24, 12 * 12]
     assert trained.evaluations == pytest.approx([2 * n * rendering_flops(model) / 2e12 for n in pixels])
     assert adopted.training == 0

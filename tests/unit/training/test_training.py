@@ -364,6 +364,18 @@ def test_a_compiled_network_takes_the_same_steps(tmp_path, monkeypatch, run_with
 
 
 @pytest.mark.slow
+def test_a_compiled_network_leaves_samples_out_of_its_gradient(tmp_path, monkeypatch, run_with, small_scene):
+    run = run_with(train={"precision": "float32", "backward_share": 0.5})
+    monkeypatch.setattr(torch, "compile", functools.partial(torch.compile, backend="aot_eager"))
+    train(run, OPERATION, small_scene, tmp_path / "plain", threads=1)
+    operation = OPERATION.model_copy(update={"network": "compiled"})
+    train(run, operation, small_scene, tmp_path / "compiled", threads=1)
+    # Of samples whose gradients are alike, either may be taken by another rounding.
+    for name, value in weights(tmp_path / "plain").items():
+        torch.testing.assert_close(weights(tmp_path / "compiled")[name], value, atol=1e-3, rtol=0.0)
+
+
+@pytest.mark.slow
 def test_a_network_that_cannot_be_compiled_is_trained_as_it_is(tmp_path, monkeypatch, small_run, small_scene, caplog):
     def fail(*_):
         raise ValueError("no compiler on this machine")

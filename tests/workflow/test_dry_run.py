@@ -107,12 +107,12 @@ def test_the_experiment_at_equal_time_leaves_out_each_idea_with_three_seeds(proj
     output = project.snakemake("-n", "-p", "--configfile", experiment, "--config", sources, "--", "all").stdout
     counts = jobs(output)
     assert {rule: counts[rule] for rule in ("train", "evaluate", "plot", "table")} == {
-        "train": 21,
-        "evaluate": 21,
+        "train": 24,
+        "evaluate": 24,
         "plot": 3,
         "table": 3,
     }
-    assert output.count("train.minutes=10") == 21
+    assert output.count("train.minutes=5") == 24
     assert "max_steps" not in output
     assert "plots/multiscale_blender_minutes.svg" in output
     lego = yaml.safe_load((ROOT / "config" / "lego.yaml").read_text())["runs"][0]

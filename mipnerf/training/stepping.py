@@ -232,7 +232,12 @@ class Stepper:
     @property
     def can_be_forked(self) -> bool:
         """Whether processes instead of threads can compute parts of a batch: on a CPU, for a world of one."""
-        return self.can_fork and min(self.workers.count, self.num_parts) > 1 and self.world.size == 1
+        return self.can_fork and self.num_forks > 1 and self.world.size == 1
+
+    @property
+    def num_forks(self) -> int:
+        """Processes among which the parts of a batch can be divided, this one among them."""
+        return min(self.workers.count, self.num_parts)
 
     @property
     def num_parts(self) -> int:
@@ -243,7 +248,7 @@ class Stepper:
         """Start the processes that compute parts of a batch; where that is impossible, threads do it."""
         try:
             self.forks = Forks(
-                min(self.workers.count, self.num_parts),
+                self.num_forks,
                 self.num_parts,
                 self._gradients,
                 list(self.model.parameters()),
@@ -269,7 +274,8 @@ class Stepper:
             parts,
             (self.run.train.seed, step),
         )
-        return map(gradient_of_part, [list(parts)[number] for number in numbers])
+        starts = list(parts)
+        return map(gradient_of_part, [starts[number] for number in numbers])
 
     def _capture(self) -> None:
         """Record a step on the GPU, all of it; where that is impossible, steps are launched one by one as before."""

@@ -56,7 +56,7 @@ def test_processes_threads_and_one_of_either_give_the_same_bits(run_with, small_
 def test_weights_that_are_loaded_are_those_of_all_processes(run_with, small_scene):
     later = after_steps(run_with(), small_scene, threads=1, steps=7).model.state_dict()
     trainer = after_steps(run_with(), small_scene, threads=2, steps=3)
-    state = {key: value for key, value in after_steps(run_with(), small_scene, 1, steps=5).state().items()}
+    state = after_steps(run_with(), small_scene, 1, steps=5).state()
     trainer.model.load_state_dict(state["parameters"])
     trainer.optimizer.load_state_dict(state["optimizer"])
     trainer.restore_draws(state["batch_generator"])

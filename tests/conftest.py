@@ -300,7 +300,7 @@ def is_whole(config) -> bool:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_cmdline_main(config) -> None:
-    """Test everything in two processes; a part, and what a debugger is to see, in one; `-n` says otherwise.
+    """Test everything in three processes, since one often waits for Slurm; a part, and what a debugger is to see, in one; `-n` says otherwise.
 
     A file's tests stay together: they share what is expensive to make.
     """
@@ -308,7 +308,7 @@ def pytest_cmdline_main(config) -> None:
     if not config.pluginmanager.hasplugin("xdist") or hasattr(config, "workerinput"):
         return
     if option.numprocesses is None and is_whole(config) and not (option.usepdb or option.trace):
-        option.numprocesses = 2
+        option.numprocesses = 3
     if option.numprocesses and option.dist == "no":
         option.dist, option.loadscopereorder = "loadfile", False
 

@@ -20,7 +20,8 @@ from mipnerf.datasets.convert import convert_to_multiscale
 
 from . import slurm
 
-STEPS, SAVE_EVERY = 100, 30
+# Slurm lets frozen trainings go on a while before its signal comes: enough steps for that are to be left.
+STEPS, SAVE_EVERY = 150, 10
 PATIENCE = 900.0  # seconds for anything to happen, on a machine however busy
 # Polls often at first: what Slurm does takes seconds here, hours elsewhere.
 OPTIONS = (
@@ -60,12 +61,14 @@ class Victim:
         """That of the newest checkpoint."""
         return max((int(path.name[5:13]) for path in self.folder.glob("checkpoints/*/step_*.pt")), default=0)
 
-    def freeze(self, step: int = SAVE_EVERY) -> tuple[int, int]:
-        """Stop the process that trains, once a checkpoint of `step` is there; its number, and that of its job.
+    def freeze(self) -> tuple[int, int]:
+        """Stop the process that trains, once it has saved a checkpoint; its number, and that of its job.
 
         So little is trained that it would else be over before the fault: a frozen training stands for a long one.
         """
-        wait_for(lambda: self.saved_step() >= step, f"step {step} in {self.folder}")
+        # The last one of the job before, which may not be gone yet.
+        before = max(self.saved, default=SAVE_EVERY - 1)
+        wait_for(lambda: self.saved_step() > before, f"a checkpoint after step {before} in {self.folder}")
         owner = (self.folder / "checkpoints" / "owner.txt").read_text()
         process, job = map(int, re.fullmatch(r"process (\d+) on \S+, Slurm job (\d+)", owner).groups())
         os.kill(process, signal.SIGSTOP)
@@ -75,9 +78,10 @@ class Victim:
 
     def note_saved(self) -> None:
         """Wait until a signal has stopped the present job, and remember which step it saved."""
-        before = len(self.saved)
-        stopped = wait_for(lambda: re.findall(SAVED, self.log)[before:], "a signal")
-        self.saved.append(int(stopped[0]))
+        number = len(self.saved) + 1
+        wait_for(lambda: len(re.findall(SAVED, self.log)) == number or "is trained" in self.log, "a signal")
+        self.saved = list(map(int, re.findall(SAVED, self.log)))
+        assert len(self.saved) == number, f"trained before signal {number} came:\n{self.log}"
 
     def note_resumption(self) -> None:
         """Remember where the jobs went on, the present one last: its log begins with what earlier ones said."""
@@ -108,8 +112,8 @@ def preempted(victim: Victim, _cluster: Path) -> None:
 
 def timed_out(victim: Victim, _cluster: Path) -> None:
     """Needs three times what the limit allows."""
-    for step in (SAVE_EVERY, 2 * SAVE_EVERY):
-        process, job = victim.freeze(step)
+    for _ in range(2):
+        process, job = victim.freeze()
         slurm.run("scontrol", "update", f"JobId={job}", "TimeLimit=1")
         wait_for(lambda process=process: was_signalled(process, signal.SIGTERM), "the signal before the time limit")
         with suppress(ProcessLookupError):

@@ -63,7 +63,7 @@ class TrainConfig(Section):
     )
     max_steps: Positive = Field(1_000_000, description="optimisation steps")
     minutes: Annotated[float, Field(gt=0)] | None = Field(
-        None, description="instead of max_steps: as many as the speed allows that is measured before the first"
+        None, description="of training, instead of max_steps: the steps follow from the speed, measured before the first"
     )
     lr_init: Annotated[float, Field(gt=0)] = Field(5e-4, description="learning rate at the first step")
     lr_final: Annotated[float, Field(gt=0)] = Field(5e-6, description="learning rate at the last step")
@@ -110,7 +110,7 @@ class DataConfig(PhotosConfig):
         "all_images", description="where a batch is drawn from; all_levels draws every resolution level as often"
     )
     foreground_tries: Annotated[int, Field(ge=1, le=16)] = Field(
-        1, description="draw a ray anew, up to so many times, where its pixel is transparent; weights make up for it"
+        1, description="draws of a ray at most, until its pixel is not transparent; weights make up for it"
     )
     near: Annotated[float, Field(ge=0)] | None = Field(None, description="nearest sample; null keeps the dataset's")
     far: Annotated[float, Field(gt=0)] | None = Field(None, description="farthest sample; null keeps the dataset's")

@@ -16,6 +16,7 @@ NOT_SWEPT = {
     "train.seed": "give `seeds` beside `sweeps`",
     "data.layout": "it is the dataset's",
     "data.box": "make a variant with each",
+    "data.unbounded": "it follows from model.contraction",
     "data.max_test_views": "it changes what is evaluated, not what is trained; make a variant with `model_of`",
     "data.supersample": "it changes what is evaluated, not what is trained; make a variant with `model_of`",
 }

@@ -202,7 +202,7 @@ def test_the_commands_by_hand_work_in_their_order(project):
         if "bricks.py" in line:
             line += " --size 96 --train 3 --val 1 --test 1 --samples 1"
         project.run(line.replace("max_steps=2000", "max_steps=5"))
-    assert (project.folder / "results/bricks/mipnerf/bricks/level_3/metrics.csv").exists()
+    assert (project.folder / "results/bricks/by_hand/bricks/level_3/metrics.csv").exists()
 
 
 def test_the_lego_command_works_on_an_archive_of_that_layout(project, archive):

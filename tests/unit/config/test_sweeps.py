@@ -112,6 +112,7 @@ def test_a_swept_value_wins_over_the_entry_that_it_is_in():
         ({"data": {"max_test_views": [1, 2]}}, {}, r"data.max_test_views cannot be swept: .*model_of"),
         ({"data": {"supersample": [True]}}, {}, r"data.supersample cannot be swept"),
         ({"data": {"layout": ["llff"]}}, {}, r"data.layout cannot be swept: it is the dataset's"),
+        ({"data": {"unbounded": [True]}}, {}, r"data.unbounded cannot be swept: it follows from model.contraction"),
         (
             {"train": {"lr_init": [1.0]}},
             {"train": {"lr_init": 1.0}},

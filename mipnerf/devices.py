@@ -13,10 +13,12 @@ from mipnerf.errors import ConfigError
 
 def resolve_device(name: str) -> torch.device:
     """The device called `cpu`, `cuda`, or with `auto` a GPU, if any: the first, or one for each process of torchrun."""
+    if name == "cpu":  # and no GPU is looked for, which forks of this process would not survive
+        return torch.device("cpu")
     available = torch.cuda.is_available()
     if name == "cuda" and not available:
         raise ConfigError("operation.device is 'cuda', but PyTorch finds no GPU here; use 'auto' or 'cpu'")
-    if not available or name == "cpu":
+    if not available:
         return torch.device("cpu")
     if "LOCAL_RANK" not in os.environ:
         return torch.device("cuda")

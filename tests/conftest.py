@@ -300,9 +300,9 @@ def is_whole(config) -> bool:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_cmdline_main(config) -> None:
-    """Test everything in three processes, since one often waits for Slurm; a part, and what a debugger is to see, in one; `-n` says otherwise.
+    """Test everything in three processes, one of which often waits for Slurm, but a part in one; `-n` says otherwise.
 
-    A file's tests stay together: they share what is expensive to make.
+    What a debugger is to see is in one, too. A file's tests stay together: they share what is expensive to make.
     """
     option = config.option
     if not config.pluginmanager.hasplugin("xdist") or hasattr(config, "workerinput"):

@@ -148,8 +148,11 @@ def captured_steps_are_the_same(bench: Bench) -> str:
 def steps_wait_for_nothing(bench: Bench, count: int = 100) -> str:
     """No step makes the host wait for the GPU, captured or not."""
     _needs_gpu(bench, "a CPU is not waited for")
+    drawing = bench.changed("waiting", train={"backward_share": 0.15})
     for captured in (True, False):
-        trainer, _ = take_steps(bench, 8, captured)
+        trainer, _ = take_steps(drawing, 8, captured)
+        if captured and trainer.captured is None:
+            raise CheckFailed("steps with backward_share are not captured (the log says why)")
         torch.cuda.synchronize(bench.device)
         torch.cuda.set_sync_debug_mode("error")
         try:

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 
 import torch
 
-from mipnerf.config import ModelConfig
+from mipnerf.config import ModelConfig, RunConfig
 from mipnerf.network.model import MLP, MipNerf
 
 Shape = tuple[int, int]  # inputs and outputs of a layer
@@ -44,6 +44,15 @@ def samples_of_levels(model: ModelConfig) -> list[int]:
 def samples_per_ray(model: ModelConfig) -> int:
     """Evaluations of a network for one ray, all levels together."""
     return sum(samples_of_levels(model))
+
+
+def backward_share(run: RunConfig, device: str) -> float:
+    """The share of the samples that the backward pass of `run` goes through on `device`, a type of PyTorch's.
+
+    Only a CPU leaves samples out, and only of the network whose gradient is written out.
+    """
+    leaves_out = run.train.randomized and run.model.net_activation == "relu" and run.model.stop_level_grad
+    return run.train.backward_share if leaves_out and device == "cpu" else 1.0
 
 
 def training_flops(model: ModelConfig, backward_share: float = 1.0) -> float:

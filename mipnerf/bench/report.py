@@ -9,7 +9,7 @@ import torch
 from tabulate import tabulate
 
 from mipnerf.bench.bandwidth import copy_bandwidth, training_bytes
-from mipnerf.bench.operations import layer_shapes, level_shapes, rendering_flops, training_flops
+from mipnerf.bench.operations import backward_share, layer_shapes, level_shapes, rendering_flops, training_flops
 from mipnerf.bench.parts import time_parts
 from mipnerf.bench.plan import estimate_runs
 from mipnerf.bench.products import product_bound
@@ -62,7 +62,7 @@ def measure(
         "batch_size": run.train.batch_size,
         "precision": own,
         "peak_memory_mb": memory.growth(),
-        "training_flops_per_ray": training_flops(run.model),
+        "training_flops_per_ray": training_flops(run.model, backward_share(run, device.type)),
         "rendering_flops_per_ray": rendering_flops(run.model),
     }
     for precision in PRECISIONS.keys() - speeds.keys():

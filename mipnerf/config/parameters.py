@@ -63,7 +63,7 @@ class TrainConfig(Section):
     )
     max_steps: Positive = Field(1_000_000, description="optimisation steps")
     minutes: Annotated[float, Field(gt=0)] | None = Field(
-        None, description="of training, instead of max_steps: the steps follow from the speed, measured before the first"
+        None, description="of training, instead of max_steps: the steps follow from the speed that is measured first"
     )
     lr_init: Annotated[float, Field(gt=0)] = Field(5e-4, description="learning rate at the first step")
     lr_final: Annotated[float, Field(gt=0)] = Field(5e-6, description="learning rate at the last step")

@@ -44,9 +44,9 @@ def draw_samples(norms: Tensor, count: int, start: Tensor) -> tuple[Tensor, Tens
     norms = norms + FLOOR * norms.mean() + torch.finfo(torch.float32).tiny
     # Of the k largest, the probability is 1; the others' add up to what is left. The smallest such k is right.
     largest = norms.topk(count).values
-    others = norms.sum() - largest.cumsum(0) + largest
+    others = torch.maximum(norms.sum() - largest.cumsum(0) + largest, largest)  # rounded, it may be less
     limits = others / torch.arange(count, 0, -1, device=norms.device)
-    limit = limits[(largest <= limits).byte().argmax()]
+    limit = limits.gather(0, (largest <= limits).byte().argmax().view(1))  # an index would make the host wait
     probabilities = (norms / limit).clamp_max(1)
     sums = probabilities.cumsum(0)
     places = (torch.arange(count, device=norms.device) + start) * (sums[-1] / count)

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import torch
 
-from mipnerf.bench.operations import rendering_flops, training_flops
+from mipnerf.bench.operations import backward_share, rendering_flops, training_flops
 from mipnerf.config import ModelConfig, RunConfig, SuiteConfig
 from mipnerf.config.layouts import CAPTURES, PHOTOS
 from mipnerf.config.runs import network_of
@@ -43,6 +43,7 @@ class Speed(NamedTuple):
 
     training: float
     rendering: float
+    device: str  # its type
     origin: str
 
 
@@ -107,8 +108,8 @@ def cost_of(suite: SuiteConfig, run: RunConfig, speed: Speed) -> RunCost:
 
 
 def _steps_seconds(run: RunConfig, speed: Speed) -> float:
-    train = run.train
-    return train.max_steps * train.batch_size * _training_flops(run.model, train.backward_share) / speed.training
+    flops = _training_flops(run.model, backward_share(run, speed.device))
+    return run.train.max_steps * run.train.batch_size * flops / speed.training
 
 
 def tasks_of(suite: SuiteConfig, costs: list[RunCost]) -> list[Task]:

@@ -17,6 +17,7 @@ import traceback
 import warnings
 import weakref
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import suppress
 
 import torch
 from torch import Tensor, nn
@@ -26,10 +27,14 @@ from mipnerf.signals import STOP_SIGNALS
 
 Gradient = tuple[Tensor, Sequence[Tensor]]  # losses [L] of the levels, and the gradients of all parameters
 STEP = struct.Struct("q")
-DONE = b"\1"
+DONE, FREE = b"\1", b"\2"
+SLOTS = 2  # gradients that a fork may have computed before they are taken
 PR_SET_PDEATHSIG = 1  # of Linux's prctl.h: the signal that comes when the parent ends
 
-can_fork = sys.platform.startswith("linux")  # elsewhere, libraries do not survive it
+
+def can_fork() -> bool:
+    """Whether libraries survive it: those of Linux do, but not PyTorch's gradients where there is a GPU."""
+    return sys.platform.startswith("linux") and torch.cuda.device_count() == 0
 
 
 class Forks:
@@ -62,8 +67,7 @@ class Forks:
         self.draws = shared(draws)
         size = num_losses + sum(parameter.numel() for parameter in parameters)
         self.shares = [range(rank, num_parts, count) for rank in range(count)]
-        # Of this process's own parts, it is never touched and takes no memory.
-        self.results = shared(torch.empty(num_parts, size))
+        self.results = shared(torch.zeros(count - 1, SLOTS, size))
         self.sockets: list[socket.socket] = []
         self.pids: list[int] = []
         self.end = weakref.finalize(self, _end, self.sockets, self.pids)
@@ -74,23 +78,22 @@ class Forks:
         """Have the others compute their parts of the batch that a generator in the state `draws` draws."""
         self.draws.copy_(draws)
         for connection in self.sockets:
-            try:
-                connection.sendall(STEP.pack(step))
-            except OSError:
-                raise lost() from None
+            send(connection, STEP.pack(step))
 
     def gather(self, own: Iterable[Gradient]) -> Iterator[Gradient]:
         """The gradients of all parts in their order, of which `own` are this process's, computed now."""
-        mine = list(own)
-        for connection in self.sockets:
-            if receive(connection, len(DONE)) is None:
-                raise lost()
-        for part, row in enumerate(self.results):
-            rank, i = part % self.count, part // self.count
-            yield mine[i] if rank == 0 else self._read(row)
+        for i, mine in enumerate(own):
+            yield mine
+            for connection, results, share in zip(self.sockets, self.results, self.shares[1:], strict=True):
+                if i < len(share):
+                    if receive(connection, len(DONE)) is None:
+                        raise lost()
+                    yield self._read(results[i % SLOTS])
+                    if i + SLOTS < len(share):
+                        send(connection, FREE)
 
-    def _read(self, row: Tensor) -> Gradient:
-        losses, *gradients = row.split([self.num_losses, *(parameter.numel() for parameter in self.parameters)])
+    def _read(self, result: Tensor) -> Gradient:
+        losses, *gradients = result.split([self.num_losses, *(parameter.numel() for parameter in self.parameters)])
         return losses, [flat.view_as(p) for flat, p in zip(gradients, self.parameters, strict=True)]
 
     def _fork(self, rank: int, compute: Callable[[int, Tensor, range], Iterable[Gradient]]) -> int:
@@ -122,16 +125,26 @@ class Forks:
         torch.set_num_threads(1)
         while (message := receive(training, STEP.size)) is not None:
             (step,) = STEP.unpack(message)
-            own = self.shares[rank]
-            for part, (losses, gradients) in zip(own, compute(step, self.draws, own), strict=True):
-                torch.cat([losses, *(gradient.flatten() for gradient in gradients)], out=self.results[part])
-            training.sendall(DONE)
+            for i, (losses, gradients) in enumerate(compute(step, self.draws, self.shares[rank])):
+                if i >= SLOTS and receive(training, len(FREE)) is None:
+                    return
+                result = self.results[rank - 1, i % SLOTS]
+                torch.cat([losses, *(gradient.flatten() for gradient in gradients)], out=result)
+                training.sendall(DONE)
 
 
 def shared(values: Tensor) -> Tensor:
     """A copy of `values` in memory that this process and those that it forks later have in common."""
     memory = mmap.mmap(-1, max(1, values.nbytes))
     return torch.frombuffer(memory, dtype=values.dtype, count=values.numel()).view(values.shape).copy_(values)
+
+
+def send(connection: socket.socket, message: bytes) -> None:
+    """Raises PeerLost where whoever is to receive it has ended."""
+    try:
+        connection.sendall(message)
+    except OSError:
+        raise lost() from None
 
 
 def receive(connection: socket.socket, size: int) -> bytes | None:
@@ -155,5 +168,6 @@ def _end(sockets: Sequence[socket.socket], pids: Sequence[int]) -> None:
     for connection in sockets:
         connection.close()
     for pid in pids:
-        os.kill(pid, signal.SIGKILL)
-        os.waitpid(pid, 0)
+        with suppress(ProcessLookupError, ChildProcessError):  # where this process is not told of its children's ends
+            os.kill(pid, signal.SIGKILL)
+            os.waitpid(pid, 0)

@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Self
 
@@ -59,7 +60,7 @@ class Stepper:
     trial_seconds: float = 1.0  # for each implementation of the network
     step: int = 0
     can_capture: bool = True  # where the device can
-    can_fork: bool = can_fork
+    can_fork: bool = field(default_factory=can_fork)
     taken: int = 0  # steps since the way to compute them was last changed
     generators: dict[int, torch.Generator] = field(default_factory=dict)  # of a captured step's parts, by their start
     choice: tuple[str, ...] = ()  # of implementations, while none is chosen
@@ -290,7 +291,8 @@ class Stepper:
         except RuntimeError as error:
             log.warning("steps are not captured, and slower (%s)", str(error).partition("\n")[0])
             self.batcher.generator.set_state(state)
-            torch.cuda.empty_cache()
+            with suppress(RuntimeError):  # PyTorch before 2.12 takes a capture that has failed for one that goes on
+                torch.cuda.empty_cache()
 
     def _seed(self) -> None:
         """Have the captured step draw the random numbers of this one."""

@@ -21,9 +21,10 @@ from mipnerf.planning.scheduling import Task, critical_path, simulate
 from mipnerf.planning.speed import benched_speed, measured_speed, said_speed
 
 ROOT = Path(__file__).parents[3]
-SPEED = Speed(1e12, 2e12, "made up")
+SPEED = Speed(1e12, 2e12, "cpu", "made up")
 BENCH = {
     "device": "a GPU",
+    "cuda": "13.0",
     "precision": "bfloat16",
     "train_rays_per_s_median": {"float32": 1.0, "bfloat16": 1000.0},
     "render_rays_per_s_median": {"float32": 1.0, "bfloat16": 4000.0},
@@ -123,6 +124,8 @@ def test_costs_follow_the_configuration(suite):
     shorter = trained.run.train.model_copy(update={"backward_share": 0.25})
     cheaper = cost_of(suite, trained.run.model_copy(update={"train": shorter}), SPEED)
     assert cheaper.training == pytest.approx(trained.training / 2)
+    on_a_gpu = cost_of(suite, cheaper.run, SPEED._replace(device="cuda"))  # which leaves nothing out
+    assert on_a_gpu.training == pytest.approx(trained.training)
     pixels = [96 * 96, 48 * 48, 24 * 24, 12 * 12]
     assert trained.evaluations == pytest.approx([2 * n * rendering_flops(model) / 2e12 for n in pixels])
     assert adopted.training == 0

@@ -16,7 +16,7 @@ from mipnerf.errors import Interrupted, PeerLost
 from mipnerf.training import forks, stepping
 from mipnerf.training.loop import Trainer, train
 
-pytestmark = pytest.mark.skipif(not forks.can_fork, reason="parts are computed by processes on Linux only")
+pytestmark = pytest.mark.skipif(not forks.can_fork(), reason="processes compute parts on Linux without a GPU only")
 
 OPERATION = OperationConfig(print_every=3, save_every=5, device="cpu", microbatch_rays=8)  # four parts of each batch
 BOX = {"box": [-1.0, -1.0, -1.0, 1.0, 1.0, 1.0], "white_bkgd": True}
@@ -119,6 +119,38 @@ def test_signals_are_for_the_training_alone(run_with, small_scene):
     trainer.step = 2
     trainer.take_step(1e-2)
     assert same(trainer.model.state_dict(), after_steps(run_with(), small_scene, 1, steps=2).model.state_dict())
+
+
+def test_no_process_computes_far_ahead_of_what_is_taken():
+    """Each part is its number, and few of them are in memory at a time."""
+    parameter = torch.nn.Parameter(torch.zeros(3))
+
+    def compute(step, _draws, numbers):
+        return ((torch.full((2,), float(step)), [torch.full((3,), float(number))]) for number in numbers)
+
+    several = forks.Forks(3, 20, compute, [parameter], 2, torch.zeros(1))
+    assert several.results.shape == (2, forks.SLOTS, 5)
+    for step in (1, 2):
+        several.begin(step, torch.zeros(1))
+        taken = [
+            (losses.tolist(), gradient.tolist())
+            for losses, (gradient,) in several.gather(compute(step, None, range(0, 20, 3)))
+        ]
+        assert taken == [([step] * 2, [number] * 3) for number in range(20)]
+
+
+def test_they_end_where_the_ends_of_processes_are_ignored(run_with, small_scene):
+    before = signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+    try:
+        trainer = after_steps(run_with(), small_scene, threads=3)
+        pids = trainer.forks.pids
+        os.kill(pids[0], signal.SIGKILL)
+        while Path(f"/proc/{pids[0]}").exists():
+            time.sleep(0.01)
+        trainer.forks.end()
+        assert not any(map(is_running, pids))
+    finally:
+        signal.signal(signal.SIGCHLD, before)
 
 
 def test_none_is_left_when_a_training_is_over(tmp_path, small_run, small_scene):

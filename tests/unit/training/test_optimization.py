@@ -1,14 +1,26 @@
 import subprocess
 import sys
+from contextlib import nullcontext
 
 import pytest
 import torch
 
-from mipnerf.config import DataConfig, TrainConfig
+from mipnerf.cameras import Cameras
+from mipnerf.config import DataConfig, ModelConfig, TrainConfig
+from mipnerf.datasets.made_up import made_up_scene
+from mipnerf.network import model as network_model
 from mipnerf.network.model import MipNerf
 from mipnerf.training.adam import Adam
 from mipnerf.training.batching import Batch, RayBatcher
-from mipnerf.training.optimization import clip_gradients_, compute_loss, make_optimizer, train_step, weight_l2
+from mipnerf.training.muon import orthogonalized
+from mipnerf.training.optimization import (
+    batch_gradients,
+    clip_gradients_,
+    compute_loss,
+    make_optimizer,
+    train_step,
+    weight_l2,
+)
 from mipnerf.workers import Workers
 
 
@@ -194,3 +206,38 @@ optimizer.load_state_dict(optimizer.state_dict())
 assert "torch._dynamo" not in sys.modules
 """
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+@pytest.mark.parametrize(
+    ("train", "model"),
+    [
+        ({}, {}),
+        ({"grad_max_norm": 1.0, "grad_max_val": 1.0, "weight_decay_mult": 1e-3}, {"num_levels": 3}),
+        ({"backward_share": 0.15}, {"single_mlp": False, "proposal_depth": 2}),
+        ({"disable_multiscale_loss": True}, {"ray_shape": "point", "num_fine_samples": 8}),
+    ],
+    ids=str,
+)
+def test_nothing_of_a_step_depends_on_values_that_the_host_would_wait_for(monkeypatch, train, model):
+    """Tensors without values stand for those of a GPU; only PyTorch's autocast does not know them."""
+    monkeypatch.setattr(torch, "autocast", lambda *_, **__: nullcontext())
+    monkeypatch.setattr(network_model, "dtype_of_products", lambda x: x.dtype)
+    data = DataConfig(box=[-1.0, -1.0, -1.0, 1.0, 1.0, 1.0])
+    cameras = Cameras.from_scene(made_up_scene(), torch.device("meta"), data)
+    shape = {"net_depth": 4, "net_width": 32, "net_width_condition": 16, "num_samples": 8, "max_deg_point": 6}
+    config = TrainConfig(**train)
+    with torch.device("meta"):
+        network = MipNerf(ModelConfig(**shape | model))
+        network.backward_share = config.backward_share
+        index = torch.empty(32, dtype=torch.long)
+        batch = Batch(cameras.cast(index, index, index), torch.empty(32, 3), torch.empty(32, 1))
+        generators = dict.fromkeys((0, 16))
+        losses, gradients = batch_gradients(network, batch, config, data, microbatch_rays=16, generators=generators)
+        for parameter, gradient in zip(network.parameters(), gradients, strict=True):
+            parameter.grad = gradient
+        weight_l2(network.parameters()).backward()
+        clip_gradients_(network.parameters(), config.grad_max_val, config.grad_max_norm)
+        orthogonalized(torch.empty(3, 16, 32))
+    assert losses.shape == (network.config.num_levels,)
+    with pytest.raises(RuntimeError, match="meta"):
+        losses.sum().item()

@@ -10,6 +10,7 @@ import pytest
 import torch
 import yaml
 from stopped import StopAt, same, weights
+from torch._dynamo.utils import counters
 
 from mipnerf.config import OperationConfig
 from mipnerf.errors import CheckpointError, ConfigError, Interrupted, TrainingDiverged
@@ -369,7 +370,10 @@ def test_a_compiled_network_leaves_samples_out_of_its_gradient(tmp_path, monkeyp
     monkeypatch.setattr(torch, "compile", functools.partial(torch.compile, backend="aot_eager"))
     train(run, OPERATION, small_scene, tmp_path / "plain", threads=1)
     operation = OPERATION.model_copy(update={"network": "compiled"})
+    counters.clear()
     train(run, operation, small_scene, tmp_path / "compiled", threads=1)
+    assert counters["stats"]["unique_graphs"] > 0
+    assert not counters["graph_break"]
     # Of samples whose gradients are alike, either may be taken by another rounding.
     for name, value in weights(tmp_path / "plain").items():
         torch.testing.assert_close(weights(tmp_path / "compiled")[name], value, atol=1e-3, rtol=0.0)

@@ -305,8 +305,9 @@ class MipNerf(nn.Module):
         """Colour [N, S, 3] and density [N, S, 1] of samples."""
         config = self.config
         prunes = randomized and self.backward_share < 1
-        # Which samples have a gradient is not known to the host of a GPU.
-        raw_rgb, raw_density = self._raw(mlp, means, covs, condition, prunes and means.device.type == "cpu")
+        # Which samples have a gradient is known neither to the host of a GPU nor to a compiler.
+        is_sparse = prunes and means.device.type == "cpu" and not torch.compiler.is_compiling()
+        raw_rgb, raw_density = self._raw(mlp, means, covs, condition, is_sparse)
         # The network may have run in bfloat16; what follows never does.
         dtype = mlp.rgb_layer.weight.dtype
         raw_rgb, raw_density = raw_rgb.to(dtype), raw_density.to(dtype)

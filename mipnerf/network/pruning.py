@@ -24,9 +24,13 @@ def prune_gradients(
         share: of the samples that are left, in (0, 1].
         generator: of the draw.
     """
-    start = torch.rand((), dtype=torch.float64, device=raw_rgb.device, generator=generator)
-    rgb, density = _Pruned.apply(raw_rgb, raw_density, start, share)
+    rgb, density = _Pruned.apply(raw_rgb, raw_density, random_start(raw_rgb.device, generator), share)
     return rgb, density
+
+
+def random_start(device: torch.device, generator: torch.Generator | None) -> Tensor:
+    """What `draw_samples` needs."""
+    return torch.rand((), dtype=torch.float64, device=device, generator=generator)
 
 
 def draw_samples(norms: Tensor, count: int, start: Tensor) -> tuple[Tensor, Tensor]:

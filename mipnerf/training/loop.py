@@ -197,7 +197,7 @@ class Trainer(Stepper):
 
         seconds = step_seconds(take_steps, budget_seconds, self.world.from_main)
         self.model.load_state_dict(weights)
-        self.optimizer = make_optimizer(self.model, self.run.train)
+        self.optimizer = make_optimizer(self.model, self.run.train, self.precision)
         self.use_way(self.way)  # a step that was captured holds on to the old optimizer
         self.batcher.generator.set_state(batches)
         return seconds

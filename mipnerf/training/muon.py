@@ -22,24 +22,31 @@ UPDATE_RMS = 0.2
 COEFFICIENTS, ITERATIONS = (3.4445, -4.7750, 2.0315), 5
 LEAST_SIDE = 16  # of a matrix
 GROUP = 2  # matrices at a time
+LEAST_SIDE_OF_BFLOAT16 = 96  # of smaller ones, products in float32 are as fast
 
 
-def orthogonalized(matrices: Tensor) -> Tensor:
-    """Matrices with the singular vectors of `matrices` [G, M, N], and singular values near 1; zero remains zero."""
+def orthogonalized(matrices: Tensor, precision: torch.dtype = torch.float32) -> Tensor:
+    """Matrices with the singular vectors of `matrices` [G, M, N], and singular values near 1; zero remains zero.
+
+    Products of large matrices are in `precision`, of which bfloat16 is enough (Jordan et al., 2024).
+    """
     a, b, c = COEFFICIENTS
     is_wide = matrices.shape[1] <= matrices.shape[2]
     x = matrices if is_wide else matrices.mT
     x = x / (x.square().sum((1, 2), keepdim=True).sqrt() + 1e-7)
+    x = x.to(precision) if x.shape[1] >= LEAST_SIDE_OF_BFLOAT16 else x
     for _ in range(ITERATIONS):
         gram = x @ x.mT
         x = torch.baddbmm(x, torch.baddbmm(gram, gram, gram, beta=b, alpha=c), x, beta=a)
-    return x if is_wide else x.mT
+    return (x if is_wide else x.mT).to(matrices.dtype)
 
 
 class Muon:
     """Muon with Nesterov's momentum for matrices, `Adam` for all other parameters, both at one learning rate."""
 
-    def __init__(self, parameters: Iterable[nn.Parameter]) -> None:
+    def __init__(self, parameters: Iterable[nn.Parameter], precision: torch.dtype = torch.float32) -> None:
+        """`precision` is that of the products of large matrices."""
+        self.precision = precision
         parameters = list(parameters)
         self.momenta: dict[Tensor, Tensor] = {
             parameter: torch.zeros_like(parameter, requires_grad=False)
@@ -71,7 +78,7 @@ class Muon:
         gradients = [parameter.grad for parameter in group if parameter.grad is not None]
         momenta = [self.momenta[parameter] for parameter in group]
         torch._foreach_lerp_(momenta, gradients, 1 - MOMENTUM)
-        return orthogonalized(torch.stack(torch._foreach_lerp(gradients, momenta, MOMENTUM)))
+        return orthogonalized(torch.stack(torch._foreach_lerp(gradients, momenta, MOMENTUM)), self.precision)
 
     def state_dict(self) -> dict[str, Any]:
         """That of Adam, and the momenta by their place among the matrices."""

@@ -18,7 +18,6 @@ from mipnerf.training.forks import Forks, Gradient
 from mipnerf.training.muon import Muon
 from mipnerf.workers import Workers
 
-OPTIMIZERS: Mapping[str, type[Adam | Muon]] = {"adam": Adam, "muon": Muon}
 
 
 class Loss(NamedTuple):
@@ -76,9 +75,15 @@ def clip_gradients_(parameters: Iterable[nn.Parameter], max_val: float, max_norm
             g.mul_(scale)
 
 
-def make_optimizer(model: nn.Module, train: TrainConfig = TrainConfig()) -> Adam | Muon:
-    """What `train` says for all parameters; the learning rate is set at every step."""
-    return OPTIMIZERS[train.optimizer](model.parameters())
+def make_optimizer(
+    model: nn.Module, train: TrainConfig = TrainConfig(), precision: torch.dtype = torch.float32
+) -> Adam | Muon:
+    """What `train` says for all parameters; the learning rate is set at every step.
+
+    Args:
+        precision: of products, which Muon has and Adam has not.
+    """
+    return Muon(model.parameters(), precision) if train.optimizer == "muon" else Adam(model.parameters())
 
 
 def part_seed(run_seed: int, step: int, start: int) -> int:

@@ -76,6 +76,7 @@ class Stepper:
         device = resolve_device(operation.device)
         keep_kernels(device)
         names = candidates(run.model, operation, device)
+        precision = resolve_precision(run.train.precision, device)
         microbatch_rays = operation.microbatch_rays or suitable_microbatch(run, device)
         with torch.random.fork_rng():
             torch.manual_seed(run.train.seed)
@@ -85,9 +86,9 @@ class Stepper:
             run=run,
             operation=operation,
             device=device,
-            precision=resolve_precision(run.train.precision, device),
+            precision=precision,
             model=model,
-            optimizer=make_optimizer(model, run.train),
+            optimizer=make_optimizer(model, run.train, precision),
             batcher=RayBatcher(scene, run.train.batch_size, run.data, device, seed=run.train.seed),
             # Threads would share the one generator that compiled code reads, and Triton's interpreter.
             workers=Workers(world.threads(threads) if names == ["plain"] else 1, device),

@@ -35,6 +35,16 @@ def test_singular_values_come_near_one_and_vectors_stay(shape):
     torch.testing.assert_close(orthogonalized(1e-3 * matrix[None])[0], result, atol=1e-3, rtol=0)
 
 
+@pytest.mark.parametrize("shape", [(96, 96), (96, 160), (160, 96)], ids=str)
+def test_large_matrices_may_be_made_orthogonal_in_bfloat16(shape):
+    matrix = torch.randn(shape, generator=torch.Generator().manual_seed(1))
+    result = orthogonalized(matrix[None], torch.bfloat16)[0]
+    assert result.dtype is torch.float32
+    difference = (result - slowly_orthogonalized(matrix)).norm() / result.norm()
+    assert 1e-4 < difference < 0.05
+    assert torch.equal(orthogonalized(matrix[None, :64, :64], torch.bfloat16), orthogonalized(matrix[None, :64, :64]))
+
+
 def test_no_gradient_is_no_step():
     assert torch.equal(orthogonalized(torch.zeros(1, 16, 20)), torch.zeros(1, 16, 20))
 

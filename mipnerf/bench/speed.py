@@ -87,7 +87,8 @@ def time_training(trainer: Trainer, seconds: float, least: int = 3) -> Timing:
 
 def time_rendering(trainer: Trainer, seconds: float) -> Timing:
     """Seconds a ray takes in rendering, of a number of rays that fills the device."""
-    chunk = trainer.operation.render_rays or suitable_chunk(trainer.run.model, trainer.device)
+    suitable = suitable_chunk(trainer.run.model, trainer.device, trainer.precision)
+    chunk = trainer.operation.render_rays or suitable
     rays = random_rays(trainer, CHUNKS_PER_WORKER * trainer.workers.count * chunk)
     timing = time_calls(lambda: render_once(trainer, rays), seconds, trainer.device)
     return Timing(*(value / len(rays) for value in timing))

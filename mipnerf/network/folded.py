@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 Pair = tuple[Tensor, Tensor]  # weight and bias of a layer
+HAS_ONEDNN_BFLOAT16 = torch.backends.mkldnn.is_available() and torch.ops.mkldnn._is_mkldnn_bf16_supported()
 
 
 class Layout(NamedTuple):
@@ -66,7 +67,7 @@ class _FoldedMlp(torch.autograd.Function):
         trunk, (density_weight, density_bias), head = _split(layers, layout)
         hidden, extra, outputs = x, None, []
         for (weight, bias), skips in zip(trunk, layout.skips, strict=True):
-            hidden = _affine(hidden, extra, weight, bias).relu_()
+            hidden = _rectified(hidden, extra, weight, bias)
             outputs.append(hidden)
             extra = x if skips else None
         density = _affine(hidden, extra, density_weight, density_bias)
@@ -147,6 +148,17 @@ def _affine(hidden: Tensor, extra: Tensor | None, weight: Tensor, bias: Tensor |
     transposed = weight[:, :width].t()
     output = hidden @ transposed if bias is None else torch.addmm(bias, hidden, transposed)
     return output if extra is None else output.addmm_(extra, weight[:, width:].t())
+
+
+def _rectified(hidden: Tensor, extra: Tensor | None, weight: Tensor, bias: Tensor) -> Tensor:
+    """The rectified output of the layer, in one go where oneDNN has products of bfloat16."""
+    if hidden.dtype is not torch.bfloat16 or hidden.device.type != "cpu" or not HAS_ONEDNN_BFLOAT16:
+        return _affine(hidden, extra, weight, bias).relu_()
+    width = hidden.shape[1]
+    if extra is None:
+        return torch.ops.mkldnn._linear_pointwise(hidden, weight, bias, "relu", [], "")
+    output = extra @ weight[:, width:].t()
+    return torch.ops.mkldnn._linear_pointwise(hidden, output, weight[:, :width].contiguous(), bias, "add").relu_()
 
 
 def _gradients(d_output: Tensor, hidden: Tensor, extra: Tensor | None, dtype: torch.dtype) -> list[Tensor]:

@@ -16,7 +16,8 @@ from mipnerf.workers import Mapper
 log = logging.getLogger(__name__)
 
 # Samples computed at a time: on a CPU they should stay in the caches of a core, a GPU is full with the most of these.
-CPU_CHUNK_SAMPLES = 1 << 13
+CPU_CHUNK_SAMPLES = {torch.float32: 1 << 13, torch.bfloat16: 1 << 14}
+MIN_GPU_CHUNK_SAMPLES = 1 << 13
 MAX_GPU_CHUNK_SAMPLES = 1 << 22
 GPU_MEMORY_SHARE = 0.25  # of what is free, by an estimate that leaves out what is small
 
@@ -42,7 +43,7 @@ def render_rays(
     `chunk_rays` are rendered at a time; 0 finds what suits the device, and on a GPU what fits.
     """
     device = rays.origins.device
-    chunk = chunk_rays or suitable_chunk(model.config, device)
+    chunk = chunk_rays or suitable_chunk(model.config, device, precision)
 
     def render_chunk(start: int) -> tuple[Tensor, Tensor, Tensor]:
         with torch.inference_mode(), autocast(device, precision):
@@ -67,10 +68,11 @@ def render_rays(
     return rgb, distance, acc
 
 
-def suitable_chunk(model: ModelConfig, device: torch.device) -> int:
-    """Rays to render at a time: a power of two times as many as a CPU's caches hold, or as a GPU has memory for."""
-    samples = CPU_CHUNK_SAMPLES
+def suitable_chunk(model: ModelConfig, device: torch.device, precision: torch.dtype) -> int:
+    """Rays to render at a time: as many as a CPU's caches hold, or as a GPU has memory for."""
+    samples = CPU_CHUNK_SAMPLES[precision]
     if device.type != "cpu":
+        samples = MIN_GPU_CHUNK_SAMPLES
         # Features of samples and what a layer makes of them, in float32.
         bytes_per_sample = 4 * (6 * (model.max_deg_point - model.min_deg_point) + 3 * model.net_width)
         fitting = GPU_MEMORY_SHARE * free_memory(device) / bytes_per_sample

@@ -19,7 +19,6 @@ from mipnerf.training.muon import Muon
 from mipnerf.workers import Workers
 
 
-
 class Loss(NamedTuple):
     """`losses` [L] are those of the levels, three times their mean squared errors; `loss` is their weighted sum."""
 

@@ -119,7 +119,7 @@ def density_grid(renderer: Renderer, bounds: np.ndarray, cell: float) -> np.ndar
     lowest = torch.as_tensor(bounds[0], dtype=torch.float32, device=device)
     # Density does not depend on it, but the network needs one.
     direction = torch.tensor([[0.0, 0.0, -1.0]], device=device)
-    chunk = suitable_chunk(config, device) * config.num_samples
+    chunk = suitable_chunk(config, device, renderer.precision) * config.num_samples
     total = math.prod(counts)
 
     def densities(start: int) -> Tensor:
@@ -141,7 +141,7 @@ def density_grid(renderer: Renderer, bounds: np.ndarray, cell: float) -> np.ndar
 def vertex_colors(renderer: Renderer, points: np.ndarray, normals: np.ndarray, cell: float) -> np.ndarray:
     """uint8 [V, 3]: what the network gives at `points` [V, 3] for looking along the negative `normals` [V, 3]."""
     config = renderer.trained.model.config
-    chunk = suitable_chunk(config, renderer.device) * config.num_samples
+    chunk = suitable_chunk(config, renderer.device, renderer.precision) * config.num_samples
 
     def colors(start: int) -> Tensor:
         part = slice(start, start + chunk)

@@ -69,8 +69,10 @@ def test_fewer_rays_are_rendered_at_a_time_where_memory_runs_out(trained, small_
 @pytest.mark.parametrize(("gigabytes", "samples"), [(80, 1 << 22), (8, 1 << 19), (0.08, 1 << 13), (0, 1 << 13)])
 def test_a_gpu_renders_as_many_rays_at_a_time_as_its_memory_holds(monkeypatch, gigabytes, samples):
     monkeypatch.setattr(rendering, "free_memory", lambda _: gigabytes * 1e9)
-    assert suitable_chunk(ModelConfig(), torch.device("cuda")) == samples // 128
-    assert suitable_chunk(ModelConfig(), torch.device("cpu")) == (1 << 13) // 128
+    for precision in (torch.float32, torch.bfloat16):
+        assert suitable_chunk(ModelConfig(), torch.device("cuda"), precision) == samples // 128
+    assert suitable_chunk(ModelConfig(), torch.device("cpu"), torch.float32) == (1 << 13) // 128
+    assert suitable_chunk(ModelConfig(), torch.device("cpu"), torch.bfloat16) == (1 << 14) // 128
 
 
 def test_threads_do_not_change_a_bit(trained, small_scene):
